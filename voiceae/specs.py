@@ -1,0 +1,137 @@
+"""The mel contract: every number that audio, models and vocoders must agree on, and the arithmetic derived from it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from functools import cached_property
+from typing import Any
+
+from voiceae.errors import SpecMismatchError
+
+
+@dataclass(frozen=True, kw_only=True)
+class AudioSpec:
+    """How a wave becomes a log-mel; the default is the convention of published HiFi-GAN checkpoints.
+
+    Frames are not centred: the wave is reflect-padded by `padding` on both sides, and frame `t` sees the samples
+    around `hop_length * t + hop_length / 2`.
+
+    Args:
+        sample_rate: Hz.
+        n_fft: length of the transform, samples.
+        win_length: length of the periodic Hann window, samples; at most `n_fft`.
+        hop_length: samples between frames.
+        n_mels: number of Slaney-normalised triangular filters on the Slaney mel scale.
+        f_min: lower edge of the first filter, Hz.
+        f_max: upper edge of the last filter, Hz.
+        log_floor: smallest mel magnitude; smaller ones are clamped before the natural logarithm.
+        magnitude_epsilon: added under the root, `sqrt(re^2 + im^2 + magnitude_epsilon)`.
+
+    Raises:
+        ValueError: when the numbers contradict each other.
+    """
+
+    sample_rate: int = 22050
+    n_fft: int = 1024
+    win_length: int = 1024
+    hop_length: int = 256
+    n_mels: int = 80
+    f_min: float = 0.0
+    f_max: float = 8000.0
+    log_floor: float = 1e-5
+    magnitude_epsilon: float = 1e-9
+
+    def __post_init__(self) -> None:
+        if not 0 < self.hop_length <= self.win_length <= self.n_fft:
+            raise ValueError(
+                f"hop_length {self.hop_length}, win_length {self.win_length}, n_fft {self.n_fft}: "
+                "need 0 < hop_length <= win_length <= n_fft"
+            )
+        if (self.n_fft - self.hop_length) % 2:
+            raise ValueError(f"n_fft {self.n_fft} - hop_length {self.hop_length} must be even to pad both sides alike")
+        if not 0 <= self.f_min < self.f_max <= self.sample_rate / 2:
+            raise ValueError(f"f_min {self.f_min}, f_max {self.f_max}: need 0 <= f_min < f_max <= {self.sample_rate / 2}")
+        if self.n_mels < 1 or self.log_floor <= 0 or self.magnitude_epsilon < 0:
+            raise ValueError("need n_mels >= 1, log_floor > 0 and magnitude_epsilon >= 0")
+
+    @property
+    def padding(self) -> int:
+        """Samples of reflection on each side of the wave."""
+        return (self.n_fft - self.hop_length) // 2
+
+    @property
+    def frame_rate(self) -> float:
+        """Frames per second."""
+        return self.sample_rate / self.hop_length
+
+    @property
+    def n_bins(self) -> int:
+        """Bins of the one-sided spectrum."""
+        return self.n_fft // 2 + 1
+
+    @property
+    def shortest(self) -> int:
+        """Samples that a shorter wave is zero-extended to: reflection needs one sample more than `padding`."""
+        return max(self.padding + 1, self.hop_length)
+
+    def frames(self, n_samples: int) -> int:
+        """Frames of a wave of `n_samples`."""
+        return max(n_samples, self.shortest) // self.hop_length
+
+    def samples(self, n_frames: int) -> int:
+        """Samples that `n_frames` stand for."""
+        return n_frames * self.hop_length
+
+    def seconds_to_frames(self, seconds: float) -> int:
+        """Nearest number of frames to a duration, at least one."""
+        return max(1, round(seconds * self.frame_rate))
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Twelve hexadecimal digits that differ whenever any field does."""
+        text = json.dumps(self.to_dict(), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Fields by name, with plain numbers."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> AudioSpec:
+        """Spec from its fields by name; numbers are cast to each field's type, so `0` and `0.0` are one.
+
+        Raises:
+            ValueError: for a field that is unknown or missing, or a value that does not fit.
+        """
+        kinds: dict[str, Any] = {field.name: int if field.type == "int" else float for field in fields(cls)}
+        if set(values) != set(kinds):
+            odd = sorted(set(values) ^ set(kinds))
+            raise ValueError(f"audio spec: unknown or missing fields {', '.join(odd)}; it has {', '.join(kinds)}")
+        return cls(**{name: kinds[name](values[name]) for name in kinds})
+
+    def differences(self, other: AudioSpec) -> dict[str, tuple[Any, Any]]:
+        """Fields that differ, as (own, other)."""
+        mine, theirs = self.to_dict(), other.to_dict()
+        return {name: (mine[name], theirs[name]) for name in mine if mine[name] != theirs[name]}
+
+    def require_same(self, other: AudioSpec, ours: str, theirs: str) -> None:
+        """Refuse to go on with two different mel contracts.
+
+        Args:
+            other: the spec to compare with.
+            ours: what this spec belongs to, for the message.
+            theirs: what the other belongs to.
+
+        Raises:
+            SpecMismatchError: when any field differs; both sides are printed field by field.
+        """
+        rows = [
+            f"{name}: {ours} {mine}, {theirs} {yours}" for name, (mine, yours) in self.differences(other).items()
+        ]
+        if rows:
+            raise SpecMismatchError(
+                f"{ours} ({self.fingerprint}) and {theirs} ({other.fingerprint}) do not share one mel: " + "; ".join(rows)
+            )
