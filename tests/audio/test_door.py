@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.audio.waves import RATE, refusal, riff, tone
+from voiceae.audio.io import Audio, load
+from voiceae.errors import AudioError
+
+
+def test_zero_samples(tmp_path: Path) -> None:
+    (tmp_path / "a.wav").write_bytes(riff(np.zeros(0), RATE, 16))
+    assert "holds no samples" in refusal(tmp_path / "a.wav", min_seconds=0.1)
+
+
+@pytest.mark.parametrize("offset", [0.0, 0.25])
+def test_silence(tmp_path: Path, offset: float) -> None:
+    (tmp_path / "a.wav").write_bytes(riff(np.full(RATE, offset), RATE, 16))
+    assert "is silent" in refusal(tmp_path / "a.wav")
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, 1e30])
+def test_not_finite(tmp_path: Path, bad: float) -> None:
+    wav = tone()
+    wav[123] = bad
+    (tmp_path / "a.wav").write_bytes(riff(wav, RATE, 32, is_float=True))
+    assert "sample 123 is" in refusal(tmp_path / "a.wav")
+    with pytest.raises(AudioError, match="sample 123 is"):
+        load(Audio(wav.astype(np.float32), RATE), RATE)
+
+
+def test_too_short(tmp_path: Path) -> None:
+    (tmp_path / "a.wav").write_bytes(riff(tone(seconds=0.02), RATE, 16))
+    message = refusal(tmp_path / "a.wav", min_seconds=0.5, what="a target")
+    assert message.endswith("0.02 s of audio; a target needs at least 0.5 s; give a longer clip")
+    (tmp_path / "b.wav").write_bytes(riff(tone(48000, 0.1), 48000, 16))
+    assert len(load(tmp_path / "b.wav", RATE, min_seconds=0.1).wav) == 2205

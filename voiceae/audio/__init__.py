@@ -1,0 +1,1 @@
+"""Files, waves and log-mels."""

@@ -1,0 +1,62 @@
+"""Level: offset removed, speech brought to -26 dBFS, the gain handed over so that it can be taken back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+TARGET_DBFS = -26.0  # RMS of the active frames; the nominal speech level of ITU-T P.56 practice
+MAX_GAIN_DB = 40.0  # a near-silent recording is not blown up to a storm of noise
+_FRAME_SECONDS = 0.02
+_GATE_DB = 10.0  # frames this far below the mean of all are pauses, as in ITU-R BS.1770-4, section 5.1
+_TINY_POWER = 1e-20
+
+
+@dataclass(frozen=True)
+class Levelled:
+    """A wave at the common level.
+
+    Attributes:
+        wav: (N,) float32, mean 0, peak at most 1.
+        gain_db: what was applied; `wav * 10 ** (-gain_db / 20)` is the wave as it came, less its offset.
+    """
+
+    wav: NDArray[np.float32]
+    gain_db: float
+
+
+def frame_powers(wav: NDArray[np.float32], sample_rate: int) -> NDArray[np.float32]:
+    """Mean square of consecutive frames of 20 ms: (N,) -> (N // frame,), at least one."""
+    size = max(1, min(len(wav), round(_FRAME_SECONDS * sample_rate)))
+    frames = wav[: len(wav) // size * size].reshape(-1, size)
+    return np.asarray(np.einsum("fn,fn->f", frames, frames) / np.float32(size))
+
+
+def active_power(powers: NDArray[np.float32]) -> float:
+    """Mean power of the frames that are not pauses: (F,) -> ().
+
+    A pause is a frame more than 10 dB below the mean of all frames: the relative gate of ITU-R BS.1770-4.
+    """
+    mean = float(powers.mean(dtype=np.float64))
+    active = powers[powers >= mean * 10 ** (-_GATE_DB / 10)]
+    return max(float(active.mean(dtype=np.float64)), _TINY_POWER) if len(active) else _TINY_POWER
+
+
+def normalise(wav: NDArray[np.float32], sample_rate: int, target_dbfs: float = TARGET_DBFS) -> Levelled:
+    """Remove the offset and bring the active frames to a common RMS: (N,) -> (N,).
+
+    The gain is at most 40 dB, and never so much that the peak passes full scale.
+
+    Args:
+        wav: samples, full scale 1.
+        sample_rate: Hz.
+        target_dbfs: RMS wanted of the frames that are not pauses, dB relative to full scale.
+    """
+    centred = wav - np.float32(wav.mean(dtype=np.float64))
+    level_db = 10 * np.log10(active_power(frame_powers(centred, sample_rate)))
+    peak = max(float(centred.max()), -float(centred.min()), _TINY_POWER)
+    gain_db = min(target_dbfs - level_db, MAX_GAIN_DB, -20 * np.log10(peak))
+    centred *= np.float32(10 ** (gain_db / 20))
+    return Levelled(wav=centred, gain_db=float(gain_db))

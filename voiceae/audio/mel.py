@@ -1,0 +1,135 @@
+"""The only wave -> log-mel of the toolkit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from voiceae.specs import AudioSpec
+
+_BLOCK_FRAMES = 128  # 1024 samples each: windows and spectra stay in a core's second-level cache
+
+
+@lru_cache(maxsize=8)
+def mel_filters(spec: AudioSpec) -> NDArray[np.float64]:
+    """Triangular filters of unit area in Hz, evenly spaced on the Slaney mel scale: () -> (M, F), read-only.
+
+    Each filter rises from its neighbour's centre below to its own and falls to that of the neighbour above
+    (M. Slaney, Auditory Toolbox, Technical Report 1998-010).
+    """
+    ends = _hertz_to_mel(np.array([spec.f_min, spec.f_max]))
+    corners = _mel_to_hertz(np.linspace(ends[0], ends[1], spec.n_mels + 2))[:, None]
+    low, centre, high = corners[:-2], corners[1:-1], corners[2:]
+    bins = np.arange(spec.n_bins) * (spec.sample_rate / spec.n_fft)
+    triangles = np.minimum((bins - low) / (centre - low), (high - bins) / (high - centre))
+    filters = np.maximum(triangles, 0.0) * (2 / (high - low))
+    filters.setflags(write=False)
+    return filters
+
+
+_HERTZ_PER_MEL, _BREAK_HERTZ, _LOG_STEP = (
+    200 / 3,
+    1000.0,
+    np.log(6.4) / 27,
+)  # linear up to 1 kHz, then logarithmic
+
+
+def _hertz_to_mel(hertz: NDArray[np.float64]) -> NDArray[np.float64]:
+    octaves = np.log(np.maximum(hertz, _BREAK_HERTZ) / _BREAK_HERTZ) / _LOG_STEP
+    return np.minimum(hertz, _BREAK_HERTZ) / _HERTZ_PER_MEL + octaves
+
+
+def _mel_to_hertz(mel: NDArray[np.float64]) -> NDArray[np.float64]:
+    break_mel = _BREAK_HERTZ / _HERTZ_PER_MEL
+    return np.minimum(mel, break_mel) * _HERTZ_PER_MEL * np.exp(_LOG_STEP * np.maximum(mel - break_mel, 0.0))
+
+
+class LogMel(nn.Module):
+    """Natural-log mel magnitudes: wav (B, N) -> mel (B, M, T), T = `spec.frames(N)`.
+
+    Differentiable; in the precision and on the device of its buffers, so `LogMel(spec).double()` is exact.
+    Without gradients on a CPU it works through cache-sized blocks of frames, with the same result.
+
+    Args:
+        spec: the mel contract.
+    """
+
+    window: Tensor
+    filters: Tensor
+
+    def __init__(self, spec: AudioSpec) -> None:
+        super().__init__()
+        self.spec = spec
+        weights = mel_filters(spec)
+        used = np.flatnonzero(weights.any(axis=0))
+        self._low, self._high = int(used[0]), int(used[-1]) + 1  # the other bins reach no filter
+        slack = spec.n_fft - spec.win_length
+        window = torch.hann_window(spec.win_length, periodic=True, dtype=torch.float64)
+        self._exact = {
+            "window": functional.pad(window, (slack // 2, slack - slack // 2)),
+            "filters": torch.tensor(weights[:, self._low : self._high].T.copy()),
+        }
+        for name, value in self._exact.items():
+            self.register_buffer(name, value.float(), persistent=False)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> LogMel:
+        """Whenever the buffers move to float64, take the exact constants rather than rounded ones."""
+        super()._apply(fn, recurse)
+        for name, value in self._exact.items():
+            if getattr(self, name).dtype == torch.float64:
+                setattr(self, name, value.to(getattr(self, name).device))
+        return self
+
+    def magnitude(self, wav: Tensor) -> Tensor:
+        """Magnitude spectra: (B, N) or (N,) -> (B, F, T) or (F, T)."""
+        frames = self._frames(wav if wav.dim() == 2 else wav[None])
+        magnitude = self._magnitude(frames, 0, self.spec.n_bins).transpose(1, 2)
+        return magnitude if wav.dim() == 2 else magnitude[0]
+
+    def forward(self, wav: Tensor) -> Tensor:
+        """Log-mel: (B, N) or (N,) -> (B, M, T) or (M, T)."""
+        frames = self._frames(wav if wav.dim() == 2 else wav[None])
+        with torch.autocast(frames.device.type, enabled=False):  # half precision cannot hold the weak bins
+            mel = self._mel(frames) if _in_one_go(frames) else self._mel_in_blocks(frames)
+        return mel if wav.dim() == 2 else mel[0]
+
+    def _frames(self, wav: Tensor) -> Tensor:
+        """Overlapping views of the padded wave: (B, N) -> (B, T, n_fft)."""
+        spec = self.spec
+        wav = wav.to(self.window.dtype)
+        if wav.shape[-1] < spec.shortest:
+            wav = functional.pad(wav, (0, spec.shortest - wav.shape[-1]))
+        padded = functional.pad(wav[:, None], (spec.padding, spec.padding), mode="reflect")[:, 0]
+        return padded.unfold(-1, spec.n_fft, spec.hop_length)
+
+    def _magnitude(self, frames: Tensor, low: int, high: int) -> Tensor:
+        """Magnitudes of bins `low` to `high`: (B, T, n_fft) -> (B, T, high - low)."""
+        squares = torch.view_as_real(torch.fft.rfft(frames * self.window))[..., low:high, :].square()
+        power = squares[..., 0] + squares[..., 1]  # five times as fast as a sum over an axis of two
+        return (power + self.spec.magnitude_epsilon).sqrt()
+
+    def _mel(self, frames: Tensor) -> Tensor:
+        mel = self._magnitude(frames, self._low, self._high) @ self.filters
+        return mel.clamp_min(self.spec.log_floor).log().transpose(1, 2)
+
+    def _mel_in_blocks(self, frames: Tensor) -> Tensor:
+        mel = frames.new_empty(frames.shape[0], self.spec.n_mels, frames.shape[1])
+        for row, row_mel in zip(frames, mel, strict=True):
+            for start in range(0, frames.shape[1], _BLOCK_FRAMES):
+                block = row[None, start : start + _BLOCK_FRAMES]
+                row_mel[:, start : start + _BLOCK_FRAMES] = self._mel(block)[0]
+        return mel
+
+
+def _in_one_go(frames: Tensor) -> bool:
+    return (
+        frames.is_cuda
+        or (torch.is_grad_enabled() and frames.requires_grad)
+        or frames.shape[1] <= _BLOCK_FRAMES
+    )

@@ -1,0 +1,79 @@
+"""Seeded perturbations of a voice on its mel: the draw is apart from the pure function that applies it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import librosa
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from voiceae.specs import AudioSpec
+
+
+@dataclass(frozen=True)
+class VoiceChange:
+    """One change of voice per item.
+
+    Attributes:
+        octaves: (B,) all frequencies are moved up by this much: shorter vocal tract and higher pitch together.
+        gain: (B, M) natural log, a smooth colouring.
+    """
+
+    octaves: Tensor
+    gain: Tensor
+
+
+class VoiceChanger(nn.Module):
+    """Warps the frequency axis of a mel and colours it: mel (B, M, T), `VoiceChange` -> (B, M, T).
+
+    A vocal-tract length perturbation (Jaitly and Hinton 2013) on the mel axis. The same change on two clips of one
+    speaker makes a new speaker out of an old one; different changes on what is heard and on what must be said teach a
+    model to convert.
+
+    Args:
+        spec: the mel contract.
+        max_octaves: changes are uniform in [-max, max].
+        max_gain_db: of the colouring, at each of its control points.
+        control_points: along the mel axis.
+    """
+
+    centres: Tensor
+
+    def __init__(
+        self, spec: AudioSpec, *, max_octaves: float = 0.3, max_gain_db: float = 4.0, control_points: int = 7
+    ) -> None:
+        super().__init__()
+        self.max_octaves, self.max_gain_db, self.control_points = max_octaves, max_gain_db, control_points
+        self.mel_low, self.mel_high = librosa.hz_to_mel(np.array([spec.f_min, spec.f_max])).tolist()
+        edges = librosa.mel_frequencies(spec.n_mels + 2, fmin=spec.f_min, fmax=spec.f_max)
+        self.register_buffer("centres", torch.tensor(edges[1:-1]).float(), persistent=False)
+
+    def draw(self, items: int, generator: torch.Generator, share: float = 1.0) -> VoiceChange:
+        """One change for each of `items`, on the generator's device; all but a `share` of them change nothing."""
+        device = generator.device
+        kept = torch.rand(items, generator=generator, device=device) < share
+        octaves = (2 * torch.rand(items, generator=generator, device=device) - 1) * self.max_octaves
+        points = 2 * torch.rand((items, 1, self.control_points), generator=generator, device=device) - 1
+        points = points * (self.max_gain_db / 20 * np.log(10))
+        gain = functional.interpolate(points, size=len(self.centres), mode="linear", align_corners=True)[:, 0]
+        return VoiceChange(octaves * kept, (gain - gain.mean(-1, keepdim=True)) * kept[:, None])
+
+    def forward(self, mel: Tensor, change: VoiceChange) -> Tensor:
+        """Apply one change per item."""
+        source = self.centres / torch.exp2(change.octaves)[:, None]
+        position = self._bin_of(source).clamp(0, len(self.centres) - 1)
+        weight = (
+            1 - (position[:, :, None] - torch.arange(len(self.centres), device=mel.device)).abs()
+        ).clamp_min(0)
+        return weight @ mel + change.gain[..., None]
+
+    def _bin_of(self, frequency: Tensor) -> Tensor:
+        """Fractional bin whose centre lies at a frequency in Hz, on the Slaney mel scale: any shape -> the same."""
+        linear = frequency / (200.0 / 3)
+        above = 15.0 + torch.log(frequency.clamp_min(1000.0) / 1000.0) / (np.log(6.4) / 27.0)
+        mel = torch.where(frequency < 1000.0, linear, above)
+        step = (self.mel_high - self.mel_low) / (len(self.centres) + 1)
+        return (mel - self.mel_low) / step - 1
