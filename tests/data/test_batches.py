@@ -1,0 +1,104 @@
+"""Batches: pure in (seed, step, rank), true to the store, and of the same speaker."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from voiceae.data.batches import Crops
+from voiceae.errors import StoreError
+from voiceae.specs import AudioSpec
+
+LENGTHS = {"anna": [300, 40, 200], "ben": [500], "cleo": [90, 90]}
+
+
+@dataclass
+class Row:
+    index: int
+    speaker: str
+    frames: int
+
+
+@dataclass
+class FakeStore:
+    """Every mel value says which utterance (bin 0) and which frame (bin 1) it is."""
+
+    path: Path = Path("store")
+    spec: AudioSpec = field(default_factory=AudioSpec)
+
+    def split(self, name: str) -> list[Row]:
+        pairs = [(s, n) for s, lengths in LENGTHS.items() for n in lengths] if name == "train" else []
+        return [Row(i, speaker, frames) for i, (speaker, frames) in enumerate(pairs)]
+
+    def mel(self, index: int) -> np.ndarray:
+        frames = self.split("train")[index].frames
+        mel = np.full((frames, 80), -3.0, np.float16)
+        mel[:, 0], mel[:, 1] = index + 1, np.arange(frames)
+        return mel
+
+
+def crops(seed: int = 0, batch_size: int = 64) -> Crops:
+    return Crops(FakeStore(), "train", batch_size=batch_size, crop_frames=64, reference_frames=80, seed=seed)
+
+
+def test_a_batch_is_a_function_of_seed_step_and_rank():
+    one, again = crops().batch(5, 1, 2), crops().batch(5, 1, 2)
+    assert torch.equal(one.mel, again.mel) and torch.equal(one.reference, again.reference)
+    for other in (crops().batch(5, 0, 2), crops().batch(6, 1, 2), crops(seed=1).batch(5, 1, 2)):
+        assert not torch.equal(one.index, other.index) or not torch.equal(one.mel, other.mel)
+
+
+def test_ranks_and_steps_never_share_a_draw():
+    drawn = [crops().batch(step, rank, 3).mel[:, 1, 0] for step in range(4) for rank in range(3)]
+    assert len({tuple(d.tolist()) for d in drawn}) == 12
+
+
+def test_crops_are_runs_of_one_utterance():
+    batch = crops().batch(0)
+    assert batch.mel.shape == (64, 80, 64) and batch.reference.shape == (64, 80, 80)
+    rows = FakeStore().split("train")
+    for mel, mask, index, speaker in zip(batch.mel, batch.mask, batch.index, batch.speaker, strict=True):
+        row = rows[int(index)]
+        valid = int(mask.sum())
+        assert mask[:valid].all() and valid == min(64, row.frames)
+        assert (mel[0, :valid] == row.index + 1).all()
+        assert torch.equal(mel[1, :valid].diff(), torch.ones(valid - 1))
+        assert mel[:, valid:].abs().sum() == 0
+        assert sorted(LENGTHS)[int(speaker)] == row.speaker
+
+
+def test_reference_is_another_utterance_of_the_speaker_or_another_part():
+    rows = FakeStore().split("train")
+    seen = set()
+    for step in range(20):
+        batch = crops().batch(step)
+        for mel, reference, index in zip(batch.mel, batch.reference, batch.index, strict=True):
+            row, other = rows[int(index)], rows[int(reference[0, 0]) - 1]
+            assert other.speaker == row.speaker
+            seen.add((row.speaker, row.index == other.index))
+            if row.speaker == "ben":
+                ours, theirs = set(mel[1].tolist()), set(reference[1].tolist())
+                assert len(ours & theirs) < 64
+    assert seen == {("anna", False), ("ben", True), ("cleo", False)}
+
+
+def test_one_utterance_gives_apart_parts_mostly():
+    batch = crops(batch_size=2000).batch(0)
+    alone = batch.index == 3
+    overlap = (batch.mel[alone, 1, :1] < batch.reference[alone, 1, -1:]) & (
+        batch.reference[alone, 1, :1] < batch.mel[alone, 1, -1:]
+    )
+    assert overlap.float().mean() < 0.25
+
+
+def test_speakers_are_drawn_by_the_root_of_what_they_recorded():
+    counts = np.bincount(crops(batch_size=50_000).batch(0).speaker.numpy())
+    wanted = np.sqrt([sum(LENGTHS[name]) for name in sorted(LENGTHS)])
+    np.testing.assert_allclose(counts / counts.sum(), wanted / wanted.sum(), atol=0.01)
+
+
+def test_an_empty_split_is_refused():
+    with pytest.raises(StoreError, match="no utterances in split 'valid_speakers'"):
+        Crops(FakeStore(), "valid_speakers", batch_size=1, crop_frames=8, reference_frames=8, seed=0)

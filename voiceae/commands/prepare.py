@@ -1,0 +1,109 @@
+"""`voiceae prepare`: a corpus becomes a feature store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from voiceae.specs import AudioSpec
+
+EPILOG = """\b
+Examples:
+  voiceae prepare vctk VCTK-Corpus-0.92/ --out stores/vctk
+  voiceae prepare libritts LibriTTS/ --out stores/libritts --jobs 8
+  voiceae prepare folder recordings/ --out stores/mine --valid-speakers 2
+  voiceae prepare csv recordings.csv --out stores/mine
+\b
+  vctk      VCTK 0.92 as published: wav48_silence_trimmed/<speaker>/...
+  libritts  <subset>/<speaker>/<chapter>/*.wav, all subsets or one of them
+  folder    one subfolder a speaker; wav, flac, ogg, opus, mp3 at any depth
+  csv       columns path, speaker, and optionally split, text, gender
+\b
+Interrupted, it goes on where it was when called again in the same way. Files
+that cannot be used are left out and listed in STORE/report.csv with the reason."""
+
+
+@click.command("prepare", epilog=EPILOG)
+@click.argument("kind", type=click.Choice(["vctk", "libritts", "folder", "csv"]))
+@click.argument("corpus", type=click.Path(path_type=Path))
+@click.option(
+    "--out", type=click.Path(path_type=Path), required=True, metavar="STORE", help="Folder of the store."
+)
+@click.option(
+    "--valid-speakers",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="Speakers to hold out; a tenth of them, at most 8, by default.",
+)
+@click.option(
+    "--valid-utterances",
+    type=click.FloatRange(0, 0.5),
+    default=0.02,
+    show_default=True,
+    metavar="PART",
+    help="Part of the other speakers' utterances to hold out.",
+)
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the splits.")
+@click.option(
+    "--mic", type=click.Choice(["mic1", "mic2"]), default="mic1", show_default=True, help="VCTK's microphone."
+)
+@click.option("--trim/--no-trim", default=True, show_default=True, help="Cut silence at both ends.")
+@click.option(
+    "--min-seconds",
+    type=click.FloatRange(min=0.1),
+    default=0.5,
+    show_default=True,
+    metavar="S",
+    help="Leave out recordings that are shorter, after trimming.",
+)
+@click.option(
+    "--spec", metavar="JSON", help="""Fields of the mel that differ, such as '{"sample_rate": 16000}'."""
+)
+@click.option("--jobs", type=click.IntRange(min=1), metavar="N", help="Processes; one a core by default.")
+@click.option("--force", is_flag=True, help="Start anew where STORE holds a store made differently.")
+@click.option("--progress/--no-progress", default=True, show_default=True, help="Show a progress bar.")
+def command(
+    kind: str,
+    corpus: Path,
+    out: Path,
+    valid_speakers: int | None,
+    valid_utterances: float,
+    seed: int,
+    mic: str,
+    trim: bool,
+    min_seconds: float,
+    spec: str | None,
+    jobs: int | None,
+    force: bool,
+    progress: bool,
+) -> None:
+    """Turn CORPUS into a feature store: log-mels, a table of utterances, statistics and splits."""
+    from voiceae.data.prepare import PrepareOptions, prepare
+
+    options = PrepareOptions(
+        valid_speakers=valid_speakers,
+        valid_utterances=valid_utterances,
+        seed=seed,
+        mic=mic,
+        trim=trim,
+        min_seconds=min_seconds,
+    )
+    prepared = prepare(
+        kind, corpus, out, spec=_spec(spec), options=options, jobs=jobs, force=force, progress=progress
+    )
+    click.echo(str(prepared))
+
+
+def _spec(text: str | None) -> AudioSpec:
+    import json
+
+    from voiceae.errors import ConfigError
+    from voiceae.specs import AudioSpec
+
+    try:
+        return AudioSpec.from_dict(AudioSpec().to_dict() | json.loads(text or "{}"))
+    except (ValueError, TypeError) as error:
+        raise ConfigError(f"--spec {text}: {error}; give JSON such as '{{\"sample_rate\": 16000}}'") from None

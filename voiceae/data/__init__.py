@@ -1,0 +1,1 @@
+"""Corpora, feature stores and batches."""

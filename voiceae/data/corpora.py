@@ -1,0 +1,240 @@
+"""Corpora as lists of recordings: VCTK 0.92, LibriTTS, any folder of speakers, any table."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from voiceae.audio.io import SUFFIXES
+from voiceae.errors import CorpusError
+
+MICS = ("mic1", "mic2")
+_VCTK_AUDIO = "wav48_silence_trimmed"
+_VCTK_FILE = re.compile(r"(?P<utterance>.+)_(?P<mic>mic[12])")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recording:
+    """One utterance of a corpus, before anything was read of it.
+
+    Attributes:
+        path: the audio file.
+        speaker: name of the speaker.
+        utterance: name of the utterance, unique for the speaker.
+        split: "train", "valid_utterances", "valid_speakers" or "valid" where the corpus says so.
+        text: what is said, where known.
+        gender: "F" or "M", where known.
+    """
+
+    path: Path
+    speaker: str
+    utterance: str
+    split: str | None = None
+    text: str | None = None
+    gender: str | None = None
+
+
+class SpeakerInfo(NamedTuple):
+    """A line of a speaker table."""
+
+    gender: str | None
+    accent: str | None
+
+
+def walk(kind: str, root: str | Path, *, mic: str = "mic1") -> list[Recording]:
+    """Recordings of a corpus in a fixed order: by speaker, utterance and path.
+
+    Args:
+        kind: one of `KINDS`.
+        root: the corpus folder; for "csv" the table.
+        mic: which microphone of VCTK, where both are there.
+
+    Raises:
+        CorpusError: when the layout is not what the kind expects, or nothing is found.
+    """
+    if kind not in KINDS:
+        raise CorpusError(f"{kind}: no such kind of corpus; use one of {', '.join(KINDS)}")
+    if mic not in MICS:
+        raise CorpusError(f"{mic}: no such microphone; use one of {', '.join(MICS)}")
+    root = Path(root)
+    if not root.exists():
+        raise CorpusError(f"{root}: no such corpus; give the folder (or the table, for csv)")
+    if root.is_dir() == (kind == "csv"):
+        raise CorpusError(f"{root}: is {'a folder, csv wants a table' if kind == 'csv' else 'not a folder'}")
+    recordings = sorted(KINDS[kind](root, mic), key=lambda r: (r.speaker, r.utterance, r.path.as_posix()))
+    if not recordings:
+        raise CorpusError(f"{root}: no recordings found; {_EXPECTED[kind]}")
+    return recordings
+
+
+def vctk(root: Path, mic: str) -> Iterator[Recording]:
+    """VCTK 0.92: one microphone of each utterance, the other where that one is missing.
+
+    The audio decides: speakers without text (p315), without one microphone (p280), with texts but no audio
+    (p362) or without a line in `speaker-info.txt` keep every recording they have.
+    """
+    root = next(
+        (place for place in (root, root / "VCTK-Corpus-0.92") if (place / _VCTK_AUDIO).is_dir()), root
+    )
+    if not (root / _VCTK_AUDIO).is_dir():
+        raise CorpusError(f"{root}: has no {_VCTK_AUDIO}; {_EXPECTED['vctk']}")
+    info = vctk_speakers(root / "speaker-info.txt")
+    for folder in _subfolders(root / _VCTK_AUDIO):
+        for utterance, mics in sorted(_by_utterance(folder).items()):
+            yield Recording(
+                path=mics.get(mic) or next(iter(mics.values())),
+                speaker=folder.name,
+                utterance=utterance,
+                text=_text(root / "txt" / folder.name / f"{utterance}.txt"),
+                gender=info.get(folder.name, SpeakerInfo(None, None)).gender,
+            )
+
+
+def vctk_speakers(path: Path) -> dict[str, SpeakerInfo]:
+    """Gender and accent by speaker: columns ID, AGE, GENDER, ACCENTS, ...; all but ID may be missing."""
+    table = {}
+    for line in _lines(path):
+        name, *rest = line.split() or [""]
+        if not name or name.upper() == "ID":
+            continue
+        where = next((i for i, word in enumerate(rest[:2]) if word.upper() in ("F", "M")), None)
+        gender = rest[where].upper() if where is not None else None
+        accent = rest[where + 1] if where is not None and len(rest) > where + 1 else None
+        table[f"p{name}" if name.isdigit() else name] = SpeakerInfo(gender, accent)
+    return table
+
+
+def libritts(root: Path, mic: str) -> Iterator[Recording]:
+    """LibriTTS: `<subset>/<speaker>/<chapter>/*.wav`; `root` may hold the subsets or be one of them."""
+    root = next((place for place in (root, root / "LibriTTS", root / "LibriTTS_R") if _subsets(place)), root)
+    subsets = _subsets(root)
+    if not subsets:
+        raise CorpusError(f"{root}: has no <subset>/<speaker>/<chapter> folders; {_EXPECTED['libritts']}")
+    genders = _libritts_genders(root) or _libritts_genders(root.parent)
+    for subset in subsets:
+        for folder in _subfolders(subset):
+            for path in _audio_below(folder):
+                yield Recording(
+                    path=path,
+                    speaker=folder.name,
+                    utterance=path.stem,
+                    text=_text(path.with_suffix(".normalized.txt"))
+                    or _text(path.with_suffix(".original.txt")),
+                    gender=genders.get(folder.name),
+                )
+
+
+def folder(root: Path, mic: str) -> Iterator[Recording]:
+    """Any folder: one subfolder a speaker, recordings at any depth below it."""
+    for speaker in _subfolders(root):
+        for path in _audio_below(speaker):
+            utterance = path.relative_to(speaker).with_suffix("").as_posix()
+            yield Recording(path=path, speaker=speaker.name, utterance=utterance)
+
+
+def table(root: Path, mic: str) -> Iterator[Recording]:
+    """A CSV with columns path, speaker, optionally split, text, gender; paths are relative to it."""
+    seen: dict[Path, int] = {}
+    with root.open(newline="", encoding="utf-8-sig") as file:
+        try:
+            reader = csv.DictReader(file)
+            absent = [name for name in ("path", "speaker") if name not in (reader.fieldnames or [])]
+            if absent:
+                raise CorpusError(f"{root}: column {' and '.join(absent)} missing; {_EXPECTED['csv']}")
+            for row in reader:
+                recording = _row_recording(
+                    root, {k: (v or "").strip() for k, v in row.items() if k}, reader.line_num
+                )
+                if recording.path in seen:
+                    where = f"lines {seen[recording.path]} and {reader.line_num}"
+                    raise CorpusError(f"{root}: {recording.path} is listed twice, {where}; keep one")
+                seen[recording.path] = reader.line_num
+                yield recording
+        except (UnicodeDecodeError, csv.Error) as error:
+            raise CorpusError(f"{root}: is not a CSV in UTF-8 ({error}); {_EXPECTED['csv']}") from None
+
+
+def _row_recording(root: Path, row: dict[str, str], line: int) -> Recording:
+    if not row["path"] or not row["speaker"]:
+        raise CorpusError(
+            f"{root}: line {line} has no {'speaker' if row['path'] else 'path'}; {_EXPECTED['csv']}"
+        )
+    gender = row.get("gender", "")[:1].upper()
+    return Recording(
+        path=root.parent / row["path"],
+        speaker=row["speaker"],
+        utterance=Path(row["path"]).with_suffix("").as_posix(),
+        split=row.get("split") or None,
+        text=row.get("text") or None,
+        gender=gender if gender in ("F", "M") else None,
+    )
+
+
+KINDS: dict[str, Callable[[Path, str], Iterable[Recording]]] = {
+    "vctk": vctk,
+    "libritts": libritts,
+    "folder": folder,
+    "csv": table,
+}
+
+_EXPECTED = {
+    "vctk": f"VCTK 0.92 has {_VCTK_AUDIO}/<speaker>/<utterance>_mic1.flac (0.80: give its wav48 as folder)",
+    "libritts": "LibriTTS has <subset>/<speaker>/<chapter>/*.wav with numbers for speaker and chapter",
+    "folder": f"expected one subfolder a speaker, holding files of {', '.join(s[1:] for s in SUFFIXES)}",
+    "csv": "expected a header line with path,speaker and optionally split,text,gender",
+}
+
+
+def _subfolders(root: Path) -> list[Path]:
+    return sorted(place for place in root.iterdir() if place.is_dir() and not place.name.startswith("."))
+
+
+def _audio_below(root: Path) -> list[Path]:
+    """Audio files at any depth, hidden ones (`._name` of foreign file systems) left out."""
+    return sorted(
+        path for path in root.rglob("*") if path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+    )
+
+
+def _by_utterance(folder: Path) -> dict[str, dict[str, Path]]:
+    """Paths of one VCTK speaker by utterance and microphone, mic1 first."""
+    found: dict[str, dict[str, Path]] = defaultdict(dict)
+    for path in _audio_below(folder):
+        if match := _VCTK_FILE.fullmatch(path.stem):
+            found[match["utterance"]][match["mic"]] = path
+    return found
+
+
+def _subsets(root: Path) -> list[Path]:
+    """Folders that hold numbered speakers with numbered chapters."""
+    if not root.is_dir():
+        return []
+    return [place for place in (root, *_subfolders(root)) if _holds_numbered(place, depth=2)]
+
+
+def _holds_numbered(place: Path, depth: int) -> bool:
+    inner = [folder for folder in _subfolders(place) if folder.name.isdigit()]
+    return bool(inner) and (depth == 1 or any(_holds_numbered(folder, depth - 1) for folder in inner))
+
+
+def _libritts_genders(root: Path) -> dict[str, str]:
+    """Gender by speaker from `speakers.tsv` (tabs) or `SPEAKERS.txt` (bars)."""
+    genders = {}
+    for line in (*_lines(root / "speakers.tsv"), *_lines(root / "SPEAKERS.txt")):
+        cells = [cell.strip() for cell in re.split(r"[\t|]", line)]
+        if len(cells) > 1 and cells[0].isdigit() and cells[1] in ("F", "M"):
+            genders[cells[0]] = cells[1]
+    return genders
+
+
+def _lines(path: Path) -> list[str]:
+    return path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []
+
+
+def _text(path: Path) -> str | None:
+    return " ".join(" ".join(_lines(path)).split()) or None

@@ -1,0 +1,233 @@
+"""Corpus -> feature store: parallel, resumable after a kill at any moment, the same bytes every time."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+import warnings
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import joblib
+import numpy as np
+from tqdm import tqdm
+
+from voiceae.audio.io import UpperBandWarning
+from voiceae.data.corpora import Recording, walk
+from voiceae.data.manifest import TRAIN, assign_splits
+from voiceae.data.plan import RECORDS, PrepareOptions, claim, make_plan, relative_path
+from voiceae.data.shards import ShardJob, ShardRecord, build_shard, read_record
+from voiceae.data.store import COLUMNS, REPORT, STATISTICS, STORE, TABLE, shard_path
+from voiceae.errors import CorpusError
+from voiceae.files import atomic_path
+from voiceae.specs import AudioSpec
+
+__all__ = ["PrepareOptions", "Prepared", "prepare"]
+
+_SHARD_UTTERANCES = 64  # few, so that a kill loses little
+_MOST_SHARDS = 256  # few, so that all can be mapped at once
+_LEAST_STD = 1e-2  # float16 cannot tell smaller spreads from rounding
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What came of it.
+
+    Attributes:
+        path: the store.
+        utterances: how many it holds.
+        speakers: of how many speakers.
+        seconds: duration of their frames.
+        skipped: how many recordings were left out; `report.csv` says why.
+        resumed: shards that were there already.
+    """
+
+    path: Path
+    utterances: int
+    speakers: int
+    seconds: float
+    skipped: int
+    resumed: int
+
+    def __str__(self) -> str:
+        """One line for the end of a command."""
+        report = f"; {self.skipped} skipped, see {self.path / REPORT}" if self.skipped else "; none skipped"
+        hours = f"{self.seconds / 3600:.2f} h"
+        return f"{self.path}: {self.utterances} utterances of {self.speakers} speakers, {hours}{report}"
+
+
+def prepare(
+    kind: str,
+    corpus: str | Path,
+    out: str | Path,
+    *,
+    spec: AudioSpec | None = None,
+    options: PrepareOptions | None = None,
+    jobs: int | None = None,
+    force: bool = False,
+    progress: bool = False,
+) -> Prepared:
+    """Make a feature store, or finish one that was begun with the same corpus and options.
+
+    The content, byte for byte, depends on the corpus and the options alone; not on `jobs` or interruptions.
+
+    Args:
+        kind: "vctk", "libritts", "folder" or "csv".
+        corpus: the corpus folder, or the table.
+        out: the store folder.
+        spec: the mel contract.
+        options: splits, trimming and the like.
+        jobs: processes; by default one a core. A backend set by `joblib.parallel_config` is respected.
+        force: start anew where `out` holds a store, this one or another.
+        progress: show a bar on stderr.
+
+    Raises:
+        CorpusError: when the corpus has not the layout of its kind, or nothing of it can be used.
+        StoreError: when `out` holds something else and `force` is false.
+        OutputError: when the store cannot be written.
+    """
+    spec, options, out = spec or AudioSpec(), options or PrepareOptions(), Path(out)
+    found = walk(kind, corpus, mic=options.mic)
+    recordings = assign_splits(
+        found,
+        valid_speakers=options.valid_speakers,
+        valid_utterances=options.valid_utterances,
+        seed=options.seed,
+    )
+    root = _corpus_root(kind, Path(corpus))
+    plan = make_plan(kind, root, found, spec, options)
+    claim(out, plan, force)
+    shard_jobs = _shard_jobs(out, recordings, spec, options)
+    if not (out / STORE).is_file():
+        resumed = sum(read_record(job) is not None for job in shard_jobs)
+        records = _run(shard_jobs, jobs or _cores(), progress)
+        _finish(out, root, plan, shard_jobs, records)
+        _warn_narrow(records)
+    else:
+        resumed = len(shard_jobs)
+    shutil.rmtree(out / RECORDS, ignore_errors=True)
+    info = json.loads((out / STORE).read_text(encoding="utf-8"))
+    return Prepared(out, info["utterances"], info["speakers"], info["seconds"], info["skipped"], resumed)
+
+
+def _corpus_root(kind: str, corpus: Path) -> Path:
+    absolute = Path(os.path.abspath(corpus))  # links stay: the corpus may move behind them
+    return absolute.parent if kind == "csv" else absolute
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _shard_jobs(
+    out: Path, recordings: Sequence[Recording], spec: AudioSpec, options: PrepareOptions
+) -> list[ShardJob]:
+    size = max(_SHARD_UTTERANCES, -(-len(recordings) // _MOST_SHARDS))
+    return [
+        ShardJob(
+            recordings=tuple(recordings[start : start + size]),
+            spec=spec,
+            trim=options.trim,
+            min_seconds=options.min_seconds,
+            mel_path=shard_path(out, number),
+            record_path=out / RECORDS / f"{number:05d}.json",
+        )
+        for number, start in enumerate(range(0, len(recordings), size))
+    ]
+
+
+def _run(shard_jobs: Sequence[ShardJob], jobs: int, progress: bool) -> list[ShardRecord]:
+    """Records in the order of the shards, whatever order they are finished in."""
+    records: list[ShardRecord] = []
+    with tqdm(total=sum(len(job.recordings) for job in shard_jobs), unit="file", disable=not progress) as bar:
+        parallel = joblib.Parallel(n_jobs=min(jobs, len(shard_jobs)), return_as="generator")
+        done: Iterable[ShardRecord] = parallel(joblib.delayed(build_shard)(job) for job in shard_jobs)
+        for job, record in zip(shard_jobs, done, strict=True):
+            records.append(record)
+            bar.update(len(job.recordings))
+    return records
+
+
+def _finish(
+    out: Path,
+    root: Path,
+    plan: dict[str, Any],
+    shard_jobs: Sequence[ShardJob],
+    records: Sequence[ShardRecord],
+) -> None:
+    """Table, report, statistics, and last of all the file whose presence says that the store is complete."""
+    frames = sum(record.train_frames for record in records)
+    if not frames:
+        reasons = [reason for record in records for _, reason in record.skipped]
+        raise CorpusError(
+            f"{root}: nothing to train on was left; the first file skipped: {(reasons or ['none'])[0]}"
+        )
+    mean = np.sum([record.total for record in records], axis=0) / frames
+    variance = np.sum([record.squares for record in records], axis=0) / frames - mean**2
+    std = np.maximum(np.sqrt(np.maximum(variance, 0.0)), _LEAST_STD)
+    rows, skipped = _rows(root, shard_jobs, records)
+    _write_csv(out / TABLE, COLUMNS, rows)
+    _write_csv(out / REPORT, ("path", "reason"), skipped)
+    with atomic_path(out / STATISTICS) as temporary:
+        np.savez(temporary, mean=mean.astype(np.float32), std=std.astype(np.float32))
+    info = plan | {
+        "corpus": str(root),
+        "utterances": len(rows),
+        "speakers": len({row[1] for row in rows}),
+        "seconds": sum(row[8] for row in rows),
+        "seconds_read": sum(record.seconds_read for record in records),
+        "skipped": len(skipped),
+        "train_frames": frames,
+        "shard_frames": [record.frames for record in records],
+    }
+    with atomic_path(out / STORE) as temporary:
+        temporary.write_text(json.dumps(info, indent=1) + "\n", encoding="utf-8")
+
+
+def _rows(
+    root: Path, shard_jobs: Sequence[ShardJob], records: Sequence[ShardRecord]
+) -> tuple[list[list[Any]], list[list[str]]]:
+    """Rows of the utterance table in the order of `COLUMNS`, and rows of the report."""
+    rows: list[list[Any]] = []
+    skipped = []
+    for number, (job, record) in enumerate(zip(shard_jobs, records, strict=True)):
+        for place, start, frames, seconds in record.rows:
+            own = job.recordings[place]
+            names = [own.speaker, own.utterance, own.split or TRAIN, relative_path(own.path, root)]
+            rows.append(
+                [
+                    len(rows),
+                    *names,
+                    number,
+                    start,
+                    frames,
+                    round(seconds, 4),
+                    own.gender or "",
+                    own.text or "",
+                ]
+            )
+        skipped += [
+            [relative_path(job.recordings[place].path, root), reason] for place, reason in record.skipped
+        ]
+    return rows, skipped
+
+
+def _write_csv(path: Path, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows(rows)
+
+
+def _warn_narrow(records: Sequence[ShardRecord]) -> None:
+    narrow = sum(record.narrow for record in records)
+    if narrow:
+        warnings.warn(
+            f"{narrow} recordings are sampled below 16 kHz and lack the upper band; expect a dull voice",
+            UpperBandWarning,
+            stacklevel=3,
+        )

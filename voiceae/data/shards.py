@@ -1,0 +1,163 @@
+"""One shard: a pure function from recordings to a file of log-mels and what is known of it."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from voiceae.audio.io import UpperBandWarning, load
+from voiceae.audio.level import normalise
+from voiceae.audio.mel import LogMel
+from voiceae.audio.trim import trim
+from voiceae.data.corpora import Recording
+from voiceae.data.manifest import TRAIN
+from voiceae.errors import AudioError
+from voiceae.files import atomic_path
+from voiceae.specs import AudioSpec
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShardJob:
+    """All that a worker needs to know.
+
+    Attributes:
+        recordings: what goes in, in this order.
+        spec: the mel contract.
+        trim: cut silence at both ends.
+        min_seconds: recordings shorter than this, after trimming, are skipped.
+        mel_path: the shard.
+        record_path: what is known of it; appears after the shard, and means that the shard is complete.
+    """
+
+    recordings: tuple[Recording, ...]
+    spec: AudioSpec
+    trim: bool
+    min_seconds: float
+    mel_path: Path
+    record_path: Path
+
+
+@dataclass
+class ShardRecord:
+    """What is known of a finished shard.
+
+    Attributes:
+        rows: (place among the shard's recordings, first frame, frames, seconds) of each utterance kept.
+        skipped: (place among the shard's recordings, reason) of each left out.
+        frames: frames in all.
+        train_frames: frames of the training split.
+        total: (M,) sum of the training frames.
+        squares: (M,) sum of the squares of the training frames.
+        narrow: recordings whose rate leaves out part of the speech band.
+        seconds_read: duration of the audio before trimming.
+    """
+
+    rows: list[tuple[int, int, int, float]] = field(default_factory=list)
+    skipped: list[tuple[int, str]] = field(default_factory=list)
+    frames: int = 0
+    train_frames: int = 0
+    total: list[float] = field(default_factory=list)
+    squares: list[float] = field(default_factory=list)
+    narrow: int = 0
+    seconds_read: float = 0.0
+
+
+def build_shard(job: ShardJob) -> ShardRecord:
+    """Make one shard, unless it is there already.
+
+    Raises:
+        OutputError: when the files cannot be written.
+    """
+    done = read_record(job)
+    if done is not None:
+        return done
+    record = ShardRecord(total=[0.0] * job.spec.n_mels, squares=[0.0] * job.spec.n_mels)
+    with _one_thread():
+        mels = [mel for place in range(len(job.recordings)) if (mel := _add(record, job, place)) is not None]
+    empty = np.zeros((0, job.spec.n_mels), dtype=np.float16)
+    with atomic_path(job.mel_path) as temporary:
+        np.save(temporary, np.concatenate([empty, *mels]))
+    with atomic_path(job.record_path) as temporary:
+        temporary.write_text(json.dumps(asdict(record)), encoding="utf-8")
+    return record
+
+
+def read_record(job: ShardJob) -> ShardRecord | None:
+    """What is known of a finished shard, None when it still has to be made."""
+    try:
+        values: dict[str, Any] = json.loads(job.record_path.read_text(encoding="utf-8"))
+        record = ShardRecord(**values)
+        shard = np.load(job.mel_path, mmap_mode="r" if record.frames else None)
+    except (OSError, ValueError, TypeError):
+        return None
+    return record if shard.shape == (record.frames, job.spec.n_mels) else None
+
+
+def features(
+    path: Path, spec: AudioSpec, *, cut_silence: bool, min_seconds: float
+) -> tuple[NDArray[np.float16], float]:
+    """Log-mel of a recording as training sees it, and the seconds read: -> (T, M) float16, ().
+
+    Raises:
+        AudioError: when the recording cannot be used.
+    """
+    audio = load(path, spec.sample_rate, min_seconds=min_seconds, what="a recording")
+    wav = normalise(audio.wav, spec.sample_rate).wav
+    wav = trim(wav, spec.sample_rate) if cut_silence else wav
+    seconds = len(wav) / spec.sample_rate
+    if seconds < min_seconds:
+        raise AudioError(
+            f"{path}: {seconds:.2f} s are left after trimming; at least {min_seconds:g} s are needed"
+        )
+    with torch.inference_mode():
+        mel = _log_mel(spec)(torch.from_numpy(wav))
+    return mel.T.to(torch.float16).contiguous().numpy(), audio.seconds
+
+
+def _add(record: ShardRecord, job: ShardJob, place: int) -> NDArray[np.float16] | None:
+    recording = job.recordings[place]
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UpperBandWarning)
+        try:
+            mel, seconds_read = features(
+                recording.path, job.spec, cut_silence=job.trim, min_seconds=job.min_seconds
+            )
+        except AudioError as error:
+            record.skipped.append((place, str(error).removeprefix(f"{recording.path}: ")))
+            return None
+    record.narrow += any(issubclass(warning.category, UpperBandWarning) for warning in caught)
+    record.rows.append((place, record.frames, len(mel), len(mel) / job.spec.frame_rate))
+    record.frames += len(mel)
+    record.seconds_read += seconds_read
+    if recording.split == TRAIN:
+        exact = mel.astype(np.float64)
+        record.train_frames += len(mel)
+        record.total = (record.total + exact.sum(axis=0)).tolist()
+        record.squares = (record.squares + np.einsum("tm,tm->m", exact, exact)).tolist()
+    return mel
+
+
+@lru_cache(maxsize=2)
+def _log_mel(spec: AudioSpec) -> LogMel:
+    return LogMel(spec)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """The processes share the cores already; a second thread each would only make them wait."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
