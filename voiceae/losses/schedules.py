@@ -1,0 +1,38 @@
+"""Weights that change with the step."""
+
+from __future__ import annotations
+
+
+class Schedule:
+    """A weight as a function of the step: constant, or risen linearly from zero once or in cycles.
+
+    Cyclic annealing: Fu et al. 2019 (arXiv 1903.10145).
+
+    Args:
+        value: the weight at the top.
+        kind: "constant", "linear" or "cyclic".
+        steps: of the rise (linear) or of one cycle (cyclic).
+        rise: part of a cycle spent rising.
+
+    Raises:
+        ValueError: for an unknown kind, or a schedule without steps.
+    """
+
+    KINDS = ("constant", "linear", "cyclic")
+
+    def __init__(self, value: float, kind: str = "constant", steps: int = 0, rise: float = 0.5) -> None:
+        if kind not in self.KINDS:
+            raise ValueError(f"schedule {kind!r}: expected one of {', '.join(self.KINDS)}")
+        if kind != "constant" and steps < 1:
+            raise ValueError(f"schedule {kind!r} needs steps >= 1, got {steps}")
+        if not 0 < rise <= 1:
+            raise ValueError(f"rise {rise}: need 0 < rise <= 1")
+        self.value, self.kind, self.steps, self.rise = value, kind, steps, rise
+
+    def __call__(self, step: int) -> float:
+        """Weight at a step, from 0."""
+        if self.kind == "constant":
+            return self.value
+        if self.kind == "linear":
+            return self.value * min(1.0, step / self.steps)
+        return self.value * min(1.0, (step % self.steps) / (self.rise * self.steps))

@@ -1,0 +1,48 @@
+"""Named losses times one dictionary of weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor
+
+from voiceae.errors import ConfigError
+from voiceae.losses.schedules import Schedule
+
+
+class LossWeights:
+    """Weighted sum of named losses.
+
+    Args:
+        weights: by name, a number or the arguments of a `Schedule`.
+
+    Raises:
+        ConfigError: for a schedule that makes no sense.
+    """
+
+    def __init__(self, weights: Mapping[str, Any]) -> None:
+        try:
+            self.schedules = {
+                name: Schedule(**value) if isinstance(value, Mapping) else Schedule(float(value))
+                for name, value in weights.items()
+            }
+        except (TypeError, ValueError) as error:
+            raise ConfigError(f"loss.weights: {error}") from error
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.schedules and self.schedules[name].value != 0
+
+    def __call__(self, losses: Mapping[str, Tensor], step: int) -> tuple[Tensor, dict[str, Tensor]]:
+        """Total at a step, and every term of it as weighted.
+
+        Raises:
+            ConfigError: when a loss has no weight: a silent zero would hide a slip of the pen.
+        """
+        unknown = sorted(set(losses) - set(self.schedules))
+        if unknown:
+            raise ConfigError(
+                f"loss.weights has no weight for {', '.join(unknown)}; it has {', '.join(sorted(self.schedules))}"
+            )
+        weighted = {name: self.schedules[name](step) * value for name, value in losses.items()}
+        return sum(weighted.values(), start=next(iter(weighted.values())).new_zeros(())), weighted

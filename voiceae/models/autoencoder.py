@@ -1,0 +1,170 @@
+"""The model: content, bottleneck, speaker, pitch and decoder put together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+
+from voiceae.models.bottleneck import VQ, Bottlenecked, Gaussian, Open
+from voiceae.models.content import ContentEncoder
+from voiceae.models.decoder import Decoder
+from voiceae.models.pitch import MelPitch, NoPitch
+from voiceae.models.speaker import SpeakerEncoder
+from voiceae.nn.masking import coarser_mask
+from voiceae.nn.statistics import loud_moments, match_moments
+
+
+@dataclass(frozen=True)
+class Content:
+    """What is said and how high, without who says it.
+
+    Attributes:
+        features: (B, C, T') of the content encoder, before the bottleneck.
+        bottlenecked: units (B, D, T'), codes, and the losses and figures of the bottleneck.
+        pitch: (B, K, T) distribution over fundamentals, K = 0 without a pitch stream.
+        pitch_centre: (B,) octaves, the median fundamental.
+    """
+
+    features: Tensor
+    bottlenecked: Bottlenecked
+    pitch: Tensor
+    pitch_centre: Tensor
+
+    @property
+    def units(self) -> Tensor:
+        """(B, D, T')."""
+        return self.bottlenecked.units
+
+    @property
+    def frames(self) -> int:
+        """T, of the mel that it came from."""
+        return int(self.pitch.shape[-1])
+
+
+@dataclass(frozen=True)
+class VoiceTraits:
+    """What a reference says of a voice.
+
+    Attributes:
+        speaker: (B, S) of unit length.
+        pitch_centre: (B,) octaves.
+        mel_mean: (B, M) per bin over the loud frames, natural log.
+        mel_deviation: (B, M), of the same frames.
+        loud_frames: (B,) how many those are.
+    """
+
+    speaker: Tensor
+    pitch_centre: Tensor
+    mel_mean: Tensor
+    mel_deviation: Tensor
+    loud_frames: Tensor
+
+
+class Autoencoder(nn.Module):
+    """Disentangling autoencoder over log-mels; mels in and out are plain, the model normalises them inside.
+
+    Args:
+        content: (B, M, T) -> (B, C, T').
+        bottleneck: (B, C, T') -> `Bottlenecked`.
+        speaker: (B, M, T) -> (B, S).
+        pitch: (B, M, T) -> (B, K, T), or `NoPitch`.
+        decoder: units, speaker and pitch -> (B, M, T).
+        n_mels: M.
+    """
+
+    mel_mean: Tensor
+    mel_deviation: Tensor
+
+    def __init__(
+        self,
+        *,
+        content: ContentEncoder,
+        bottleneck: Open | Gaussian | VQ,
+        speaker: SpeakerEncoder,
+        pitch: MelPitch | NoPitch,
+        decoder: Decoder,
+        n_mels: int,
+    ) -> None:
+        super().__init__()
+        if decoder.pitch_bins != pitch.n_bins:
+            raise ValueError(f"decoder takes {decoder.pitch_bins} pitch bins, the pitch stream gives {pitch.n_bins}")
+        if content.rate != decoder.rate:
+            raise ValueError(f"content encoder works at 1/{content.rate}, decoder at 1/{decoder.rate} of the frame rate")
+        self.content = content
+        self.bottleneck = bottleneck
+        self.speaker = speaker
+        self.pitch = pitch
+        self.decoder = decoder
+        self.register_buffer("mel_mean", torch.zeros(n_mels, 1))
+        self.register_buffer("mel_deviation", torch.ones(n_mels, 1))
+
+    @property
+    def rate(self) -> int:
+        """Mel frames per code frame."""
+        return self.content.rate
+
+    def set_statistics(self, mean: Tensor, deviation: Tensor) -> None:
+        """Per-bin statistics of the training mels: (M,), (M,)."""
+        self.mel_mean.copy_(mean[:, None])
+        self.mel_deviation.copy_(deviation[:, None])
+
+    def encode(
+        self, mel: Tensor, mask: Tensor | None = None, *, generator: torch.Generator | None = None
+    ) -> Content:
+        """Mel (B, M, T), mask (B, T) -> content; in training mode the bottleneck is noisy, `generator` seeds it."""
+        coded = self.content(self.normalise(mel), mask)
+        bottlenecked = self.bottleneck(coded, coarser_mask(mask, self.rate), generator)
+        return self.with_pitch_of(Content(coded, bottlenecked, mel[:, :0], mel.new_zeros(len(mel))), mel, mask)
+
+    def with_pitch_of(self, content: Content, mel: Tensor, mask: Tensor | None = None) -> Content:
+        """The same content, with the pitch of another mel of as many frames."""
+        with torch.no_grad():
+            pitch = self.pitch(mel, mask)
+            return replace(content, pitch=pitch, pitch_centre=self.pitch.centre(pitch, mel, mask))
+
+    def embed(self, mel: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Speaker vector of unit length: mel (B, M, T), mask (B, T) -> (B, S)."""
+        embedded: Tensor = self.speaker(self.normalise(mel), mask)
+        return embedded
+
+    @torch.no_grad()
+    def describe(self, mel: Tensor, mask: Tensor | None = None) -> VoiceTraits:
+        """All that conversion needs to know of a reference: mel (B, M, T), mask (B, T) -> traits."""
+        centre = self.pitch.centre(self.pitch(mel, mask), mel, mask)
+        return VoiceTraits(self.embed(mel, mask), centre, *loud_moments(mel, mask))
+
+    def decode(
+        self, content: Content, speaker: Tensor, *, octaves: Tensor | None = None, mask: Tensor | None = None
+    ) -> Tensor:
+        """Content in a voice: speaker (B, S) -> mel (B, M, T), exactly `content.frames` frames.
+
+        Args:
+            content: what `encode` gave.
+            speaker: (B, S).
+            octaves: (B,) to move the pitch by; not at all by default.
+            mask: (B, T).
+        """
+        pitch = content.pitch if octaves is None else self.pitch.shift(content.pitch, octaves)
+        harmonics = self.pitch.render(pitch)
+        mel = self.decoder(content.units, speaker, pitch, harmonics=harmonics, mask=mask)
+        return mel.float() * self.mel_deviation + self.mel_mean
+
+    def convert(self, mel: Tensor, target: VoiceTraits, *, matching: float = 1.0) -> Tensor:
+        """Source mel in the target's voice: (B, M, T) -> (B, M, T).
+
+        Args:
+            mel: of the source.
+            target: what `describe` gave; the pitch is moved to its centre.
+            matching: how far the result is given the target's statistics, see `match_moments`.
+        """
+        content = self.encode(mel)
+        converted = self.decode(content, target.speaker, octaves=target.pitch_centre - content.pitch_centre)
+        return match_moments(
+            converted, target.mel_mean, target.mel_deviation, target.loud_frames, strength=matching
+        )
+
+    def normalise(self, mel: Tensor) -> Tensor:
+        """Every bin by the statistics of the training mels: (B, M, T) -> (B, M, T)."""
+        return (mel - self.mel_mean) / self.mel_deviation

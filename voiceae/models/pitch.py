@@ -1,0 +1,169 @@
+"""How high it is said: fundamental frequency read off the mel, moved, and drawn again as harmonics."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from voiceae.audio.mel import mel_filters
+from voiceae.nn.masking import apply_mask
+from voiceae.specs import AudioSpec
+
+_COMB_FLOOR = 0.1  # mel magnitude between harmonics of an ideal comb; about what real voices leave there
+
+
+class NoPitch(nn.Module):
+    """The same interface without a pitch stream: nothing is read and nothing is given to the decoder."""
+
+    def __init__(self, *, n_bins: int = 0) -> None:
+        super().__init__()
+        if n_bins:
+            raise ValueError(f"n_bins {n_bins}: without a pitch stream there are none")
+        self.n_bins = 0
+
+    def forward(self, mel: Tensor, mask: Tensor | None = None) -> Tensor:
+        """(B, M, T) -> (B, 0, T)."""
+        return mel[:, :0]
+
+    def centre(self, pitch: Tensor, mel: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Zero: (B, 0, T) -> (B,)."""
+        return mel.new_zeros(mel.shape[0])
+
+    def shift(self, pitch: Tensor, octaves: Tensor) -> Tensor:
+        """The input, unmoved."""
+        return pitch
+
+    def render(self, pitch: Tensor) -> Tensor:
+        """(B, 0, T) -> (B, 0, T)."""
+        return pitch
+
+
+class MelPitch(nn.Module):
+    """Probability of each fundamental on a logarithmic grid, from the log-mel alone: (B, M, T) -> (B, K, T).
+
+    Each grid point has a template, the log-mel of a flat harmonic comb through the same window and filters. Input and
+    templates are whitened along the mel axis (a local mean is taken off) and compared by normalised correlation, in
+    the manner of SWIPE (Camacho and Harris 2008); a softmax makes a distribution of it. Nothing is trained, and a
+    frame whose pitch is ambiguous stays ambiguous instead of being wrong.
+
+    Args:
+        audio: fields of the `AudioSpec`.
+        f_low: lowest fundamental, Hz.
+        n_bins: K, length of the grid.
+        bins_per_octave: its density.
+        compared_mels: how many of the lowest mel bins are compared (harmonics are not resolved above).
+        width: mel bins of the whitening window.
+        temperature: of the softmax over correlations.
+        range_nats: log-mel below the frame's loudest compared bin by more than this is clamped.
+    """
+
+    templates: Tensor
+    combs: Tensor
+    window: Tensor
+
+    def __init__(
+        self,
+        *,
+        audio: dict[str, Any],
+        f_low: float = 65.0,
+        n_bins: int = 104,
+        bins_per_octave: int = 36,
+        compared_mels: int = 32,
+        width: int = 9,
+        temperature: float = 0.05,
+        range_nats: float = 5.0,
+    ) -> None:
+        super().__init__()
+        spec = AudioSpec.from_dict(audio)
+        if not 0 < compared_mels <= spec.n_mels or width % 2 == 0:
+            raise ValueError(f"compared_mels {compared_mels}, width {width}: need 1 to {spec.n_mels}, and an odd width")
+        self.n_bins = n_bins
+        self.bins_per_octave = bins_per_octave
+        self.compared_mels = compared_mels
+        self.temperature = temperature
+        self.range_nats = range_nats
+        grid = f_low * 2 ** (np.arange(self.n_bins) / bins_per_octave)
+        window = np.hanning(width + 2)[1:-1]
+        self.register_buffer("window", torch.tensor(window / window.sum()).float(), persistent=False)
+        combs = self._whiten(torch.tensor(_comb_mels(spec, grid)).float())
+        templates = functional.normalize(self._whiten_compared(combs), dim=-1)
+        self.register_buffer("combs", combs, persistent=False)
+        self.register_buffer("templates", templates, persistent=False)
+
+    def forward(self, mel: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Distribution over fundamentals, smoothed over three frames: (B, M, T), (B, T) -> (B, K, T)."""
+        low = mel[:, : self.compared_mels].transpose(1, 2).float()
+        low = torch.maximum(low, low.amax(-1, keepdim=True) - self.range_nats)
+        white = self._whiten(low)
+        white = white / (white.norm(dim=-1, keepdim=True) + 1.0)
+        salience = apply_mask(white @ self.templates.T, mask)
+        return torch.softmax(_smooth(salience, mask) / self.temperature, dim=-1).transpose(1, 2)
+
+    def centre(self, pitch: Tensor, mel: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Median fundamental of the loud and clear frames: (B, K, T), (B, M, T) -> (B,) octaves above `f_low`."""
+        level = torch.logsumexp(2 * mel[:, : self.compared_mels].float(), dim=1)
+        if mask is not None:
+            level = level.masked_fill(~mask.bool(), float("-inf"))
+        loud = level > level.amax(-1, keepdim=True) - 5.0
+        clear = pitch.amax(1).square() * loud
+        cumulative = (pitch * clear[:, None]).sum(-1).cumsum(-1)
+        below = cumulative < 0.5 * cumulative[:, -1:]
+        return below.sum(-1).float() / self.bins_per_octave
+
+    def shift(self, pitch: Tensor, octaves: Tensor) -> Tensor:
+        """Move each distribution along the grid: (B, K, T), (B,) -> (B, K, T); what leaves the grid gathers at its edge."""
+        position = torch.arange(self.n_bins, device=pitch.device) - octaves[:, None] * self.bins_per_octave
+        below = position.floor()
+        part = (position - below)[..., None]
+        padded = functional.pad(pitch, (0, 0, 1, 1))
+        index = (torch.stack((below, below + 1)).long() + 1).clamp(0, self.n_bins + 1)
+        first, second = (padded.gather(1, i[..., None].expand(-1, -1, pitch.shape[-1])) for i in index)
+        moved = first * (1 - part) + second * part
+        lost = (1 - moved.sum(1)).clamp_min(0)
+        edge = torch.where(octaves > 0, self.n_bins - 1, 0)[:, None, None]
+        return moved.scatter_add(1, edge.expand(-1, 1, pitch.shape[-1]), lost[:, None])
+
+    def render(self, pitch: Tensor) -> Tensor:
+        """Whitened log-mel of the harmonics expected: (B, K, T) -> (B, M, T)."""
+        return (pitch.transpose(1, 2) @ self.combs.to(pitch.dtype)).transpose(1, 2)
+
+    def _whiten_compared(self, combs: Tensor) -> Tensor:
+        return self._whiten(combs[:, : self.compared_mels])
+
+    def _whiten(self, x: Tensor) -> Tensor:
+        """Take a local mean along the last axis off: (..., M) -> (..., M)."""
+        flat = x.reshape(-1, 1, x.shape[-1])
+        half = self.window.numel() // 2
+        local = functional.conv1d(functional.pad(flat, (half, half), mode="replicate"), self.window[None, None])
+        return (flat - local).reshape(x.shape)
+
+
+def _comb_mels(spec: AudioSpec, grid: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Log-mel expected of flat harmonic combs with random phases: (K,) Hz -> (K, M).
+
+    With random phases powers add, and each harmonic contributes the Hann window's main lobe around it.
+    """
+    bins = np.arange(spec.n_bins)
+    rows = []
+    for fundamental in grid:
+        harmonics = fundamental * np.arange(1, int(spec.f_max / fundamental) + 1)[:, None]
+        offset = bins - harmonics * spec.n_fft / spec.sample_rate
+        lobe = 0.5 * np.sinc(offset) + 0.25 * (np.sinc(offset - 1) + np.sinc(offset + 1))
+        power = (0.5 * spec.win_length * lobe) ** 2
+        rows.append(np.log(mel_filters(spec) @ np.sqrt(power.sum(0)) + _COMB_FLOOR))
+    return np.stack(rows)
+
+
+def _smooth(x: Tensor, mask: Tensor | None) -> Tensor:
+    """Average over three frames, 1-2-1, of those that are valid: (B, T, K) -> (B, T, K)."""
+    weight = x.new_ones(x.shape[:2]) if mask is None else mask.to(x.dtype)
+    total = functional.pad(weight, (1, 1))
+    total = 0.25 * total[:, :-2] + 0.5 * total[:, 1:-1] + 0.25 * total[:, 2:]
+    wide = functional.pad(x, (0, 0, 1, 1))
+    summed = 0.25 * wide[:, :-2] + 0.5 * wide[:, 1:-1] + 0.25 * wide[:, 2:]
+    return summed / total.clamp_min(0.25)[..., None]

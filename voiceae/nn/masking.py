@@ -1,0 +1,41 @@
+"""Frames that count and frames that only pad: everything here takes time-major features (B, T, D) and masks (B, T)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def lengths_to_mask(lengths: Tensor, frames: int) -> Tensor:
+    """True for the first `lengths[b]` of `frames` frames: (B,) -> (B, T) bool."""
+    return torch.arange(frames, device=lengths.device) < lengths[:, None]
+
+
+def apply_mask(x: Tensor, mask: Tensor | None) -> Tensor:
+    """Zero the padding: (B, T, D), (B, T) -> (B, T, D); no mask means that every frame counts."""
+    return x if mask is None else x * mask[..., None].to(x.dtype)
+
+
+def coarser_mask(mask: Tensor | None, rate: int) -> Tensor | None:
+    """Mask at 1/rate of the frame rate, where a frame counts if any of its parts does: (B, T) -> (B, ceil(T / rate))."""
+    if mask is None or rate == 1:
+        return mask
+    padded = torch.nn.functional.pad(mask.to(torch.uint8), (0, -mask.shape[1] % rate))
+    return padded.unflatten(1, (-1, rate)).amax(-1).bool()
+
+
+def masked_moments(x: Tensor, mask: Tensor | None, eps: float) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation over valid frames, in float32: (B, T, D), (B, T) -> (B, 1, D), (B, 1, D).
+
+    The deviation is `sqrt(variance + eps)` with the variance divided by the number of frames, so that one frame has
+    mean itself and deviation `sqrt(eps)`.
+    """
+    x = x.float()
+    if mask is None:
+        variance, mean = torch.var_mean(x, dim=1, keepdim=True, correction=0)
+        return mean, (variance + eps).sqrt()
+    weight = mask[..., None].float()
+    count = weight.sum(1, keepdim=True).clamp_min(1.0)
+    mean = (x * weight).sum(1, keepdim=True) / count
+    variance = ((x - mean).square() * weight).sum(1, keepdim=True) / count
+    return mean, (variance + eps).sqrt()
