@@ -1,0 +1,78 @@
+"""What every vocoder is, and how one is found by name or path."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from voiceae.errors import VocoderError
+from voiceae.specs import AudioSpec
+
+GRIFFIN_LIM = "griffinlim"
+
+
+class Vocoder(nn.Module):
+    """Log-mel to wave: (B, M, T) -> (B, T * hop_length).
+
+    Attributes:
+        spec: the mel contract of its input.
+        name: what reports call it.
+    """
+
+    spec: AudioSpec
+    name: str
+
+    def forward(self, mel: Tensor) -> Tensor:
+        """Synthesise: (B, M, T) -> (B, T * hop_length)."""
+        raise NotImplementedError
+
+    def _require_mel(self, mel: Tensor) -> None:
+        if mel.dim() != 3 or mel.shape[1] != self.spec.n_mels or mel.shape[2] < 1:
+            raise ValueError(
+                f"{self.name}: mel of shape {tuple(mel.shape)}; expected (B, {self.spec.n_mels}, T >= 1)"
+            )
+
+
+def load_vocoder(name_or_path: str | Path, spec: AudioSpec, device: str | torch.device = "cpu") -> Vocoder:
+    """Find a vocoder and make sure that it speaks the same mel.
+
+    Args:
+        name_or_path: "griffinlim"; a voiceae `.safetensors` file of kind "vocoder"; a HiFi-GAN checkpoint in
+            its authors' format, either the folder or the `generator_*` file with `config.json` beside it.
+        spec: the mel contract of whoever makes the mels.
+        device: where its weights go.
+
+    Raises:
+        VocoderError: when there is no such vocoder, or its files are damaged or unsafe.
+        ModelFileError: when a `.safetensors` file is damaged or is not a vocoder.
+        SpecMismatchError: when the vocoder wants another mel; both sides are printed field by field.
+    """
+    from voiceae.vocoders import checkpoint
+    from voiceae.vocoders.griffinlim import GriffinLim
+
+    if str(name_or_path) == GRIFFIN_LIM:
+        return GriffinLim(spec).to(device).eval()
+    path = Path(name_or_path)
+    if path.suffix == ".safetensors":
+        return _load_own(path, spec, device)
+    if not path.exists():
+        raise VocoderError(
+            f"{name_or_path}: no such vocoder; give {GRIFFIN_LIM}, a vocoder .safetensors file, "
+            "or a HiFi-GAN checkpoint (its folder, or its generator file with config.json beside it)"
+        )
+    spec.require_same(checkpoint.read_config(path).spec, "model", "vocoder")
+    return checkpoint.load(path).to(device)
+
+
+def _load_own(path: Path, spec: AudioSpec, device: str | torch.device) -> Vocoder:
+    from voiceae import modelfile
+
+    header = modelfile.read_header(path)
+    if header.kind == "vocoder":
+        spec.require_same(header.spec, "model", "vocoder")
+    module = modelfile.load(path, kind="vocoder", device=device).module
+    if not isinstance(module, Vocoder):
+        raise VocoderError(f"{path}: {header.description.get('_target_')} is not a vocoder")
+    return module

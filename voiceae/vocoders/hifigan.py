@@ -1,0 +1,200 @@
+"""The generator of HiFi-GAN (Kong, Kim and Bae, 2020), for inference, in pieces of a second or two."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from voiceae.specs import AudioSpec
+from voiceae.vocoders.base import Vocoder
+
+_SLOPE = 0.1
+_LAST_SLOPE = 0.01  # the authors' last activation keeps torch's default slope, and their weights expect it
+_PIECE_SECONDS = 1.5
+
+
+def _conv(inputs: int, outputs: int, kernel_size: int, dilation: int = 1) -> nn.Conv2d:
+    """Length-keeping convolution over the last axis of (B, C, 1, N).
+
+    Two-dimensional, since only those run channels-last, where one core is up to 1.7 times as fast.
+    """
+    padding = dilation * (kernel_size - 1) // 2
+    return nn.Conv2d(inputs, outputs, (1, kernel_size), dilation=(1, dilation), padding=(0, padding))
+
+
+class SingleBlock(nn.Module):
+    """Residual dilated convolutions, one a step ("resblock 2"): (B, C, 1, N) -> (B, C, 1, N).
+
+    Args:
+        channels: C.
+        kernel_size: odd.
+        dilations: one for each step.
+    """
+
+    def __init__(self, channels: int, kernel_size: int, dilations: Sequence[int]) -> None:
+        super().__init__()
+        self.convs = nn.ModuleList(_conv(channels, channels, kernel_size, dilation) for dilation in dilations)
+        self.reach = kernel_size // 2 * sum(dilations)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Refine: (B, C, 1, N) -> (B, C, 1, N)."""
+        for conv in self.convs:
+            x = conv(functional.leaky_relu(x, _SLOPE)).add_(x)
+        return x
+
+
+class DoubleBlock(nn.Module):
+    """Residual pairs of a dilated and a plain convolution ("resblock 1"): (B, C, 1, N) -> (B, C, 1, N).
+
+    Args:
+        channels: C.
+        kernel_size: odd.
+        dilations: one for each pair.
+    """
+
+    def __init__(self, channels: int, kernel_size: int, dilations: Sequence[int]) -> None:
+        super().__init__()
+        self.convs1 = nn.ModuleList(
+            _conv(channels, channels, kernel_size, dilation) for dilation in dilations
+        )
+        self.convs2 = nn.ModuleList(_conv(channels, channels, kernel_size) for _ in dilations)
+        self.reach = kernel_size // 2 * (sum(dilations) + len(dilations))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Refine: (B, C, 1, N) -> (B, C, 1, N)."""
+        for dilated, plain in zip(self.convs1, self.convs2, strict=True):
+            inner = dilated(functional.leaky_relu(x, _SLOPE))
+            x = plain(functional.leaky_relu_(inner, _SLOPE)).add_(x)
+        return x
+
+
+_BLOCKS: dict[str, type[SingleBlock] | type[DoubleBlock]] = {"1": DoubleBlock, "2": SingleBlock}
+
+
+class HiFiGAN(Vocoder):
+    """HiFi-GAN generator without weight norm: mel (B, M, T) -> wav (B, T * hop_length).
+
+    Args:
+        spec: the mel contract, or its fields.
+        resblock: "1" (as in V1 and V2) or "2" (V3).
+        upsample_rates: factors whose product is `spec.hop_length`.
+        upsample_kernel_sizes: one for each factor, larger by an even number.
+        upsample_initial_channel: channels before the first up-sampling; each halves them.
+        resblock_kernel_sizes: odd kernels of the parallel residual blocks.
+        resblock_dilation_sizes: their dilations.
+
+    Raises:
+        ValueError: when the numbers contradict each other.
+    """
+
+    name = "hifigan"
+
+    def __init__(
+        self,
+        *,
+        spec: AudioSpec | Mapping[str, Any],
+        resblock: str,
+        upsample_rates: Sequence[int],
+        upsample_kernel_sizes: Sequence[int],
+        upsample_initial_channel: int,
+        resblock_kernel_sizes: Sequence[int],
+        resblock_dilation_sizes: Sequence[Sequence[int]],
+    ) -> None:
+        super().__init__()
+        self.spec = spec if isinstance(spec, AudioSpec) else AudioSpec.from_dict(spec)
+        self._check(
+            resblock, upsample_rates, upsample_kernel_sizes, resblock_kernel_sizes, resblock_dilation_sizes
+        )
+        channels = [upsample_initial_channel >> stage for stage in range(len(upsample_rates) + 1)]
+        self.conv_pre = _conv(self.spec.n_mels, channels[0], 7)
+        self.ups = nn.ModuleList(
+            nn.ConvTranspose2d(above, below, (1, kernel), stride=(1, rate), padding=(0, (kernel - rate) // 2))
+            for above, below, kernel, rate in zip(
+                channels, channels[1:], upsample_kernel_sizes, upsample_rates, strict=False
+            )
+        )
+        self.resblocks = nn.ModuleList(
+            _BLOCKS[resblock](width, kernel, dilations)
+            for width in channels[1:]
+            for kernel, dilations in zip(resblock_kernel_sizes, resblock_dilation_sizes, strict=True)
+        )
+        self.conv_post = _conv(channels[-1], 1, 7)
+        self.parallel = len(resblock_kernel_sizes)
+        self.context_frames = self._context()
+        self.piece_frames = self.spec.seconds_to_frames(_PIECE_SECONDS)
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def _check(
+        self,
+        resblock: str,
+        rates: Sequence[int],
+        rate_kernels: Sequence[int],
+        kernels: Sequence[int],
+        dilations: Sequence[Sequence[int]],
+    ) -> None:
+        if resblock not in _BLOCKS:
+            raise ValueError(f"resblock {resblock!r}; expected one of {', '.join(_BLOCKS)}")
+        if len(rates) != len(rate_kernels) or len(kernels) != len(dilations) or not kernels:
+            raise ValueError("every up-sampling rate needs a kernel, and every residual kernel its dilations")
+        if math.prod(rates) != self.spec.hop_length:
+            raise ValueError(
+                f"upsample_rates {list(rates)} do not multiply to hop_length {self.spec.hop_length}"
+            )
+        if any(
+            kernel < rate or (kernel - rate) % 2 for kernel, rate in zip(rate_kernels, rates, strict=True)
+        ):
+            raise ValueError(f"upsample_kernel_sizes {list(rate_kernels)}: need rate plus an even number")
+        if any(kernel % 2 == 0 for kernel in kernels) or not all(dilations):
+            raise ValueError(f"resblock_kernel_sizes {list(kernels)}: need odd numbers, each with dilations")
+
+    def _context(self) -> int:
+        """Mel frames on either side of a frame that its samples depend on.
+
+        Walks back from the wave. A transposed convolution (kernel `k`, stride `u`, padding `p = (k - u) / 2`)
+        adds input `i` to the outputs `u i - p` to `u i - p + k - 1`; so a stretch of whole inputs whose
+        outputs need `r` samples on either side needs `(r + p + u - 1) // u` inputs on either side.
+        """
+        reach = self.conv_post.kernel_size[1] // 2
+        for stage in reversed(range(len(self.ups))):
+            up = self.ups[stage]
+            assert isinstance(up, nn.ConvTranspose2d)
+            reach += max(int(block.reach) for block in self._stage_blocks(stage))  # type: ignore[arg-type]
+            reach = (reach + int(up.padding[1]) + up.stride[1] - 1) // up.stride[1]
+        return reach + self.conv_pre.kernel_size[1] // 2
+
+    def _stage_blocks(self, stage: int) -> nn.ModuleList:
+        return self.resblocks[stage * self.parallel : (stage + 1) * self.parallel]
+
+    @torch.inference_mode()
+    def forward(self, mel: Tensor) -> Tensor:
+        """Synthesise piece by piece, in memory that does not grow with T: (B, M, T) -> (B, T * hop_length).
+
+        Every piece brings `context_frames` real frames on each side, so it is what `generate` gives.
+        """
+        self._require_mel(mel)
+        total, hop = mel.shape[2], self.spec.hop_length
+        wav = mel.new_empty(mel.shape[0], self.spec.samples(total), dtype=self.conv_post.weight.dtype)
+        for start in range(0, total, self.piece_frames):
+            stop = min(total, start + self.piece_frames)
+            first, last = max(0, start - self.context_frames), min(total, stop + self.context_frames)
+            piece = self.generate(mel[..., first:last])
+            wav[:, start * hop : stop * hop] = piece[:, (start - first) * hop : (stop - first) * hop]
+        return wav
+
+    def generate(self, mel: Tensor) -> Tensor:
+        """Synthesise in one pass: (B, M, T) -> (B, T * hop_length)."""
+        x = mel.to(self.conv_post.weight.dtype).unsqueeze(2).contiguous(memory_format=torch.channels_last)
+        x = self.conv_pre(x)
+        for stage, up in enumerate(self.ups):
+            x = up(functional.leaky_relu_(x, _SLOPE))
+            first, *others = self._stage_blocks(stage)
+            total = first(x)
+            for block in others:
+                total += block(x)
+            x = total.div_(self.parallel)
+        return self.conv_post(functional.leaky_relu_(x, _LAST_SLOPE)).tanh_()[:, 0, 0]
