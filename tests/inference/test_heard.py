@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from voiceae.errors import EmbeddingError
+from voiceae.inference.heard import Colour, Heard, checked, unit_mean
+
+
+def axis(index: int, length: float = 1.0) -> np.ndarray:
+    vector = np.zeros(3, np.float32)
+    vector[index] = length
+    return vector
+
+
+def test_mean_weighs_voices_not_lengths() -> None:
+    np.testing.assert_allclose(unit_mean([axis(0, 5.0), axis(1, 0.1)]), [0.5**0.5, 0.5**0.5, 0], atol=1e-7)
+    np.testing.assert_allclose(unit_mean([axis(0), axis(1)], [3, 4]), [0.6, 0.8, 0], atol=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("vectors", "weights"),
+    [([], None), ([axis(0)], [1.0, 2.0]), ([axis(0), -axis(0)], None), ([axis(0)], [np.nan])],
+)
+def test_no_voice_left(vectors: list[np.ndarray], weights: list[float] | None) -> None:
+    with pytest.raises(EmbeddingError):
+        unit_mean(vectors, weights)
+
+
+def test_pitch_is_averaged_over_those_who_have_one() -> None:
+    voices = [Heard(axis(0), 1.0), Heard(axis(1), 2.0), Heard(axis(2))]
+    assert Heard.mean(voices).pitch_centre == pytest.approx(1.5)
+    assert Heard.mean(voices, [1, 3, 9]).pitch_centre == pytest.approx(1.75)
+    assert Heard.mean(voices[2:]).pitch_centre is None
+
+
+def test_numpy_sees_the_vector() -> None:
+    np.testing.assert_array_equal(np.asarray(Heard(axis(1), 1.0)), axis(1))
+    assert np.asarray(Heard(axis(1)), dtype=np.float64).dtype == np.float64
+
+
+def test_checked_brings_to_unit_length_and_says_the_size() -> None:
+    np.testing.assert_allclose(checked(np.array([3, 4]), "e"), [0.6, 0.8])
+    with pytest.raises(EmbeddingError, match=r"e: an embedding of shape \(2,\) .* expected 16 numbers"):
+        checked(np.ones(2), "e", 16)
+
+
+def test_colours_pool_by_weight_and_survive_packing():
+    one = Colour(np.zeros(4, np.float32), np.ones(4, np.float32), 10.0)
+    other = Colour(np.full(4, 4.0, np.float32), np.full(4, 3.0, np.float32), 30.0)
+    voices = [Heard(axis(0), 1.0, one), Heard(axis(1), 2.0, other), Heard(axis(2))]
+    pooled = Heard.mean(voices, [1.0, 3.0, 1.0]).colour
+    np.testing.assert_allclose(pooled.mean, 3.0)
+    np.testing.assert_allclose(pooled.deviation, 2.5)
+    assert pooled.frames == 40.0
+    back = Colour.unpack(other.pack())
+    np.testing.assert_array_equal(back.mean, other.mean)
+    np.testing.assert_array_equal(back.deviation, other.deviation)
+    assert back.frames == 30.0
+    assert Colour.unpack(np.full(9, np.nan, np.float32)) is None
+    assert Heard.mean(voices[2:]).colour is None

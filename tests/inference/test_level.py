@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from voiceae.audio.io import ClippingWarning
+from voiceae.audio.level import normalise
+from voiceae.inference.level import MAX_CORRECTION_DB, at_level_of
+
+RATE = 22050
+
+
+def tone(level: float, hz: float = 200.0) -> np.ndarray:
+    return (level * np.sin(2 * np.pi * hz * np.arange(RATE) / RATE)).astype(np.float32)
+
+
+@pytest.mark.parametrize("level", [0.004, 0.1, 0.9])
+def test_a_tone_takes_the_level_of_a_tone(level: float) -> None:
+    out = at_level_of(tone(0.2, 330.0), normalise(tone(level), RATE), RATE)
+    assert np.abs(out).max() == pytest.approx(level, rel=0.01)
+
+
+def test_nothing_is_clipped() -> None:
+    peaky = tone(0.01)
+    peaky[::2000] = 0.5
+    with pytest.warns(ClippingWarning, match="turned down by"):
+        out = at_level_of(peaky, normalise(tone(0.9), RATE), RATE)
+    assert np.abs(out).max() == pytest.approx(1, abs=1e-5)
+    np.testing.assert_allclose(out / out.max(), peaky / peaky.max(), atol=1e-6)
+
+
+def test_next_to_nothing_is_not_made_loud() -> None:
+    out = at_level_of(tone(1e-6), normalise(tone(0.05), RATE), RATE)
+    assert np.abs(out).max() <= 1.01e-6 * 10 ** ((MAX_CORRECTION_DB + 0.1) / 20)
+    assert not at_level_of(np.zeros(RATE, np.float32), normalise(tone(0.05), RATE), RATE).any()

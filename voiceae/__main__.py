@@ -1,0 +1,6 @@
+"""`python -m voiceae`."""
+
+from voiceae.cli import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,236 @@
+"""`voiceae evaluate`: judge a model, or other people's output, on speakers it never heard."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from voiceae.metrics.pairs import Clip, Pair
+    from voiceae.metrics.rows import Workshop
+
+EPILOG = """\b
+Examples:
+  voiceae evaluate --model base --corpus vctk/ --out report/ --n-pairs 100 --jobs 2
+  voiceae evaluate --corpus speakers/ --kind folder --out report/ --judges speaker,content
+  voiceae evaluate --corpus vctk/ --pairs pairs.csv --root vctk/ --converted theirs/ --out report/
+  voiceae evaluate --compare old/report.json new/report.json
+  voiceae evaluate --corpus vctk/ --out report/ --tolerances tolerances.json
+\b
+The judges come with: pip install voiceae[eval]. A tolerance file is JSON,
+{"conversion.sim_target": [0.6, null], "differences.shuffled.cer_recogniser": [null, -0.15]};
+a figure out of its range makes the exit code 1."""
+
+
+@click.command("evaluate", epilog=EPILOG)
+@click.option("--model", default="base", show_default=True, metavar="NAME|PATH", help="Bundled or own model.")
+@click.option("--vocoder", default="default", show_default=True, metavar="NAME|PATH", help="As for convert.")
+@click.option(
+    "--device", default="auto", show_default=True, metavar="auto|cpu|cuda", help="Where to convert."
+)
+@click.option("--corpus", type=click.Path(path_type=Path), metavar="DIR", help="Speakers to judge with.")
+@click.option(
+    "--kind", default="vctk", show_default=True, metavar="KIND", help="vctk, libritts, folder or csv."
+)
+@click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Folder of the report.")
+@click.option("--n-pairs", default=100, show_default=True, type=click.IntRange(1), help="Pairs to draw.")
+@click.option("--seed", default=0, show_default=True, help="Of everything that is drawn.")
+@click.option("--pairs", type=click.Path(path_type=Path), metavar="CSV", help="Judge these pairs instead.")
+@click.option("--root", type=click.Path(path_type=Path), metavar="DIR", help="Folder of the table's clips.")
+@click.option(
+    "--converted", type=click.Path(path_type=Path), metavar="DIR", help="Judge files made elsewhere."
+)
+@click.option(
+    "--judges",
+    default="speaker,content,mos,pitch,mcd",
+    show_default=True,
+    metavar="LIST",
+    help="Whom to ask.",
+)
+@click.option("--jobs", default=1, show_default=True, type=click.IntRange(1), help="Processes that judge.")
+@click.option("--cache", type=click.Path(path_type=Path), metavar="DIR", help="Folder of earlier judgements.")
+@click.option("--no-cache", is_flag=True, help="Ask the judges anew.")
+@click.option("--force", is_flag=True, help="Overwrite an existing report.")
+@click.option(
+    "--tolerances", type=click.Path(path_type=Path), metavar="JSON", help="Ranges to keep, or exit 1."
+)
+@click.option(
+    "--compare", nargs=2, type=click.Path(path_type=Path), metavar="A B", help="Compare two report.json."
+)
+def command(compare: tuple[Path, Path] | None, **options: Any) -> int:
+    """Judge a model by models this project did not train, and write a report."""
+    if compare:
+        return _compare(*compare)
+    if options["corpus"] is None or options["out"] is None:
+        raise click.UsageError("give --corpus and --out, or --compare A B")
+    if options["converted"] is not None and options["pairs"] is None:
+        raise click.UsageError("--converted needs --pairs, a table with the columns source, target and out")
+    return _evaluate(**options)
+
+
+def _evaluate(*, out: Path, tolerances: Path | None, force: bool, **options: Any) -> int:
+    from voiceae.files import require_new
+    from voiceae.metrics.compare import departures, read_tolerances
+    from voiceae.metrics.report import write_report
+    from voiceae.metrics.tables import markdown, verdicts
+
+    require_new(out / "report.json", force)
+    limits = read_tolerances(tolerances) if tolerances else {}
+    report, page = _judge(**options)
+    write_report(report, out / "report.json")
+    _write_text(out / "report.md", markdown(report))
+    _write_text(out / "report.html", page)
+    for what, value in verdicts(report):
+        click.echo(f"{value}  {what}")
+    for line in {each["reason"] for each in report["excluded"]}:
+        click.echo(f"voiceae: left out: {line}", err=True)
+    click.echo(f"{out / 'report.html'}: {len(report['pairs'])} pairs, {len(report['excluded'])} exclusions")
+    bad = list(departures(report, limits))
+    for line in bad:
+        click.echo(f"voiceae: error: {line}", err=True)
+    return 1 if bad else 0
+
+
+def _judge(
+    *,
+    corpus: Path,
+    kind: str,
+    judges: str,
+    jobs: int,
+    seed: int,
+    cache: Path | None,
+    no_cache: bool,
+    **options: Any,
+) -> tuple[dict[str, Any], str]:
+    """The report, and its page."""
+    from voiceae.metrics.evaluation import Exclusion, Options, evaluate
+    from voiceae.metrics.judges import load_panel
+    from voiceae.metrics.listening import default_cache
+    from voiceae.metrics.page import page
+    from voiceae.metrics.pairs import by_speaker
+    from voiceae.metrics.report import make_report
+
+    names = tuple(name.strip() for name in judges.split(",") if name.strip())
+    for line in load_panel(names).missing.values():
+        click.echo(f"voiceae: {line}", err=True)
+    workshop, voice, about = _workshop(
+        options["model"], options["vocoder"], options["device"], options["converted"]
+    )
+    clips, left_out = _clips(kind, corpus, about.pop("trained_on", ()))
+    pairs, bad = _pairs(clips, seed, corpus, options)
+    choices = Options(
+        judges=names, seed=seed, jobs=jobs, cache=None if no_cache else cache or default_cache()
+    )
+    evaluation = evaluate(pairs, by_speaker(clips), workshop, choices, _watch)
+    evaluation.excluded.extend(Exclusion(name, reason) for name, reason in {**left_out, **bad}.items())
+    about |= {"corpus": corpus.name, "speakers": len(by_speaker(clips)), "clips": len(clips)}
+    if voice is not None:
+        about["seconds per second of audio"] = _speed(voice, pairs)
+    report = make_report(
+        evaluation, about=about, seed=seed, root=corpus if corpus.is_dir() else corpus.parent
+    )
+    return report, page(report, evaluation)
+
+
+def _workshop(
+    model: str, vocoder: str, device: str, converted: Path | None
+) -> tuple[Workshop, Any, dict[str, Any]]:
+    """What makes the rows, the model if there is one, and what to say of both."""
+    from voiceae.metrics.rows import Workshop
+    from voiceae.specs import AudioSpec
+    from voiceae.vocoders.base import load_vocoder
+
+    if converted is not None:
+        name = "griffinlim" if vocoder == "default" else vocoder
+        spec = AudioSpec()
+        theirs = {"converted": converted.name, "mel": spec.fingerprint, "vocoder": name}
+        return Workshop(spec, load_vocoder(name, spec)), None, theirs
+    from voiceae.inference.bundled import find_model
+    from voiceae.inference.voice import load
+    from voiceae.metrics.pairs import trained_speakers
+    from voiceae.modelfile import read_header
+
+    voice = load(model, vocoder, device)
+    extra = read_header(find_model(model)).extra
+    about: dict[str, Any] = {
+        "model": voice.name,
+        "model fingerprint": voice.fingerprint,
+        "mel": voice.spec.fingerprint,
+        "vocoder": voice.vocoder.name,
+        "parameters": voice.parameters,
+        "trained_on": trained_speakers(extra),
+    }
+    workshop = Workshop(
+        voice.spec, voice.vocoder, lambda source, target: voice.convert(source, list(target)), voice.device
+    )
+    return workshop, voice, about
+
+
+def _clips(kind: str, corpus: Path, trained_on: Iterable[str]) -> tuple[list[Clip], dict[str, str]]:
+    """Clips that may be judged with, and why others may not."""
+    from voiceae.data.corpora import walk
+    from voiceae.errors import CorpusError
+    from voiceae.metrics.pairs import measure, unheard
+
+    kept, reasons = unheard(walk(kind, corpus), trained_on)
+    if not kept:
+        raise CorpusError(f"{corpus}: the model was trained on all its speakers; evaluate on others")
+    clips, bad = measure(kept)
+    return clips, {**reasons, **bad}
+
+
+def _pairs(
+    clips: list[Clip], seed: int, corpus: Path, options: Mapping[str, Any]
+) -> tuple[list[Pair], dict[str, str]]:
+    from voiceae.metrics.pairs import draw_pairs, read_pairs
+
+    if options["pairs"] is None:
+        return draw_pairs(clips, options["n_pairs"], seed), {}
+    root = options["root"] or (corpus if corpus.is_dir() else corpus.parent)
+    return read_pairs(options["pairs"], root, clips, options["converted"], seed)
+
+
+def _speed(voice: Any, pairs: Iterable[Pair]) -> dict[str, float]:
+    """Median over a few pairs of seconds of compute per second of source audio, by stage."""
+    from statistics import median
+
+    from voiceae.metrics.rows import stage_seconds
+
+    timed = [stage_seconds(voice, pair) for pair in list(pairs)[:10]]
+    return {
+        stage: median(each[stage] / each["audio"] for each in timed)
+        for stage in ("features", "model", "vocoder")
+    }
+
+
+def _compare(first: Path, second: Path) -> int:
+    from voiceae.metrics.compare import compare
+    from voiceae.metrics.report import read_report
+
+    changes = compare(read_report(first), read_report(second))
+    for change in sorted(changes, key=lambda each: not each.exceeds):
+        sign = "exceeds" if change.exceeds else "within"
+        paired = "paired" if change.paired else "unpaired"
+        click.echo(
+            f"{sign:8}{change.row:15}{change.figure:25}{change.before:9.4f} -> {change.after:9.4f}  "
+            f"difference [{change.low:+.4f}, {change.high:+.4f}] {paired}"
+        )
+    exceeding = sum(change.exceeds for change in changes)
+    click.echo(f"{exceeding} of {len(changes)} differences exceed their intervals")
+    return 0
+
+
+def _watch(items: Iterable[Any], total: int, what: str) -> Iterable[Any]:
+    from tqdm import tqdm
+
+    return tqdm(items, total=total, desc=what)
+
+
+def _write_text(path: Path, text: str) -> None:
+    from voiceae.files import atomic_path
+
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")

@@ -1,0 +1,109 @@
+"""`voiceae train`: hands its arguments to Hydra and what they make to the trainer."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from voiceae.errors import ConfigError, VoiceAEError
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Train as Hydra overrides say; `--help`, `--cfg job`, `-m` and launchers are Hydra's own.
+
+    Args:
+        arguments: `experiment=NAME key=value ...`, unread.
+
+    Raises:
+        VoiceAEError: for a wrong config, before torch is imported, or a training that cannot go on.
+    """
+    if not any(argument.startswith("-") for argument in arguments):
+        check(arguments)  # Hydra composes twice before it tells that something is wrong
+
+    import hydra
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
+    from voiceae.training.config import CONFIG_NAME, config_dir, one_line
+
+    process_arguments = list(sys.argv)
+
+    def job(config: Any) -> None:
+        sys.argv = process_arguments  # with which Lightning starts the other processes of a node
+        train(config)
+
+    run = hydra.main(version_base="1.3", config_path=str(config_dir()), config_name=CONFIG_NAME)(job)
+    try:
+        with hydra_raises():
+            sys.argv = [process_arguments[0], *arguments]
+            run()
+    except Refused as refused:
+        raise refused.error from refused.error.__cause__
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ConfigError(one_line(error)) from error
+    finally:
+        sys.argv = process_arguments
+
+
+class Refused(BaseException):
+    """Carries an error through Hydra."""
+
+    def __init__(self, error: VoiceAEError) -> None:
+        super().__init__(error)
+        self.error = error
+
+
+def check(arguments: Sequence[str]) -> None:
+    """Compose and check one job.
+
+    Raises:
+        VoiceAEError: for a wrong config, or a store, checkpoint or model that is not there.
+    """
+    from voiceae.training.config import compose
+    from voiceae.training.settings import Settings
+
+    Settings.read(compose(list(arguments))).check_files()
+
+
+def train(config: Any) -> None:
+    """One job: check the config, then import what is heavy."""
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
+    from omegaconf.errors import OmegaConfBaseException
+
+    from voiceae.training.config import one_line, resolved
+    from voiceae.training.settings import Settings
+
+    try:
+        values = resolved(config)
+        if HydraConfig.get().mode == RunMode.MULTIRUN:
+            values["out"] = HydraConfig.get().runtime.output_dir
+        settings = Settings.read(values)
+        settings.check_files()
+        from voiceae.training.run import fit
+
+        fit(settings)
+    except VoiceAEError as error:
+        raise Refused(error) from error
+    except OmegaConfBaseException as error:
+        raise Refused(ConfigError(one_line(error))) from error
+
+
+@contextmanager
+def hydra_raises() -> Iterator[None]:
+    """Hydra raises its errors instead of printing them and exiting."""
+    before = os.environ.get("HYDRA_FULL_ERROR")
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    try:
+        yield
+    finally:
+        os.environ.pop("HYDRA_FULL_ERROR") if before is None else os.environ.update(HYDRA_FULL_ERROR=before)
+
+
+if __name__ == "__main__":
+    from voiceae.cli import main as cli
+
+    cli(["train", *sys.argv[1:]])

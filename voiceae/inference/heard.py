@@ -1,0 +1,128 @@
+"""What a model has heard of a voice: its embedding and its pitch, and how several make one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from voiceae.errors import EmbeddingError
+
+Embedding = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Colour:
+    """Per-bin statistics of a voice's loud frames, natural-log mel.
+
+    Attributes:
+        mean: (M,).
+        deviation: (M,).
+        frames: how many frames they come from.
+    """
+
+    mean: NDArray[np.float32]
+    deviation: NDArray[np.float32]
+    frames: float
+
+    def pack(self) -> NDArray[np.float32]:
+        """One row for a table: -> (2 M + 1,)."""
+        return np.concatenate((self.mean, self.deviation, [self.frames])).astype(np.float32)
+
+    @classmethod
+    def unpack(cls, row: NDArray[np.float32]) -> Colour | None:
+        """From a row that `pack` made; None from one of NaN."""
+        middle = len(row) // 2
+        return cls(row[:middle], row[middle:-1], float(row[-1])) if np.isfinite(row).all() else None
+
+    @classmethod
+    def pooled(cls, weighted: Sequence[tuple[float, Colour]]) -> Colour | None:
+        """Mean by weight; a voice that is led away from has no say in it."""
+        kept = [(weight, colour) for weight, colour in weighted if weight > 0]
+        if not kept:
+            return None
+        weights = np.array([weight for weight, _ in kept])
+        rows = np.stack([colour.pack() for _, colour in kept])
+        pooled = (weights / weights.sum()) @ rows
+        pooled[-1] = rows[:, -1].sum()
+        return cls.unpack(pooled.astype(np.float32))
+
+
+@dataclass(frozen=True)
+class Heard:
+    """All that a model takes from a target; made once, it can be used for many sources.
+
+    Attributes:
+        speaker: (S,), unit length; also what numpy makes of it.
+        pitch_centre: median fundamental in octaves; None when all that is left of a voice is its embedding:
+            the source's pitch then stays where it is.
+        colour: statistics that the result is given; None likewise.
+    """
+
+    speaker: Embedding
+    pitch_centre: float | None = None
+    colour: Colour | None = None
+
+    def __array__(self, *arguments: Any, **options: Any) -> NDArray[Any]:
+        return np.array(self.speaker, *arguments, **options)
+
+    @classmethod
+    def mean(cls, several: Sequence[Heard], weights: Sequence[float] | None = None) -> Heard:
+        """A voice between voices.
+
+        Raises:
+            EmbeddingError: when weights and voices do not match, or cancel out.
+        """
+        if len(several) == 1 and weights is None:
+            return several[0]
+        weights = [1.0] * len(several) if weights is None else weights
+        speaker = unit_mean([each.speaker for each in several], weights)
+        known = [
+            (weight, each.pitch_centre)
+            for weight, each in zip(weights, several, strict=True)
+            if each.pitch_centre is not None
+        ]
+        total = sum(weight for weight, _ in known)
+        centre = sum(weight * pitch for weight, pitch in known) / total if total > 0 else None
+        colours = [(w, each.colour) for w, each in zip(weights, several, strict=True) if each.colour is not None]
+        return cls(speaker=speaker, pitch_centre=centre, colour=Colour.pooled(colours))
+
+
+def unit_mean(embeddings: Sequence[Embedding], weights: Sequence[float] | None = None) -> Embedding:
+    """Weighted mean of unit vectors, at unit length again: n times (S,) -> (S,).
+
+    Args:
+        embeddings: at least one vector; each is brought to unit length first.
+        weights: one number each, negative ones lead away from a voice; all alike by default.
+
+    Raises:
+        EmbeddingError: when there are none, when numbers and vectors do not match, or when the sum vanishes.
+    """
+    if not embeddings or (weights is not None and len(weights) != len(embeddings)):
+        raise EmbeddingError(f"{len(weights or ())} weights for {len(embeddings)} embeddings; give one each")
+    stacked = np.stack([vector / np.linalg.norm(vector) for vector in embeddings]).astype(np.float64)
+    total = np.asarray(weights if weights is not None else np.ones(len(stacked)), np.float64) @ stacked
+    length = np.linalg.norm(total)
+    if not length > 1e-6:
+        raise EmbeddingError("the weighted embeddings cancel out: no voice is left; change the weights")
+    return (total / length).astype(np.float32)
+
+
+def checked(vector: NDArray[Any], what: str, size: int | None = None) -> Embedding:
+    """Bring an embedding to unit length: (S,) -> (S,).
+
+    Raises:
+        EmbeddingError: when it is no vector of finite numbers, is zero, or has another size than wanted.
+    """
+    wanted = "a vector" if size is None else f"{size} numbers"
+    if vector.ndim != 1 or vector.dtype.kind not in "fiu" or (size is not None and len(vector) != size):
+        raise EmbeddingError(
+            f"{what}: an embedding of shape {vector.shape} and type {vector.dtype}, expected {wanted}"
+        )
+    length = float(np.linalg.norm(vector.astype(np.float64)))
+    if not (np.isfinite(length) and length > 0):
+        raise EmbeddingError(f"{what}: the embedding is zero or not finite")
+    return (vector / length).astype(np.float32)

@@ -1,0 +1,35 @@
+"""The converted voice is as loud as the source was."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+from numpy.typing import NDArray
+
+from voiceae.audio.io import ClippingWarning
+from voiceae.audio.level import Levelled, active_power, frame_powers
+
+MAX_CORRECTION_DB = 20.0
+"""A model that came out quieter than this has said nothing worth amplifying."""
+
+
+def at_level_of(wav: NDArray[np.float32], source: Levelled, sample_rate: int) -> NDArray[np.float32]:
+    """Give a wave the active level that the source had before it was normalised: (N,) -> (N,).
+
+    A peak beyond full scale turns the whole wave down, with a warning; nothing is clipped.
+
+    Args:
+        wav: converted, at any level.
+        source: the normalised source and the gain that made it so.
+        sample_rate: Hz, of both.
+    """
+    wanted, came = (active_power(frame_powers(each, sample_rate)) for each in (source.wav, wav))
+    gain_db = min(10 * np.log10(wanted / came), MAX_CORRECTION_DB) - source.gain_db
+    peak_db = 20 * np.log10(max(float(np.abs(wav).max()), 1e-10)) + gain_db
+    if peak_db > 0:
+        warnings.warn(
+            f"turned down by {peak_db:.1f} dB to stay within full scale", ClippingWarning, stacklevel=3
+        )
+        gain_db -= peak_db
+    return np.float32(10 ** (gain_db / 20)) * wav
