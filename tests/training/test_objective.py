@@ -1,0 +1,130 @@
+"""What a step asks for: losses that mean what they are called, and gradients that go where they should."""
+
+import pytest
+import torch
+
+from tests.tiny import small_model
+from voiceae.audio.perturb import VoiceChanger
+from voiceae.data.batches import Batch
+from voiceae.errors import ConfigError
+from voiceae.losses import reconstruction_loss
+from voiceae.models.adversary import MelCritic
+from voiceae.specs import AudioSpec
+from voiceae.training.objective import Objective
+
+PLAIN = {"reconstruction": 1.0, "kl": 0.01, "speaker": 0.1, "commitment": 0.25}
+ADVERSARIAL = PLAIN | {
+    "adversarial": 0.1,
+    "feature_matching": 0.1,
+    "conversion_speaker": 0.1,
+    "conversion_content": 0.1,
+}
+
+
+def batch(items: int = 4, frames: int = 32) -> Batch:
+    generator = torch.Generator().manual_seed(0)
+    mask = torch.ones(items, frames, dtype=torch.bool)
+    mask[0, 20:] = False
+    return Batch(
+        mel=torch.randn((items, 80, frames), generator=generator),
+        mask=mask,
+        reference=torch.randn((items, 80, frames), generator=generator),
+        reference_mask=mask,
+        speaker=torch.arange(items),
+        index=torch.arange(items),
+    )
+
+
+def objective(adversarial: bool = False, bottleneck: str = "gaussian", **options: object) -> Objective:
+    torch.manual_seed(0)
+    return Objective(
+        model=small_model(bottleneck),
+        changer=VoiceChanger(AudioSpec()),
+        weights=ADVERSARIAL if adversarial else PLAIN,
+        adversary=MelCritic(n_mels=80, speaker_dim=16, channels=8) if adversarial else None,
+        **options,
+    )
+
+
+def generator() -> torch.Generator:
+    return torch.Generator().manual_seed(3)
+
+
+def test_total_is_the_sum_and_the_raw_kl_stands_beside_the_weighted():
+    result = objective()(batch(), 0, generator())
+    torch.testing.assert_close(result.total.detach(), sum(result.losses.values()))
+    torch.testing.assert_close(result.losses["kl"], 0.01 * result.stats["kl_raw"])
+
+
+def test_a_step_is_a_function_of_its_generator():
+    asked = objective()
+    one, same = asked(batch(), 0, generator()), asked(batch(), 0, generator())
+    assert torch.equal(one.total, same.total)
+    assert not torch.equal(one.total, asked(batch(), 0, torch.Generator().manual_seed(4)).total)
+
+
+def test_evaluation_changes_no_voice():
+    asked = objective().eval()
+    given = batch()
+    result = asked(given, 0, generator())
+    assert torch.equal(result.mels["wanted"], given.mel) and torch.equal(result.mels["heard"], given.mel)
+    wanted = reconstruction_loss(result.mels["given"], given.mel, given.mask)
+    torch.testing.assert_close(result.losses["reconstruction"], wanted)
+
+
+def test_reference_and_wanted_share_a_voice_and_heard_has_another():
+    asked = objective(changed=1.0)
+    given = batch()
+    result = asked(given, 0, generator())
+    assert not torch.allclose(result.mels["wanted"], given.mel)
+    assert not torch.allclose(result.mels["wanted"], result.mels["heard"])
+
+
+@pytest.mark.parametrize("bottleneck", ["open", "gaussian", "vq"])
+def test_every_bottleneck_trains(bottleneck):
+    """Ten steps on one batch lower its reconstruction loss."""
+    asked = objective(bottleneck=bottleneck, changed=0.0)
+    optimizer = torch.optim.Adam(asked.parameters(), 3e-3)
+    course = []
+    for _ in range(10):
+        result = asked(batch(), 0, generator())
+        optimizer.zero_grad()
+        result.total.backward()
+        optimizer.step()
+        course.append(result.stats["reconstruction_raw"].item())
+    assert course[-1] < 0.97 * course[0]
+
+
+def test_judges_do_not_learn_from_conversions():
+    asked = objective(adversarial=True, changed=0.0)
+    model, given = asked.model, batch()
+    content = model.encode(given.mel, given.mask, generator=generator())
+    _, losses = asked._convert(content, model.embed(given.reference).detach(), given.mask)
+    for judge in (model.speaker, model.content):
+        judge.zero_grad()
+    losses["conversion_speaker"].backward(retain_graph=True)
+    assert all(weight.grad is None for weight in model.speaker.parameters())
+    assert any(weight.grad is not None and weight.grad.any() for weight in model.decoder.parameters())
+
+
+def test_critic_learns_and_the_model_does_not_in_its_turn():
+    asked = objective(adversarial=True)
+    given = batch()
+    result = asked(given, 0, generator())
+    asked.zero_grad()
+    asked.adversary_loss(given, result).backward()
+    assert all(weight.grad is None for weight in asked.model.parameters())
+    assert all(weight.grad is not None for weight in asked.adversary.parameters())
+    assert set(result.losses) == set(ADVERSARIAL) - {"commitment"}
+
+
+def test_a_loss_without_a_weight_fails():
+    asked = objective()
+    del asked.weights.schedules["kl"]
+    with pytest.raises(ConfigError, match="no weight for kl"):
+        asked(batch(), 0, generator())
+
+
+def test_share_out_of_range_is_refused():
+    with pytest.raises(ConfigError, match=r"loss\.changed"):
+        objective(changed=1.5)

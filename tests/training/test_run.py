@@ -1,0 +1,253 @@
+"""Whole trainings of a toy: what they leave, and that a killed one goes on as if nothing had happened."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import warnings
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from tests.training.conftest import Composer, run_script
+from voiceae import modelfile
+from voiceae.errors import ConfigError, OutputError, SpecMismatchError, TrainingError
+from voiceae.training import run
+from voiceae.training.module import TrainingModule
+from voiceae.training.objective import Objective
+from voiceae.training.reporting import read_metrics
+from voiceae.training.run import fit
+from voiceae.training.settings import Settings
+
+KILLED = """
+import os, signal, sys
+from voiceae.commands.train import main
+from voiceae.training.module import TrainingModule
+
+step = TrainingModule.training_step
+
+def killed(self, *arguments):
+    if self.step == {step}:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return step(self, *arguments)
+
+TrainingModule.training_step = killed
+main(sys.argv[1:])
+"""
+
+
+def losses(settings: Settings) -> dict[tuple[float, str], float]:
+    """Everything in metrics.jsonl but clocks, by step and name."""
+    return {
+        (line["step"], name): value
+        for line in read_metrics(settings.out / "metrics.jsonl")
+        for name, value in line.items()
+        if name not in ("seconds", "frames_per_second")
+    }
+
+
+def test_a_run_leaves_everything_behind(composed: Composer, store: Path) -> None:
+    settings = composed("trainer.picture_every=4")
+    module = fit(settings)
+    assert module.step == 8
+    assert yaml.safe_load((settings.out / "config.yaml").read_text()) == settings.config
+    assert {path.name for path in settings.checkpoints.iterdir()} == {"last.ckpt", "best.ckpt"}
+    lines = read_metrics(settings.out / "metrics.jsonl")
+    assert [line["step"] for line in lines] == [2, 4, 4, 6, 8, 8]
+    assert {"frames", "seconds", "frames_per_second", "learning_rate", "gradient_norm", "total"} <= set(
+        lines[0]
+    )
+    assert {"reconstruction", "reconstruction_raw", "speaker", "perplexity", "bits_per_second"} <= set(
+        lines[0]
+    )
+    assert {"valid/total", "valid_speakers/total", "valid_utterances/total"} <= set(lines[2])
+    assert lines[-1]["frames"] == 8 * 4 * 32
+    assert lines[0]["learning_rate"] == pytest.approx(1e-3 * 2 / 500)
+    events = EventAccumulator(str(settings.out / "tensorboard"), size_guidance={"images": 0, "audio": 0})
+    events.Reload()
+    tags: dict[str, Any] = events.Tags()
+    assert {"train/total", "train/gradient_norm", "train/learning_rate", "valid/total"} <= set(
+        tags["scalars"]
+    )
+    assert [event.step for event in events.Images("mel/0")] == [4, 8]
+    assert {"input/0", "reconstructed/0", "converted/0"} <= set(tags["audio"])
+
+
+def test_the_model_file_holds_the_averages_and_tells_no_paths(composed: Composer, store: Path) -> None:
+    settings = composed("trainer.ema_decay=0.5")
+    module = fit(settings)
+    loaded = modelfile.load(settings.out / "model.safetensors", kind="autoencoder")
+    for weight, average in zip(loaded.module.parameters(), module.averages.values, strict=True):
+        assert torch.equal(weight, average)
+    trained = module.objective.model.state_dict()
+    assert not torch.equal(
+        loaded.module.state_dict()["content.enter.weight"], trained["content.enter.weight"]
+    )
+    assert torch.equal(loaded.module.state_dict()["mel_mean"], trained["mel_mean"])
+    assert trained["mel_mean"].abs().sum() > 0
+    extra = loaded.header.extra
+    assert (extra["corpus"], extra["steps"], extra["frames"], extra["seed"]) == ("invented", 8, 8 * 4 * 32, 0)
+    figure = read_metrics(settings.out / "metrics.jsonl")[-1]["valid/total"]
+    assert extra["validation"]["valid/total"] == pytest.approx(figure, rel=1e-6)
+    assert str(store.parent) not in json.dumps(extra)
+    assert str(settings.out.parent) not in json.dumps(extra)
+
+
+@pytest.mark.parametrize("killed_at", [7])
+def test_a_killed_run_goes_on_as_if_nothing_had_happened(
+    composed: Composer, overrides: list[str], tmp_path: Path, killed_at: int
+) -> None:
+    # The checkpoint at 5 lies inside a window of the log, and not on a validation.
+    more = ["trainer.max_steps=10", "trainer.checkpoint_steps=5", "trainer.log_every=2"]
+    more += ["optim=muon", "loss=adversarial"]  # three optimisers
+    whole = composed(*more, f"out={tmp_path / 'whole'}")
+    fit(whole)
+    killed = run_script(tmp_path / "killed.py", KILLED.format(step=killed_at), [*overrides, *more])
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    resumed = composed(*more, "trainer.resume=auto")
+    assert {step for step, _ in losses(resumed)} == {2, 4, 6}
+    module = fit(resumed)
+    assert module.frames == 10 * 4 * 32
+    assert losses(resumed) == pytest.approx(losses(whole), abs=1e-6)
+    assert module.seconds > 0
+
+
+def test_checkpoints_hold_every_optimiser_and_nothing_to_unpickle(composed: Composer) -> None:
+    settings = composed(
+        "optim=muon",
+        "loss=adversarial",
+        "trainer.max_steps=4",
+        "trainer.early_stopping_patience=3",
+    )
+    fit(settings)
+    checkpoint = torch.load(settings.checkpoints / "last.ckpt", weights_only=True)
+    assert len(checkpoint["optimizer_states"]) == 3
+    assert all(state["state"] for state in checkpoint["optimizer_states"])
+    assert checkpoint["voiceae"]["step"] == 4
+    assert "objective.model.bottleneck.cluster_size" in checkpoint["state_dict"]
+    assert len(checkpoint["voiceae"]["averages"]) > 5
+
+
+def test_a_leg_starts_from_given_weights_and_remembers(composed: Composer, tmp_path: Path) -> None:
+    first = composed(f"out={tmp_path / 'first'}", "trainer.max_steps=2")
+    fit(first)
+    given = modelfile.load(first.out / "model.safetensors", kind="autoencoder").module.state_dict()
+    second = composed(f"trainer.init_from={first.out / 'model.safetensors'}", "seed=5", "trainer.max_steps=3")
+    objective, legs = run.build_objective(second, run.FeatureStore.open(second.data.store))
+    assert all(torch.equal(given[name], value) for name, value in objective.model.state_dict().items())
+    assert [leg["steps"] for leg in legs] == [2]
+    fit(second)
+    extra = modelfile.read_header(second.out / "model.safetensors").extra
+    assert [(leg["steps"], leg["seed"], leg["corpus"]) for leg in extra["legs"]] == [
+        (2, 0, "invented"),
+        (3, 5, "invented"),
+    ]
+    assert (extra["steps"], extra["frames"]) == (5, 5 * 4 * 32)
+    with pytest.raises(ConfigError, match="another model than the config describes"):
+        fit(
+            composed(
+                f"trainer.init_from={first.out / 'model.safetensors'}", "model.speaker.channels=24", "out=x"
+            )
+        )
+
+
+def test_time_and_signals_end_a_run_with_everything_saved(
+    composed: Composer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = composed(
+        "trainer.max_steps=100000", "trainer.validate_every=1000", "trainer.checkpoint_steps=null"
+    )
+    step = TrainingModule.training_step
+
+    def signalled(self: TrainingModule, *arguments: Any) -> None:
+        step(self, *arguments)
+        if self.step == 5:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(TrainingModule, "training_step", signalled)
+    assert fit(settings).step == 5
+    assert signal.getsignal(signal.SIGTERM) == before
+    checkpoint = torch.load(settings.checkpoints / "last.ckpt", weights_only=True)
+    assert checkpoint["voiceae"]["step"] == 5
+    assert "valid/total" in read_metrics(settings.out / "metrics.jsonl")[-1]
+    monkeypatch.setattr(TrainingModule, "training_step", step)
+    timed = composed("trainer.max_steps=100000", "trainer.max_minutes=1e-9", "trainer.resume=auto")
+    assert fit(timed).step == 6
+    assert torch.load(settings.checkpoints / "last.ckpt", weights_only=True)["voiceae"]["step"] == 6
+
+
+def test_early_stopping_stops(composed: Composer) -> None:
+    settings = composed(
+        "trainer.early_stopping_patience=1",
+        "trainer.max_steps=1000",
+        "trainer.validate_every=2",
+        "optim.learning_rate=1e-12",  # nothing gets better
+        "model.bottleneck.decay=1",
+        "model.bottleneck.revive_below=0",
+    )
+    assert fit(settings).step < 20
+
+
+def test_a_loss_that_is_not_finite_ends_the_run_before_it_is_saved(
+    composed: Composer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = composed("trainer.checkpoint_steps=2")
+    forward = Objective.forward
+
+    def broken(self: Objective, batch: Any, step: int, generator: torch.Generator) -> Any:
+        result = forward(self, batch, step, generator)
+        return type(result)(result.total * (float("nan") if step == 2 else 1), result.losses, result.stats)
+
+    monkeypatch.setattr(Objective, "forward", broken)
+    with pytest.raises(TrainingError, match=r"total not finite at step 4; .*trainer\.resume=auto"):
+        fit(settings)
+    checkpoint = torch.load(settings.checkpoints / "last.ckpt", weights_only=True)
+    assert checkpoint["voiceae"]["step"] == 2
+    assert all(value.isfinite().all() for value in checkpoint["state_dict"].values())
+
+
+def test_a_collapsed_codebook_is_warned_of(composed: Composer) -> None:
+    with pytest.warns(UserWarning, match="step 4: valid_utterances/perplexity is .* the codebook has died"):
+        fit(composed("model.bottleneck.size=2", "trainer.max_steps=4"))
+
+
+def test_bf16_and_a_fixed_seed_are_repeatable(composed: Composer, tmp_path: Path) -> None:
+    runs = [
+        composed("trainer.precision=bf16", f"out={tmp_path / name}", "trainer.max_steps=2") for name in "ab"
+    ]
+    for settings in runs:
+        fit(settings)
+    assert losses(runs[0]) == losses(runs[1])
+    other = composed(f"out={tmp_path / 'c'}", "trainer.max_steps=2")
+    fit(other)
+    assert losses(other) != losses(runs[0])
+
+
+def test_what_does_not_fit_is_refused(composed: Composer, tmp_path: Path) -> None:
+    with pytest.raises(SpecMismatchError, match="hop_length: config 128, store 256"):
+        fit(composed("audio.hop_length=128"))
+    with pytest.raises(ConfigError, match="no_such"):
+        fit(composed("+model.content.no_such=1"))
+    with pytest.raises(ConfigError, match=r"loss"):
+        fit(composed("+loss.no_such=1"))
+    with pytest.raises(ConfigError, match="trainer: "):
+        fit(composed("trainer.accelerator=mps"))
+    blocked = tmp_path / "file"
+    blocked.touch()
+    with pytest.raises(OutputError, match="cannot be made"):
+        fit(composed(f"out={blocked / 'run'}"))
+
+
+def test_a_run_without_validation_splits_trains(composed: Composer) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        settings = composed("trainer.validate_batches=0")
+        assert fit(settings).step == 8
+    assert not (settings.checkpoints / "best.ckpt").exists()
+    assert (settings.out / "model.safetensors").exists()

@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.training.conftest import Composer
+from voiceae.errors import ConfigError, OutputError, StoreError
+from voiceae.training.settings import LAST, DataSettings, is_first_process, known_keys
+
+DATA: dict[str, Any] = {"store": "s", "batch_size": 2, "crop_frames": 8, "reference_frames": 8}
+
+
+def test_values_arrive_with_their_types(composed: Composer) -> None:
+    settings = composed("optim.learning_rate=1", "trainer.devices=auto", "name=7", "optim.clip_norm=null")
+    assert isinstance(settings.optim.learning_rate, float)
+    assert settings.optim.betas == (0.9, 0.98)
+    assert (settings.trainer.devices, settings.name, settings.optim.clip_norm) == ("auto", "7", None)
+    assert settings.audio.n_mels == 80
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"batch_sise": 2}, r"data: unknown key 'batch_sise'; did you mean batch_size\?"),
+        ({"zzz": 2}, "unknown key 'zzz'; it has store, batch_size"),
+        ({"batch_size": "two"}, r"data\.batch_size='two': expected int"),
+        ({"batch_size": True}, "expected int"),
+        ({"batch_size": 1.5}, "expected int"),
+        ({"crop_frames": 0}, r"data\.crop_frames=0: must be above 0"),
+        ({"store": None}, r"data\.store=None: expected str"),
+    ],
+)
+def test_wrong_values_are_refused_by_name(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        DataSettings.read({**DATA, **change}, "data")
+
+
+def test_a_missing_key_is_named() -> None:
+    with pytest.raises(ConfigError, match=r"missing value: data\.store"):
+        DataSettings.read({name: value for name, value in DATA.items() if name != "store"}, "data")
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("trainer.precision=fp8", "trainer.precision=fp8: is not one of fp32, bf16"),
+        ("optim.schedule=step", "optim.schedule=step: is not one of cosine, linear, constant"),
+        ("trainer.ema_decay=1.5", "trainer.ema_decay=1.5: must be from 0 to 1"),
+        ("optim.betas=[0.9]", "expected a list of 2 numbers"),
+        ("+trainer.foo=1", "trainer: unknown key 'foo'"),
+        ("+other=1", "config: unknown key 'other'"),
+        ("+audio.foo=1", "unknown or missing fields foo"),
+        ("audio.hop_length=300000", "hop_length 300000"),
+        ("trainer={resume: auto, init_from: x}", "give one of them"),
+    ],
+)
+def test_what_hydra_lets_pass_is_refused(composed: Composer, override: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        composed(override)
+
+
+def test_files_are_checked_before_anything_heavy(composed: Composer, tmp_path: Path) -> None:
+    composed().check_files()
+    with pytest.raises(StoreError, match="is no feature store; make one with voiceae prepare"):
+        composed(f"data.store={tmp_path}").check_files()
+    with pytest.raises(ConfigError, match=r"trainer\.init_from=.*gone: no such file"):
+        composed(f"trainer.init_from={tmp_path}/gone").check_files()
+    with pytest.raises(ConfigError, match=r"trainer\.resume=.*gone: no such file"):
+        composed(f"trainer.resume={tmp_path}/gone").check_files()
+
+
+def test_a_run_is_not_overwritten(composed: Composer, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = composed()
+    settings.out.mkdir()
+    (settings.out / "config.yaml").touch()
+    with pytest.raises(OutputError, match=r"trainer\.resume=auto"):
+        settings.check_files()
+    composed("trainer.resume=auto").check_files()
+    monkeypatch.setenv("LOCAL_RANK", "1")  # the first process has made the folder by then
+    assert not is_first_process()
+    settings.check_files()
+
+
+def test_resume_auto_takes_the_last_checkpoint_if_any(composed: Composer) -> None:
+    settings = composed("trainer.resume=auto")
+    assert settings.resume_from is None
+    settings.checkpoints.mkdir(parents=True)
+    (settings.checkpoints / LAST).touch()
+    assert settings.resume_from == settings.checkpoints / LAST
+
+
+def test_known_keys() -> None:
+    assert known_keys("data") == list(DATA)
+    assert "trainer" in known_keys("")
+    assert known_keys("model") == known_keys("nonsense") == []

@@ -1,0 +1,1 @@
+"""The training step, its schedules, checkpoints and reports; the loop is Lightning's."""

@@ -1,0 +1,99 @@
+"""Checkpoints to resume from and, with each, the model as a file that can be used at once."""
+
+from __future__ import annotations
+
+import math
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lightning.pytorch import Callback, Trainer
+
+from voiceae.errors import OutputError
+from voiceae.files import atomic_path
+from voiceae.training.settings import BEST, LAST
+
+if TYPE_CHECKING:
+    from voiceae.training.module import TrainingModule
+    from voiceae.training.provenance import Exporter
+
+
+class Checkpoints(Callback):
+    """Keeps `last.ckpt` (by steps, by minutes and at the end) and `best.ckpt` (lowest valid/total).
+
+    Where a validation follows a step, the checkpoint waits for it: a resumed run repeats and skips none.
+
+    Args:
+        folder: of the checkpoints.
+        exporter: writes the model file beside every `last.ckpt`.
+        every_steps: None: not by steps.
+        every_minutes: None: not by time.
+    """
+
+    def __init__(
+        self, folder: Path, exporter: Exporter, every_steps: int | None, every_minutes: float | None
+    ) -> None:
+        self.folder, self.exporter = folder, exporter
+        self.every_steps = every_steps
+        self.every_seconds = math.inf if every_minutes is None else 60 * every_minutes
+        self.best = math.inf
+        self.saved_step, self.saved_at = 0, time.monotonic()
+
+    def state_dict(self) -> dict[str, Any]:
+        """The figure to beat."""
+        return {"best": self.best}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on with it."""
+        self.best = state_dict["best"]
+
+    def on_train_start(self, trainer: Trainer, pl_module: TrainingModule) -> None:  # type: ignore[override]
+        """Start counting."""
+        self.saved_step, self.saved_at = pl_module.step, time.monotonic()
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: TrainingModule, *_: Any) -> None:  # type: ignore[override]
+        """Save when due, unless a validation comes first."""
+        if not pl_module.validates_now() and self.is_due(pl_module):
+            self.save_last(trainer, pl_module)
+
+    def on_validation_end(self, trainer: Trainer, pl_module: TrainingModule) -> None:  # type: ignore[override]
+        """Save when due or better than ever."""
+        better = pl_module.figures["valid/total"] < self.best
+        if better:
+            self.best = pl_module.figures["valid/total"]
+            self.save(trainer, self.folder / BEST)
+        if self.is_due(pl_module):
+            self.save_last(trainer, pl_module)
+
+    def on_train_end(self, trainer: Trainer, pl_module: TrainingModule) -> None:  # type: ignore[override]
+        """Save what is new."""
+        if pl_module.step > self.saved_step:
+            self.save_last(trainer, pl_module)
+
+    def is_due(self, module: TrainingModule) -> bool:
+        """Whether to save after the step just done."""
+        by_steps = self.every_steps is not None and module.step % self.every_steps == 0
+        by_time = module.agree(time.monotonic() - self.saved_at >= self.every_seconds)
+        return by_steps or by_time
+
+    def save_last(self, trainer: Trainer, module: TrainingModule) -> None:
+        """Checkpoint and model file."""
+        self.save(trainer, self.folder / LAST)
+        if trainer.is_global_zero:
+            self.exporter.export(module)
+        self.saved_step, self.saved_at = module.step, time.monotonic()
+
+    def save(self, trainer: Trainer, path: Path) -> None:
+        """Checkpoint under its name only when complete; every process takes part.
+
+        Raises:
+            OutputError: when it cannot be written; the one before it stays.
+        """
+        if not trainer.is_global_zero:
+            trainer.save_checkpoint(path)  # gathers and waits; the first process writes
+            return
+        try:
+            with atomic_path(path) as temporary:
+                trainer.save_checkpoint(temporary)
+        except (RuntimeError, OSError) as error:
+            raise OutputError(f"{path}: cannot be written: {error}") from error

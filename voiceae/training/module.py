@@ -1,0 +1,259 @@
+"""The training step as a LightningModule with manual optimisation; the loop around it is Lightning's."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule
+from torch import nn
+
+from voiceae.data.batches import Crops
+from voiceae.data.store import FeatureStore
+from voiceae.training.averages import Averages
+from voiceae.training.meters import Meter, summarise
+from voiceae.training.objective import Objective
+from voiceae.training.optimizers import adamw, build_optimizers
+from voiceae.training.schedules import learning_rate_factor, noise_seed
+from voiceae.training.settings import Settings
+
+VALIDATION_SPLITS = ("valid_utterances", "valid_speakers")
+VALIDATION_SEED = 0  # the same crops whatever the run's seed, so that runs can be compared
+
+
+class TrainingModule(LightningModule):
+    """Objective, optimisers, averaged weights and the project's own counters.
+
+    Crops and noise are functions of (seed, step, rank), and the checkpoint holds all else that changes, so
+    that a run that was killed goes on as if nothing had happened.
+
+    Args:
+        objective: what is minimised.
+        store: features to draw crops from.
+        settings: of the training.
+    """
+
+    def __init__(self, objective: Objective, store: FeatureStore, settings: Settings) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        self.objective = objective
+        self.store = store
+        self.settings = settings
+        self.step, self.frames, self.earlier_seconds = 0, 0, 0.0
+        self.meter, self.valid_meter = Meter(), Meter()
+        self.figures: dict[str, float] = {}
+        self.gradient_clip = settings.optim.clip_norm or float("inf")
+        self._started = time.monotonic()
+        self._state: dict[str, Any] = {}
+        self._main: list[torch.optim.Optimizer] = []
+        self._adversarial: list[torch.optim.Optimizer] = []
+
+    # What a process has once it knows its device.
+
+    def setup(self, stage: str) -> None:
+        """Put the crops on the device that trains."""
+        self.crops = self.crops_of("train", self.settings.seed)
+        splits = [split for split in VALIDATION_SPLITS if len(self.store.split(split))]
+        self.valid = {split: self.crops_of(split, VALIDATION_SEED) for split in splits}
+        self.generator = torch.Generator(self.trainer.strategy.root_device)
+
+    def crops_of(self, split: str, seed: int) -> Crops:
+        """Crops of a split, resident on the device."""
+        data = self.settings.data
+        return Crops(
+            self.store,
+            split,
+            batch_size=data.batch_size,
+            crop_frames=data.crop_frames,
+            reference_frames=data.reference_frames,
+            seed=seed,
+            device=self.trainer.strategy.root_device,
+        )
+
+    def configure_optimizers(self) -> list[torch.optim.Optimizer]:
+        """Optimisers of the model and of the adversary, on weights that are already on their device."""
+        optim = self.settings.optim
+        adversary = [weight for weight in adversary_of(self.objective).parameters() if weight.requires_grad]
+        theirs = {id(weight) for weight in adversary}
+        self._weights = [weight for weight in self.objective.parameters() if id(weight) not in theirs]
+        self._adversary_weights = adversary
+        self._main = build_optimizers(self._weights, self.objective, optim)
+        self._adversarial = [adamw(adversary, optim, optim.adversary_learning_rate)] if adversary else []
+        self.averages = Averages(self.objective.model, self.settings.trainer.ema_decay)
+        if self._state:
+            self._restore()
+        return [*self._main, *self._adversarial]
+
+    def on_train_start(self) -> None:
+        """Start the clock."""
+        self._started = time.monotonic()
+
+    # Training.
+
+    def train_dataloader(self) -> Steps:
+        """Numbers of the steps up to the next validation."""
+        return Steps(self)
+
+    def training_step(self, batch: int, batch_idx: int) -> None:
+        """One update of the model and, where there is one, of its adversary."""
+        crops = self.crops.batch(self.step, self.global_rank, self.trainer.world_size)
+        self.set_learning_rates()
+
+        result = self.objective(crops, step=self.step, generator=self.noise(self.step))
+        self.manual_backward(result.total)
+        norms = {"gradient_norm": self.update(self._main, self._weights)}
+        for optimizer in self._adversarial:
+            optimizer.zero_grad()  # of what the model's loss left in the adversary
+            loss = self.objective.adversary_loss(crops, result)
+            self.manual_backward(loss)
+            norms["adversary"] = loss
+            norms["adversary_gradient_norm"] = self.update(self._adversarial, self._adversary_weights)
+        self.averages.update(self.step)
+
+        self.meter.add({**result.losses, **result.stats, **norms, "total": result.total})
+        self.step += 1
+        self.frames += crops.frames * self.trainer.world_size
+
+    def update(self, optimizers: list[torch.optim.Optimizer], weights: list[nn.Parameter]) -> torch.Tensor:
+        """Clip, step and forget the gradients: () norm before clipping."""
+        norm = nn.utils.clip_grad_norm_(weights, self.gradient_clip)
+        for optimizer in optimizers:
+            optimizer.step()
+            optimizer.zero_grad()
+        return norm
+
+    def noise(self, step: int, purpose: str = "train") -> torch.Generator:
+        """Generator for one step; dropout, which takes none, draws from the global one seeded alike."""
+        seed = noise_seed(self.settings.seed, step, self.global_rank, purpose)
+        torch.manual_seed(seed)
+        return self.generator.manual_seed(seed)
+
+    def set_learning_rates(self) -> None:
+        """Learning rates of the coming step."""
+        optim = self.settings.optim
+        factor = learning_rate_factor(self.step, self.settings.trainer.max_steps, optim)
+        for optimizers, rate in (
+            (self._main, optim.learning_rate),
+            (self._adversarial, optim.adversary_learning_rate),
+        ):
+            for optimizer in optimizers:
+                for group in optimizer.param_groups:
+                    group["lr"] = rate * factor
+
+    @property
+    def learning_rate(self) -> float:
+        """Of the model, at the last step."""
+        return float(self._main[0].param_groups[0]["lr"])
+
+    @property
+    def codes_per_second(self) -> float:
+        """Rate of the bottleneck."""
+        return self.store.spec.frame_rate / float(self.objective.model.rate)
+
+    @property
+    def seconds(self) -> float:
+        """Wall time of the run, over all its processes one after another."""
+        return self.earlier_seconds + time.monotonic() - self._started
+
+    # Validation, with the averaged weights.
+
+    def val_dataloader(self) -> list[range]:
+        """Numbers of the batches of every validation split."""
+        return [range(self.settings.trainer.validate_batches) for _ in self.valid]
+
+    def on_validation_start(self) -> None:
+        """Change to the averaged weights."""
+        self.averages.swap()
+
+    def validation_step(self, batch: int, batch_idx: int, dataloader_idx: int = 0) -> None:
+        """Losses of one batch of one split, under the final weights, so that they compare along the run."""
+        split, crops = list(self.valid.items())[dataloader_idx]
+        result = self.objective(
+            crops.batch(batch_idx, self.global_rank, self.trainer.world_size),
+            step=self.settings.trainer.max_steps,
+            generator=self.noise(batch_idx, split),
+        )
+        losses = {**result.losses, **result.stats, "total": result.total}
+        self.valid_meter.add({f"{split}/{name}": value for name, value in losses.items()})
+
+    def on_validation_epoch_end(self) -> None:
+        """Change back to the trained weights, and gather the figures."""
+        self.averages.swap()
+        self.figures = summarise(self.valid_meter.means(self.reduce), self.codes_per_second)
+        self.valid_meter.clear()
+        totals = [self.figures[f"{split}/total"] for split in self.valid]
+        self.figures["valid/total"] = sum(totals) / len(totals)
+        self.log("valid/total", self.figures["valid/total"], logger=False, rank_zero_only=False)
+
+    def validates_now(self) -> bool:
+        """Whether a validation follows the step just done."""
+        at_end = self.trainer.should_stop or self.step >= self.settings.trainer.max_steps
+        return self.has_validation and (at_end or self.step % self.settings.trainer.validate_every == 0)
+
+    @property
+    def has_validation(self) -> bool:
+        """Whether there is anything to validate on."""
+        return bool(self.valid) and self.settings.trainer.validate_batches > 0
+
+    # Several processes.
+
+    def reduce(self, values: torch.Tensor) -> torch.Tensor:
+        """Mean over the processes of the training."""
+        reduced = self.trainer.strategy.reduce(values, reduce_op="mean")
+        assert isinstance(reduced, torch.Tensor)
+        return reduced
+
+    def agree(self, wish: bool) -> bool:
+        """The first process's wish, known to all; several processes meet only every `log_every` steps."""
+        if self.trainer.world_size == 1:
+            return wish
+        if self.step % self.settings.trainer.log_every:
+            return False
+        return bool(self.trainer.strategy.broadcast(wish))
+
+    # Checkpoints.
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add the averages, counters and the running window to what Lightning keeps (weights, optimisers)."""
+        checkpoint["voiceae"] = {
+            "step": self.step,
+            "frames": self.frames,
+            "seconds": self.seconds,
+            "averages": [value.cpu() for value in self.averages.values],
+            "meter": self.meter.state_dict(),
+            "figures": dict(self.figures),
+        }
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take the counters; the loops' own counts are dropped, since `Steps` goes on from ours."""
+        checkpoint.pop("loops", None)
+        self._state = checkpoint["voiceae"]
+        self.step, self.frames = self._state["step"], self._state["frames"]
+        self.earlier_seconds = self._state["seconds"]
+        self.figures = self._state["figures"]
+
+    def _restore(self) -> None:
+        self.averages.load(self._state["averages"])
+        self.meter.load_state_dict(self._state["meter"], self.device)
+        self._state = {}
+
+
+class Steps:
+    """Iterates over the steps up to the next validation; Lightning calls that an epoch."""
+
+    def __init__(self, module: TrainingModule) -> None:
+        self.module = module
+
+    def __iter__(self) -> Iterator[int]:
+        """Steps counted from 0."""
+        trainer, step = self.module.settings.trainer, self.module.step
+        end = (step // trainer.validate_every + 1) * trainer.validate_every
+        return iter(range(step, min(end, trainer.max_steps)))
+
+
+def adversary_of(objective: nn.Module) -> nn.Module:
+    """The part of an objective that learns against the model; empty where there is none."""
+    adversary = getattr(objective, "adversary", None)
+    return adversary if isinstance(adversary, nn.Module) else nn.Module()

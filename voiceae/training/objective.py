@@ -1,0 +1,171 @@
+"""What one step asks of a model: every loss from one batch, on one screen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from voiceae.audio.perturb import VoiceChanger
+from voiceae.data.batches import Batch
+from voiceae.errors import ConfigError
+from voiceae.losses import LossWeights, contrastive_loss, reconstruction_loss
+from voiceae.models import Autoencoder, Content
+from voiceae.models.adversary import (
+    MelCritic,
+    NoAdversary,
+    adversarial_loss,
+    critic_loss,
+    feature_matching_loss,
+)
+from voiceae.nn.masking import coarser_mask
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """Losses of one batch.
+
+    Attributes:
+        total: scalar to be minimised.
+        losses: by name, as weighted; detached.
+        stats: by name, what is only logged; detached.
+        mels: (B, M, T) by name: what was heard, wanted, given and, where asked for, converted; detached.
+        speaker: (B, S) of the reference; detached.
+    """
+
+    total: Tensor
+    losses: dict[str, Tensor]
+    stats: dict[str, Tensor]
+    mels: dict[str, Tensor] = field(default_factory=dict)
+    speaker: Tensor | None = None
+
+
+class Objective(nn.Module):
+    """Reconstruct in one voice what was heard in another, from a reference in the wanted voice.
+
+    Content is heard through one random change of voice, reference and wanted mel through another, so that the network
+    learns from single recordings to take vocal-tract length and colour from the reference. With a critic, every
+    content is also said in the voice of another item: a critic, the speaker encoder and the content encoder judge it.
+
+    Args:
+        model: the autoencoder.
+        changer: draws and applies the changes of voice.
+        weights: of the losses: `reconstruction`, `speaker`, `kl` or `commitment` as the bottleneck has it, and with a
+            critic `adversarial`, `feature_matching`, `conversion_speaker` and `conversion_content`.
+        distance: of the reconstruction: l1, l2 or huber.
+        changed: share of the items that are changed at all.
+        adversary: the critic.
+    """
+
+    def __init__(
+        self,
+        *,
+        model: Autoencoder,
+        changer: VoiceChanger,
+        weights: Mapping[str, Any],
+        distance: str = "l1",
+        changed: float = 0.75,
+        adversary: MelCritic | NoAdversary | None = None,
+    ) -> None:
+        super().__init__()
+        if not 0 <= changed <= 1:
+            raise ConfigError(f"loss.changed {changed}: must lie between 0 and 1")
+        self.model = model
+        self.changer = changer
+        self.weights = LossWeights(weights)
+        self.distance = distance
+        self.changed = changed
+        self.adversary = adversary or NoAdversary()
+        self.log_scale = nn.Parameter(torch.tensor(2.7))
+
+    def forward(self, batch: Batch, step: int, generator: torch.Generator) -> StepResult:
+        """All losses of one batch.
+
+        Args:
+            batch: crops and references.
+            step: for the schedules of the weights.
+            generator: of every draw; on the batch's device.
+        """
+        model, mask = self.model, batch.mask
+        wanted, reference, heard = self._change_voices(batch, generator)
+        content = model.with_pitch_of(model.encode(heard, mask, generator=generator), wanted, mask)
+        speaker = model.embed(reference, batch.reference_mask)
+        given = model.decode(content, speaker, mask=mask)
+        losses = {
+            "reconstruction": reconstruction_loss(given, wanted, mask, self.distance),
+            "speaker": contrastive_loss(speaker, model.embed(wanted, mask), self.log_scale.exp()),
+            **content.bottlenecked.losses,
+        }
+        mels = {"heard": heard, "wanted": wanted, "given": given}
+        if self.adversary.active:
+            mels["converted"], judged = self._convert(content, speaker, mask)
+            losses |= judged | self._criticise(mels, speaker.detach(), mask)
+        total, weighted = self.weights(losses, step)
+        return StepResult(
+            total=total,
+            losses={name: value.detach() for name, value in weighted.items()},
+            stats={f"{name}_raw": value.detach() for name, value in losses.items()}
+            | {name: value.detach() for name, value in content.bottlenecked.stats.items()},
+            mels={name: mel.detach() for name, mel in mels.items()},
+            speaker=speaker.detach(),
+        )
+
+    def adversary_loss(self, batch: Batch, result: StepResult) -> Tensor:
+        """What the critic minimises, on the mels that the model has just made."""
+        assert isinstance(self.adversary, MelCritic) and result.speaker is not None
+        judged = {
+            name: self.adversary(self.model.normalise(result.mels[name]), speaker, batch.mask)
+            for name, speaker in (
+                ("wanted", result.speaker),
+                ("given", result.speaker),
+                ("converted", result.speaker.roll(1, 0)),
+            )
+        }
+        return critic_loss(judged["wanted"], [judged["given"], judged["converted"]])
+
+    def _convert(self, content: Content, speaker: Tensor, mask: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Every content in its neighbour's voice, which must be heard in it, and the content too."""
+        other = speaker.roll(1, 0).detach()
+        octaves = content.pitch_centre.roll(1, 0) - content.pitch_centre
+        converted = self.model.decode(content, other, octaves=octaves, mask=mask)
+        normalised = self.model.normalise(converted)
+        voice = _call_frozen(self.model.speaker, normalised, mask)
+        features = _call_frozen(self.model.content, normalised, mask)
+        coarse = coarser_mask(mask, self.model.rate)
+        return converted, {
+            "conversion_speaker": contrastive_loss(voice, other, self.log_scale.exp().detach()),
+            "conversion_content": reconstruction_loss(features, content.features.detach(), coarse, "l2"),
+        }
+
+    def _criticise(self, mels: Mapping[str, Tensor], speaker: Tensor, mask: Tensor) -> dict[str, Tensor]:
+        """How far the critic is from taking the model's mels for recordings."""
+        judge, normalise = self.adversary, self.model.normalise
+        real = judge(normalise(mels["wanted"]), speaker, mask)
+        given = judge(normalise(mels["given"]), speaker, mask)
+        converted = judge(normalise(mels["converted"]), speaker.roll(1, 0), mask)
+        return {
+            "adversarial": 0.5 * (adversarial_loss(given) + adversarial_loss(converted)),
+            "feature_matching": feature_matching_loss(real, given),
+        }
+
+    def _change_voices(self, batch: Batch, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        """Wanted, reference (one voice) and heard (another): (B, M, T), (B, M, R), (B, M, T)."""
+        items = len(batch.mel)
+        if not self.training:
+            return batch.mel, batch.reference, batch.mel
+        voice, other = (self.changer.draw(items, generator, share=self.changed) for _ in range(2))
+        return (
+            self.changer(batch.mel, voice),
+            self.changer(batch.reference, voice),
+            self.changer(batch.mel, other),
+        )
+
+
+def _call_frozen(module: nn.Module, x: Tensor, mask: Tensor) -> Tensor:
+    """Let a module judge without learning from it: the gradient goes to `x` alone."""
+    weights = {name: weight.detach() for name, weight in module.named_parameters()}
+    judged: Tensor = torch.func.functional_call(module, weights, (x, mask))
+    return judged

@@ -1,0 +1,93 @@
+"""Optimisers: fused AdamW for everything, or Muon for the hidden matrices and AdamW for the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import nn
+
+from voiceae.training.settings import OptimSettings
+
+
+def build_optimizers(
+    weights: Iterable[nn.Parameter], module: nn.Module, optim: OptimSettings
+) -> list[torch.optim.Optimizer]:
+    """Optimisers of some of a module's weights; their learning rates are `optim.learning_rate`.
+
+    Args:
+        weights: those to train.
+        module: whose layers tell which weights are hidden matrices.
+        optim: kind and constants.
+    """
+    weights = [weight for weight in weights if weight.requires_grad]
+    hidden = {id(weight) for weight in hidden_matrices(module)} if optim.kind == "muon" else set()
+    matrices = [weight for weight in weights if id(weight) in hidden]
+    rest = [weight for weight in weights if id(weight) not in hidden]
+    optimizers: list[torch.optim.Optimizer] = [adamw(rest, optim, optim.learning_rate)]
+    if matrices:
+        optimizers.append(KernelMuon(matrices, optim))
+    return optimizers
+
+
+def adamw(weights: Iterable[nn.Parameter], optim: OptimSettings, learning_rate: float) -> torch.optim.AdamW:
+    """Fused AdamW; biases and gains, which have one dimension, do not decay."""
+    weights = list(weights)
+    groups = [
+        {"params": [weight for weight in weights if weight.ndim > 1], "weight_decay": optim.weight_decay},
+        {"params": [weight for weight in weights if weight.ndim <= 1], "weight_decay": 0.0},
+    ]
+    groups = [group for group in groups if group["params"]]
+    return torch.optim.AdamW(groups, lr=learning_rate, betas=optim.betas, eps=optim.epsilon, fused=True)
+
+
+def hidden_matrices(module: nn.Module) -> list[nn.Parameter]:
+    """Weights that act as dense matrices inside the repeated blocks of a network: what `nn.ModuleList`s hold.
+
+    Layers outside the blocks, which read mels or write them, are better left to AdamW; so are grouped
+    convolutions, which are no matrices.
+    """
+    blocks = [block for block in module.modules() if isinstance(block, nn.ModuleList)]
+    layers = {
+        layer for block in blocks for layer in block.modules() if isinstance(layer, nn.Linear | nn.Conv1d)
+    }
+    dense = {layer.weight for layer in layers if getattr(layer, "groups", 1) == 1}
+    return [weight for weight in module.parameters() if weight in dense and weight.requires_grad]
+
+
+class KernelMuon(torch.optim.Muon):
+    """Muon (Jordan et al. 2024) on convolution kernels too, each as the matrix (outputs, inputs * width).
+
+    torch's Muon takes matrices only, so it is given flat views that share the kernels' memory. The update is
+    scaled to the size of an AdamW update (Liu et al. 2025), so that one learning rate suits both.
+
+    Args:
+        kernels: weights of at least two dimensions.
+        optim: learning rate, weight decay and momentum.
+    """
+
+    def __init__(self, kernels: Iterable[nn.Parameter], optim: OptimSettings) -> None:
+        self.kernels = list(kernels)
+        self.views = [nn.Parameter(kernel.detach().flatten(1)) for kernel in self.kernels]
+        super().__init__(
+            self.views,
+            lr=optim.learning_rate,
+            weight_decay=optim.weight_decay,
+            momentum=optim.momentum,
+            adjust_lr_fn="match_rms_adamw",
+        )
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> Any:
+        """Update the kernels through their flat views."""
+        for view, kernel in zip(self.views, self.kernels, strict=True):
+            assert view.data_ptr() == kernel.data_ptr(), "a kernel was moved after the optimiser was made"
+            view.grad = None if kernel.grad is None else kernel.grad.flatten(1)
+        return super().step(closure)
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget the gradients of kernels and views."""
+        super().zero_grad(set_to_none)
+        for kernel in self.kernels:
+            kernel.grad = None

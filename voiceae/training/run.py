@@ -1,0 +1,192 @@
+"""A whole training: build the parts, hand them to Lightning, leave a folder behind."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch import Callback, Trainer, seed_everything
+from lightning.pytorch.callbacks import EarlyStopping
+from lightning.pytorch.strategies import DDPStrategy, Strategy
+from omegaconf import OmegaConf
+
+from voiceae import modelfile
+from voiceae.audio.perturb import VoiceChanger
+from voiceae.data.store import FeatureStore
+from voiceae.errors import ConfigError, OutputError
+from voiceae.files import atomic_path
+from voiceae.training.checkpoints import Checkpoints
+from voiceae.training.module import TrainingModule, adversary_of
+from voiceae.training.objective import Objective
+from voiceae.training.pictures import Pictures
+from voiceae.training.provenance import Exporter
+from voiceae.training.reporting import Reporting
+from voiceae.training.settings import Settings, TrainerSettings, is_first_process
+from voiceae.training.stopping import Stopping
+
+PRECISIONS = {"fp32": "32-true", "bf16": "bf16-mixed"}
+START_METHODS = {"ddp": "popen", "ddp_spawn": "spawn", "ddp_fork": "fork"}
+
+
+def fit(settings: Settings) -> TrainingModule:
+    """Train, from the beginning or from where a run stopped; the run folder tells the rest.
+
+    Args:
+        settings: checked; see `configs/` for what each means.
+
+    Returns:
+        The trained module; its averaged weights are in `settings.out / "model.safetensors"`.
+
+    Raises:
+        VoiceAEError: when store, model and config do not fit, files cannot be written, or a loss is not
+            finite.
+    """
+    settings.check_files()
+    prepare_process(settings)
+    store = FeatureStore.open(settings.data.store)
+    settings.audio.require_same(store.spec, "config", "store")
+    objective, earlier = build_objective(settings, store)
+    module = TrainingModule(objective, store, settings)
+    has_adversary = any(True for _ in adversary_of(objective).parameters())
+    trainer = build_trainer(settings, has_adversary, Exporter(settings=settings, earlier=earlier))
+    checkpoint = settings.resume_from
+    if is_first_process():
+        write_config(settings)
+    try:
+        trainer.fit(module, ckpt_path=checkpoint, weights_only=True)
+    except MisconfigurationException as error:
+        raise ConfigError(f"trainer: {error}") from error
+    return module
+
+
+def prepare_process(settings: Settings) -> None:
+    """Threads, seeds and a quiet Lightning."""
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    logging.getLogger("lightning.fabric").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module=r"lightning\..*")
+    if settings.trainer.threads is not None:
+        torch.set_num_threads(settings.trainer.threads)
+    torch.set_float32_matmul_precision("high")
+    seed_everything(settings.seed, verbose=False)
+
+
+def build_objective(
+    settings: Settings, store: FeatureStore
+) -> tuple[Objective, tuple[Mapping[str, Any], ...]]:
+    """The objective around a new or given model, and the legs of training the given one has behind it.
+
+    Raises:
+        ConfigError: when the config does not describe a model and its losses, or not the given model.
+    """
+    model = modelfile.build(settings.model)
+    legs: tuple[Mapping[str, Any], ...] = ()
+    if settings.trainer.init_from is None:
+        model.set_statistics(torch.from_numpy(store.mean), torch.from_numpy(store.std))
+    else:
+        given = modelfile.load(settings.trainer.init_from, kind="autoencoder")
+        given.header.spec.require_same(store.spec, "model", "store")
+        load_weights(model, given.module, settings.trainer.init_from)
+        legs = tuple(given.header.extra.get("legs", ()))
+    try:
+        changer = VoiceChanger(store.spec, **settings.loss["changer"])
+        adversary = modelfile.build(settings.loss.get("adversary"))
+        options = {**settings.loss, "changer": changer, "adversary": adversary}
+        return Objective(model=model, **options), legs
+    except (KeyError, TypeError, ValueError) as error:
+        raise ConfigError(f"loss: {error}") from error
+
+
+def load_weights(model: torch.nn.Module, given: torch.nn.Module, path: str) -> None:
+    """Take over another model's weights, codebooks and statistics.
+
+    Raises:
+        ConfigError: when the two are not built alike.
+    """
+    try:
+        model.load_state_dict(given.state_dict())
+    except RuntimeError as error:
+        first = " ".join(str(error).split()[:24])
+        raise ConfigError(
+            f"trainer.init_from={path}: is another model than the config describes: {first} ..."
+        ) from None
+
+
+def build_trainer(settings: Settings, has_adversary: bool, exporter: Exporter) -> Trainer:
+    """Lightning's loop with the callbacks of a run.
+
+    Raises:
+        ConfigError: when this machine does not have what the config asks for.
+    """
+    options = settings.trainer
+    try:
+        return Trainer(
+            accelerator=options.accelerator,
+            devices=options.devices,
+            num_nodes=options.num_nodes,
+            strategy=build_strategy(options, has_adversary),
+            precision=PRECISIONS[options.precision],  # type: ignore[arg-type]
+            max_epochs=-1,  # `Stopping` ends the loop by the project's own steps
+            callbacks=build_callbacks(settings, exporter),
+            limit_val_batches=options.validate_batches,
+            num_sanity_val_steps=0,
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            use_distributed_sampler=False,
+            inference_mode=False,  # weights that change places during validation must stay ordinary tensors
+            benchmark=True,  # crops have one shape
+            default_root_dir=settings.out,
+        )
+    except (MisconfigurationException, ValueError) as error:
+        raise ConfigError(f"trainer: {' '.join(str(error).split())}") from error
+
+
+def build_strategy(options: TrainerSettings, has_adversary: bool) -> str | Strategy:
+    """Lightning's default, or DDP with gradients averaged at every `manual_backward`."""
+    if options.strategy == "auto":
+        return "auto"
+    return DDPStrategy(
+        start_method=START_METHODS[options.strategy],  # type: ignore[arg-type]
+        process_group_backend=options.process_group_backend,
+        find_unused_parameters=has_adversary,  # each of the two losses leaves the other's weights out
+        broadcast_buffers=False,  # statistics are constant, and codebooks keep themselves alike
+    )
+
+
+def build_callbacks(settings: Settings, exporter: Exporter) -> list[Callback]:
+    """In the order of their duties after a step: decide to stop, report, keep."""
+    options = settings.trainer
+    reporting = Reporting(settings.out, options.log_every, options.progress)
+    callbacks: list[Callback] = [
+        Stopping(options.max_minutes),
+        reporting,
+        Pictures(reporting, options.picture_every, settings.vocoder.name),
+    ]
+    if options.early_stopping_patience is not None:
+        callbacks.append(
+            EarlyStopping(
+                "valid/total", patience=options.early_stopping_patience, check_finite=False, mode="min"
+            )
+        )
+    by_steps, by_minutes = options.checkpoint_steps, options.checkpoint_minutes
+    return [*callbacks, Checkpoints(settings.checkpoints, exporter, by_steps, by_minutes)]
+
+
+def write_config(settings: Settings) -> None:
+    """Leave the resolved config in the run folder.
+
+    Raises:
+        OutputError: when the folder cannot be made or written to.
+    """
+    try:
+        Path(settings.out).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{settings.out}: cannot be made: {error.strerror}") from error
+    with atomic_path(settings.out / "config.yaml") as temporary:
+        OmegaConf.save(settings.config, temporary)
