@@ -11,30 +11,45 @@ from typing import Any
 import torch
 
 from voiceae import modelfile
+from voiceae.models import Autoencoder
 from voiceae.specs import AudioSpec
 
 SPEC = AudioSpec()
 
 
-def description(spec: AudioSpec = SPEC) -> dict[str, Any]:
+BOTTLENECKS: dict[str, dict[str, Any]] = {
+    "open": {"_target_": "voiceae.models.Open"},
+    "gaussian": {"_target_": "voiceae.models.Gaussian"},
+    "vq": {"_target_": "voiceae.models.VQ", "size": 32},
+}
+PITCH_BINS = 104
+
+
+def description(spec: AudioSpec = SPEC, bottleneck: str = "gaussian", pitch: bool = True) -> dict[str, Any]:
     narrow = {"channels": 24, "hidden": 24, "n_blocks": 1}
+    stream = {"_target_": "voiceae.models.MelPitch", "audio": spec.to_dict(), "n_bins": PITCH_BINS}
     return {
         "_target_": "voiceae.models.Autoencoder",
         "n_mels": spec.n_mels,
         "content": {"_target_": "voiceae.models.ContentEncoder", "n_mels": spec.n_mels, **narrow},
-        "bottleneck": {"_target_": "voiceae.models.Gaussian", "channels": 24, "dim": 8},
+        "bottleneck": {"channels": 24, "dim": 8, **BOTTLENECKS[bottleneck]},
         "speaker": {"_target_": "voiceae.models.SpeakerEncoder", "n_mels": spec.n_mels, "dim": 16, **narrow},
-        "pitch": {"_target_": "voiceae.models.MelPitch", "audio": spec.to_dict()},
+        "pitch": stream if pitch else {"_target_": "voiceae.models.NoPitch"},
         "decoder": {
             "_target_": "voiceae.models.Decoder",
             "dim": 8,
             "speaker_dim": 16,
             "n_mels": spec.n_mels,
-            "pitch_bins": 104,
+            "pitch_bins": PITCH_BINS if pitch else 0,
             "head_dim": 8,
             **narrow,
         },
     }
+
+
+def small_model(bottleneck: str = "gaussian", pitch: bool = True) -> Autoencoder:
+    model: Autoencoder = modelfile.build(description(bottleneck=bottleneck, pitch=pitch))
+    return model
 
 
 def write_model(path: Path, *, seed: int = 0, spec: AudioSpec = SPEC, **options: Any) -> Path:

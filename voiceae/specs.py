@@ -51,9 +51,13 @@ class AudioSpec:
                 "need 0 < hop_length <= win_length <= n_fft"
             )
         if (self.n_fft - self.hop_length) % 2:
-            raise ValueError(f"n_fft {self.n_fft} - hop_length {self.hop_length} must be even to pad both sides alike")
+            raise ValueError(
+                f"n_fft {self.n_fft} - hop_length {self.hop_length} must be even to pad both sides alike"
+            )
         if not 0 <= self.f_min < self.f_max <= self.sample_rate / 2:
-            raise ValueError(f"f_min {self.f_min}, f_max {self.f_max}: need 0 <= f_min < f_max <= {self.sample_rate / 2}")
+            raise ValueError(
+                f"f_min {self.f_min}, f_max {self.f_max}: need 0 <= f_min < f_max <= {self.sample_rate / 2}"
+            )
         if self.n_mels < 1 or self.log_floor <= 0 or self.magnitude_epsilon < 0:
             raise ValueError("need n_mels >= 1, log_floor > 0 and magnitude_epsilon >= 0")
 
@@ -109,7 +113,9 @@ class AudioSpec:
         kinds: dict[str, Any] = {field.name: int if field.type == "int" else float for field in fields(cls)}
         if set(values) != set(kinds):
             odd = sorted(set(values) ^ set(kinds))
-            raise ValueError(f"audio spec: unknown or missing fields {', '.join(odd)}; it has {', '.join(kinds)}")
+            raise ValueError(
+                f"audio spec: unknown or missing fields {', '.join(odd)}; it has {', '.join(kinds)}"
+            )
         return cls(**{name: kinds[name](values[name]) for name in kinds})
 
     def differences(self, other: AudioSpec) -> dict[str, tuple[Any, Any]]:
@@ -129,9 +135,11 @@ class AudioSpec:
             SpecMismatchError: when any field differs; both sides are printed field by field.
         """
         rows = [
-            f"{name}: {ours} {mine}, {theirs} {yours}" for name, (mine, yours) in self.differences(other).items()
+            f"{name}: {ours} {mine}, {theirs} {yours}"
+            for name, (mine, yours) in self.differences(other).items()
         ]
         if rows:
             raise SpecMismatchError(
-                f"{ours} ({self.fingerprint}) and {theirs} ({other.fingerprint}) do not share one mel: " + "; ".join(rows)
+                f"{ours} ({self.fingerprint}) and {theirs} ({other.fingerprint}) do not share one mel: "
+                + "; ".join(rows)
             )

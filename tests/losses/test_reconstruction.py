@@ -15,7 +15,9 @@ def test_masked_loss_is_the_loss_of_the_valid_part(distance):
     mask = torch.arange(8) < torch.tensor([[3], [3]])
     wanted = TORCHS[distance](ours[..., :3], theirs[..., :3])
     torch.testing.assert_close(reconstruction_loss(ours, theirs, mask, distance), wanted)
-    torch.testing.assert_close(reconstruction_loss(ours, theirs, None, distance), TORCHS[distance](ours, theirs))
+    torch.testing.assert_close(
+        reconstruction_loss(ours, theirs, None, distance), TORCHS[distance](ours, theirs)
+    )
 
 
 def test_unknown_distance_lists_the_known():

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from tests.models.parts import small_model
-from voiceae.models import Autoencoder, Gaussian
+from tests.tiny import small_model
+from voiceae.models import Autoencoder
 from voiceae.nn.masking import lengths_to_mask
 
 LENGTHS = (1, 3, 5, 127, 400)
@@ -37,7 +37,9 @@ def test_a_padded_batch_gives_what_each_gives_alone(bottleneck, pitch):
             alone = model.encode(mel)
             codes = alone.units.shape[-1]
             assert codes == -(-length // 4)
-            torch.testing.assert_close(content.units[item : item + 1, :, :codes], alone.units, atol=1e-4, rtol=0)
+            torch.testing.assert_close(
+                content.units[item : item + 1, :, :codes], alone.units, atol=1e-4, rtol=0
+            )
             torch.testing.assert_close(speaker[item : item + 1], model.embed(mel), atol=1e-4, rtol=0)
             decoded = model.decode(alone, model.embed(mel), octaves=octaves[:1])
             assert decoded.shape == mel.shape
@@ -102,7 +104,7 @@ def test_parts_that_do_not_fit_are_refused():
     with pytest.raises(ValueError, match="pitch bins"):
         Autoencoder(
             content=good.content,
-            bottleneck=Gaussian(channels=32, dim=8),
+            bottleneck=good.bottleneck,
             speaker=good.speaker,
             pitch=other.pitch,
             decoder=good.decoder,
@@ -114,7 +116,9 @@ def test_every_weight_learns():
     model = small_model().train()
     mel = speechlike(4, 64)
     content = model.encode(mel, generator=torch.Generator().manual_seed(0))
-    loss = (model.decode(content, model.embed(mel.flip(-1))) - mel).square().mean() + content.bottlenecked.losses["kl"]
+    loss = (
+        model.decode(content, model.embed(mel.flip(-1))) - mel
+    ).square().mean() + content.bottlenecked.losses["kl"]
     loss.backward()
     idle = [name for name, weight in model.named_parameters() if weight.grad is None or not weight.grad.any()]
     assert idle == []

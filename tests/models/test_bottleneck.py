@@ -22,13 +22,14 @@ def test_open_is_linear():
 
 
 def test_gaussian_is_its_mean_at_inference_and_noisy_in_training():
+    torch.manual_seed(0)
     bottleneck = Gaussian(channels=6, dim=3).eval()
     x = features()
     mean, log_variance = bottleneck.posterior(x)
     torch.testing.assert_close(bottleneck(x).units.transpose(1, 2), mean)
     bottleneck.train()
     draws = torch.stack([bottleneck(x, None, torch.Generator().manual_seed(i)).units for i in range(400)])
-    torch.testing.assert_close(draws.mean(0).transpose(1, 2), mean, atol=0.3, rtol=0)
+    torch.testing.assert_close(draws.mean(0).transpose(1, 2), mean, atol=0.4, rtol=0)  # six standard errors
     assert draws.var(0).mean().item() == pytest.approx(log_variance.exp().mean().item(), rel=0.05)
     assert torch.equal(draws[3], bottleneck(x, None, torch.Generator().manual_seed(3)).units)
 
@@ -58,7 +59,9 @@ def test_monte_carlo_bottleneck_agrees_with_the_analytic_one():
     analytic, sampled = Gaussian(channels=6, dim=3), Gaussian(channels=6, dim=3, monte_carlo=True)
     sampled.load_state_dict(analytic.state_dict())
     wanted = analytic(x).losses["kl"].item()
-    assert sampled(x, None, torch.Generator().manual_seed(0)).losses["kl"].item() == pytest.approx(wanted, rel=0.1)
+    assert sampled(x, None, torch.Generator().manual_seed(0)).losses["kl"].item() == pytest.approx(
+        wanted, rel=0.1
+    )
 
 
 def test_vq_takes_the_nearest_code():
@@ -86,7 +89,9 @@ def test_vq_codebook_finds_the_clusters():
     torch.nn.init.zeros_(bottleneck.project.bias)
     centres = torch.tensor([[9.0, 0.0], [-9.0, 0.0], [0.0, 9.0], [0.0, -9.0]])
     for _ in range(150):
-        drawn = centres[torch.randint(4, (64,), generator=generator)] + 0.1 * torch.randn((64, 2), generator=generator)
+        drawn = centres[torch.randint(4, (64,), generator=generator)] + 0.1 * torch.randn(
+            (64, 2), generator=generator
+        )
         bottleneck(drawn.T[None], None, generator)
     nearest = torch.cdist(centres, bottleneck.codebook).min(-1).values
     assert nearest.max() < 0.2
@@ -119,10 +124,14 @@ def test_codebook_figures():
     assert figures["perplexity"].item() == pytest.approx(4.0)
     assert figures["bits_per_frame"].item() == pytest.approx(2.0)
     skewed = codebook_figures(torch.tensor([3.0, 1.0]))
-    assert skewed["bits_per_frame"].item() == pytest.approx(-(0.75 * math.log2(0.75) + 0.25 * math.log2(0.25)))
+    assert skewed["bits_per_frame"].item() == pytest.approx(
+        -(0.75 * math.log2(0.75) + 0.25 * math.log2(0.25))
+    )
 
 
-@pytest.mark.parametrize("make", [lambda: Gaussian(channels=2, dim=1, free_nats=-1), lambda: VQ(channels=2, dim=1, size=1)])
+@pytest.mark.parametrize(
+    "make", [lambda: Gaussian(channels=2, dim=1, free_nats=-1), lambda: VQ(channels=2, dim=1, size=1)]
+)
 def test_nonsense_is_refused(make):
     with pytest.raises(ValueError):
         make()

@@ -2,7 +2,7 @@
 
 import torch
 
-from tests.models.parts import small_model
+from tests.tiny import small_model
 
 
 def test_speaker_and_pitch_change_what_is_said():

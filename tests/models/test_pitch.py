@@ -81,7 +81,9 @@ def test_real_speech_agrees_with_yin(pitch, minivctk):
 
 def test_off_is_a_module_with_the_same_interface():
     off, mel = NoPitch(), torch.zeros(2, 80, 7)
-    assert off(mel).shape == off.render(off(mel)).shape == off.shift(off(mel), torch.ones(2)).shape == (2, 0, 7)
+    assert (
+        off(mel).shape == off.render(off(mel)).shape == off.shift(off(mel), torch.ones(2)).shape == (2, 0, 7)
+    )
     assert off.centre(off(mel), mel).tolist() == [0.0, 0.0]
     with pytest.raises(ValueError, match="without a pitch stream"):
         NoPitch(n_bins=4)

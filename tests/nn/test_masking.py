@@ -36,7 +36,9 @@ def test_moments_are_those_of_the_valid_part():
 
 def test_full_mask_equals_no_mask():
     x = torch.randn(2, 7, 3)
-    for ours, theirs in zip(masked_moments(x, torch.ones(2, 7), 1e-5), masked_moments(x, None, 1e-5), strict=True):
+    for ours, theirs in zip(
+        masked_moments(x, torch.ones(2, 7), 1e-5), masked_moments(x, None, 1e-5), strict=True
+    ):
         torch.testing.assert_close(ours, theirs)
 
 

@@ -139,7 +139,7 @@ def _prepare(bench: Bench, store: Path) -> float:
 
 
 def griffinlim(bench: Bench) -> list[Figure]:
-    """Griffin-Lim beside librosa's, on the same true magnitudes; convergence away from the ends, which differ."""
+    """Griffin-Lim beside librosa's, on the same true magnitudes; convergence away from the ends."""
     import librosa
 
     spec = bench.voice.spec

@@ -87,7 +87,9 @@ class Heard:
         ]
         total = sum(weight for weight, _ in known)
         centre = sum(weight * pitch for weight, pitch in known) / total if total > 0 else None
-        colours = [(w, each.colour) for w, each in zip(weights, several, strict=True) if each.colour is not None]
+        colours = [
+            (w, each.colour) for w, each in zip(weights, several, strict=True) if each.colour is not None
+        ]
         return cls(speaker=speaker, pitch_centre=centre, colour=Colour.pooled(colours))
 
 

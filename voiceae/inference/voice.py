@@ -208,7 +208,9 @@ class Voice:
         """(M, T) -> (M, T) with the statistics of the voice, where they are known."""
         if voice.colour is None:
             return mel
-        mean, deviation = (torch.as_tensor(x, device=self.device)[None] for x in (voice.colour.mean, voice.colour.deviation))
+        mean, deviation = (
+            torch.as_tensor(x, device=self.device)[None] for x in (voice.colour.mean, voice.colour.deviation)
+        )
         frames = torch.tensor([voice.colour.frames], device=self.device)
         with self._inference(0):
             return match_moments(mel[None], mean, deviation, frames, strength=strength)[0]
@@ -234,7 +236,9 @@ class Voice:
                 traits = self.model.describe(mel[None, :, start:stop])
             mean, deviation = (x[0].numpy(force=True) for x in (traits.mel_mean, traits.mel_deviation))
             colour = Colour(mean, deviation, float(traits.loud_frames[0]))
-            parts.append(Heard(traits.speaker[0].float().numpy(force=True), float(traits.pitch_centre[0]), colour))
+            parts.append(
+                Heard(traits.speaker[0].float().numpy(force=True), float(traits.pitch_centre[0]), colour)
+            )
         return Heard.mean(parts)
 
     def _wav(self, mel: Tensor) -> NDArray[np.float32]:

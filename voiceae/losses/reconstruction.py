@@ -14,7 +14,9 @@ DISTANCES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 }
 
 
-def reconstruction_loss(mel: Tensor, wanted: Tensor, mask: Tensor | None = None, distance: str = "l1") -> Tensor:
+def reconstruction_loss(
+    mel: Tensor, wanted: Tensor, mask: Tensor | None = None, distance: str = "l1"
+) -> Tensor:
     """Mean distance per bin and valid frame: (B, M, T), (B, M, T), mask (B, T) -> ().
 
     In the terms of a likelihood, `l1` is a Laplace and `l2` a Gaussian density up to a constant; their scale is taken

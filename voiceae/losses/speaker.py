@@ -7,7 +7,9 @@ from torch import Tensor
 from torch.nn import functional
 
 
-def contrastive_loss(first: Tensor, second: Tensor, scale: Tensor | float, same: Tensor | None = None) -> Tensor:
+def contrastive_loss(
+    first: Tensor, second: Tensor, scale: Tensor | float, same: Tensor | None = None
+) -> Tensor:
     """Each vector must find its partner among the batch: (B, S), (B, S), same (B, B) -> ().
 
     Symmetric cross-entropy of scaled cosines (InfoNCE, arXiv 1807.03748; both directions as in arXiv 2103.00020).

@@ -83,7 +83,8 @@ def adversarial_loss(fake: Verdict) -> Tensor:
 def feature_matching_loss(real: Verdict, fake: Verdict) -> Tensor:
     """Mean distance of the critic's features (Salimans et al. 2016, arXiv 1606.03498, per frame as in vocoders)."""
     distances = [
-        (ours - theirs.detach()).abs().mean() for ours, theirs in zip(fake.features, real.features, strict=True)
+        (ours - theirs.detach()).abs().mean()
+        for ours, theirs in zip(fake.features, real.features, strict=True)
     ]
     return torch.stack(distances).mean()
 

@@ -89,9 +89,13 @@ class Autoencoder(nn.Module):
     ) -> None:
         super().__init__()
         if decoder.pitch_bins != pitch.n_bins:
-            raise ValueError(f"decoder takes {decoder.pitch_bins} pitch bins, the pitch stream gives {pitch.n_bins}")
+            raise ValueError(
+                f"decoder takes {decoder.pitch_bins} pitch bins, the pitch stream gives {pitch.n_bins}"
+            )
         if content.rate != decoder.rate:
-            raise ValueError(f"content encoder works at 1/{content.rate}, decoder at 1/{decoder.rate} of the frame rate")
+            raise ValueError(
+                f"content encoder works at 1/{content.rate}, decoder at 1/{decoder.rate} of the frame rate"
+            )
         self.content = content
         self.bottleneck = bottleneck
         self.speaker = speaker
@@ -116,7 +120,9 @@ class Autoencoder(nn.Module):
         """Mel (B, M, T), mask (B, T) -> content; in training mode the bottleneck is noisy, `generator` seeds it."""
         coded = self.content(self.normalise(mel), mask)
         bottlenecked = self.bottleneck(coded, coarser_mask(mask, self.rate), generator)
-        return self.with_pitch_of(Content(coded, bottlenecked, mel[:, :0], mel.new_zeros(len(mel))), mel, mask)
+        return self.with_pitch_of(
+            Content(coded, bottlenecked, mel[:, :0], mel.new_zeros(len(mel))), mel, mask
+        )
 
     def with_pitch_of(self, content: Content, mel: Tensor, mask: Tensor | None = None) -> Content:
         """The same content, with the pitch of another mel of as many frames."""

@@ -37,7 +37,9 @@ class Open(nn.Module):
         self.dim = dim
         self.project = nn.Linear(channels, dim)
 
-    def forward(self, x: Tensor, mask: Tensor | None = None, generator: torch.Generator | None = None) -> Bottlenecked:
+    def forward(
+        self, x: Tensor, mask: Tensor | None = None, generator: torch.Generator | None = None
+    ) -> Bottlenecked:
         """Let everything through."""
         return Bottlenecked(apply_mask(self.project(x.transpose(1, 2)), mask).transpose(1, 2))
 
@@ -70,14 +72,18 @@ class Gaussian(nn.Module):
         mean, log_variance = self.project(x.transpose(1, 2)).float().chunk(2, dim=-1)
         return mean, 10 * torch.tanh(log_variance / 10)
 
-    def forward(self, x: Tensor, mask: Tensor | None = None, generator: torch.Generator | None = None) -> Bottlenecked:
+    def forward(
+        self, x: Tensor, mask: Tensor | None = None, generator: torch.Generator | None = None
+    ) -> Bottlenecked:
         """Sample (training) or take the mean (evaluation)."""
         mean, log_variance = self.posterior(x)
         z = mean
         if self.training:
             noise = torch.randn(mean.shape, generator=generator, device=mean.device)
             z = mean + noise * (0.5 * log_variance).exp()
-        estimate = monte_carlo_kl(z, mean, log_variance) if self.monte_carlo else gaussian_kl(mean, log_variance)
+        estimate = (
+            monte_carlo_kl(z, mean, log_variance) if self.monte_carlo else gaussian_kl(mean, log_variance)
+        )
         per_dim = _mean_over_frames(estimate, mask)
         raw = _mean_over_frames(gaussian_kl(mean, log_variance), mask) if self.monte_carlo else per_dim
         return Bottlenecked(
@@ -121,7 +127,9 @@ class VQ(nn.Module):
         self.register_buffer("cluster_sum", codebook.clone())
         self.register_buffer("started", torch.zeros((), dtype=torch.bool))
 
-    def forward(self, x: Tensor, mask: Tensor | None = None, generator: torch.Generator | None = None) -> Bottlenecked:
+    def forward(
+        self, x: Tensor, mask: Tensor | None = None, generator: torch.Generator | None = None
+    ) -> Bottlenecked:
         """Quantise; in training the codebook follows."""
         latent = self.project(x.transpose(1, 2)).float()
         valid = latent.new_ones(latent.shape[:2]) if mask is None else mask.to(latent.dtype)
@@ -164,7 +172,9 @@ class VQ(nn.Module):
             self.started.fill_(True)
 
     @torch.no_grad()
-    def _follow(self, flat: Tensor, codes: Tensor, valid: Tensor, generator: torch.Generator | None) -> Tensor:
+    def _follow(
+        self, flat: Tensor, codes: Tensor, valid: Tensor, generator: torch.Generator | None
+    ) -> Tensor:
         """Move the averages, then revive what died; returns the batch's usage over all processes (K,)."""
         usage = self._count(codes, valid)
         total = torch.zeros_like(self.cluster_sum).index_add_(0, codes, flat * valid[:, None])

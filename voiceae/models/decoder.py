@@ -97,5 +97,3 @@ class Decoder(nn.Module):
         detail = torch.cat((detail, harmonics.transpose(1, 2).to(detail.dtype)), dim=-1)
         detail = self.head[1](functional.gelu(self.head[0](detail, mask), approximate="tanh"), mask)
         return apply_mask(self.unfold(self.coarse(x), frames) + detail, mask).transpose(1, 2)
-
-

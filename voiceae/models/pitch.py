@@ -81,7 +81,9 @@ class MelPitch(nn.Module):
         super().__init__()
         spec = AudioSpec.from_dict(audio)
         if not 0 < compared_mels <= spec.n_mels or width % 2 == 0:
-            raise ValueError(f"compared_mels {compared_mels}, width {width}: need 1 to {spec.n_mels}, and an odd width")
+            raise ValueError(
+                f"compared_mels {compared_mels}, width {width}: need 1 to {spec.n_mels}, and an odd width"
+            )
         self.n_bins = n_bins
         self.bins_per_octave = bins_per_octave
         self.compared_mels = compared_mels
@@ -116,7 +118,7 @@ class MelPitch(nn.Module):
         return below.sum(-1).float() / self.bins_per_octave
 
     def shift(self, pitch: Tensor, octaves: Tensor) -> Tensor:
-        """Move each distribution along the grid: (B, K, T), (B,) -> (B, K, T); what leaves the grid gathers at its edge."""
+        """Move each distribution along the grid: (B, K, T), (B,) -> (B, K, T); what leaves gathers at the edge."""
         position = torch.arange(self.n_bins, device=pitch.device) - octaves[:, None] * self.bins_per_octave
         below = position.floor()
         part = (position - below)[..., None]
@@ -139,7 +141,9 @@ class MelPitch(nn.Module):
         """Take a local mean along the last axis off: (..., M) -> (..., M)."""
         flat = x.reshape(-1, 1, x.shape[-1])
         half = self.window.numel() // 2
-        local = functional.conv1d(functional.pad(flat, (half, half), mode="replicate"), self.window[None, None])
+        local = functional.conv1d(
+            functional.pad(flat, (half, half), mode="replicate"), self.window[None, None]
+        )
         return (flat - local).reshape(x.shape)
 
 

@@ -43,7 +43,8 @@ class SpeakerEncoder(nn.Module):
         self.fold = Fold(rate)
         self.enter = nn.Linear(n_mels * rate, channels)
         self.blocks = nn.ModuleList(
-            Block(channels, hidden, norm=FrameNorm(channels), kernel_size=kernel_size) for _ in range(n_blocks)
+            Block(channels, hidden, norm=FrameNorm(channels), kernel_size=kernel_size)
+            for _ in range(n_blocks)
         )
         self.leave = nn.Linear(2 * channels, dim)
 

@@ -1,0 +1,1 @@
+"""Parts that networks are made of: masks, norms, blocks, Gaussians, statistics."""

@@ -80,5 +80,7 @@ class Unfold(nn.Module):
         """
         wide = x.unflatten(2, (self.rate, -1)).flatten(1, 2)
         if wide.shape[1] < frames:
-            raise ValueError(f"{x.shape[1]} code frames give at most {wide.shape[1]} frames, {frames} were asked for")
+            raise ValueError(
+                f"{x.shape[1]} code frames give at most {wide.shape[1]} frames, {frames} were asked for"
+            )
         return wide[:, :frames]

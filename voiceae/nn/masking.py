@@ -17,7 +17,7 @@ def apply_mask(x: Tensor, mask: Tensor | None) -> Tensor:
 
 
 def coarser_mask(mask: Tensor | None, rate: int) -> Tensor | None:
-    """Mask at 1/rate of the frame rate, where a frame counts if any of its parts does: (B, T) -> (B, ceil(T / rate))."""
+    """Mask at 1/rate of the frame rate, a frame counting if any of its parts does: (B, T) -> (B, ceil(T / rate))."""
     if mask is None or rate == 1:
         return mask
     padded = torch.nn.functional.pad(mask.to(torch.uint8), (0, -mask.shape[1] % rate))
