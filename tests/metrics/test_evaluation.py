@@ -1,0 +1,204 @@
+"""A whole evaluation with judges that answer at once, of a converter whose answer is known."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from voiceae.audio import io
+from voiceae.audio.io import Audio
+from voiceae.data.corpora import walk
+from voiceae.errors import AudioError, ConfigError
+from voiceae.metrics.compare import compare, departures, read_tolerances
+from voiceae.metrics.evaluation import Evaluation, Options, evaluate
+from voiceae.metrics.page import page
+from voiceae.metrics.pairs import Clip, by_speaker, draw_pairs, measure
+from voiceae.metrics.report import Report, make_report, read_report, write_report
+from voiceae.metrics.rows import Workshop, transfer_statistics
+from voiceae.metrics.tables import markdown
+from voiceae.specs import AudioSpec
+from voiceae.vocoders.griffinlim import GriffinLim
+
+SPEC = AudioSpec()
+
+
+def say_target(source: Path, target: list[Path]) -> Audio:
+    """A perfect thief: the target's own clip, as long as the source."""
+    heard, said = io.load(target[0], 16000), io.load(source, 16000)
+    return Audio(np.resize(heard.wav, len(said.wav)), 16000)
+
+
+def clips_of(tones: Path) -> list[Clip]:
+    return measure(walk("folder", tones))[0]
+
+
+def run(tones: Path, convert=say_target, seed: int = 0, n_pairs: int = 8) -> Evaluation:
+    clips = clips_of(tones)
+    workshop = Workshop(SPEC, GriffinLim(SPEC, n_iter=2), convert)
+    options = Options(subset=min(3, n_pairs))
+    return evaluate(draw_pairs(clips, n_pairs, seed), by_speaker(clips), workshop, options)
+
+
+def report_of(evaluation: Evaluation, tones: Path) -> Report:
+    return make_report(evaluation, about={"model": "thief"}, seed=0, root=tones)
+
+
+@pytest.fixture
+def evaluation(tone_judges, tones: Path) -> Evaluation:
+    return run(tones)
+
+
+def test_every_row_is_there_and_the_thief_is_found_out(evaluation: Evaluation, tones: Path) -> None:
+    rows = report_of(evaluation, tones)["rows"]
+    assert set(rows) == {"source", "target", "copy", "transfer", "reconstruction", "conversion", "shuffled"}
+    assert rows["conversion"]["sim_target"]["mean"] == pytest.approx(1.0, abs=0.01)
+    assert rows["conversion"]["nearer_target"]["mean"] == rows["conversion"]["accepted"]["mean"] == 1.0
+    assert rows["source"]["nearer_target"]["mean"] == 0.0
+    assert rows["source"]["sim_source_clip"]["mean"] == pytest.approx(1.0)
+    assert rows["source"]["cer_recogniser"]["mean"] == 0.0
+    assert rows["copy"]["sim_target"]["n"] == rows["reconstruction"]["sim_target"]["n"] == 3
+    assert "cer_recogniser" not in rows["target"]
+    assert "f0_correlation" not in rows["target"]
+    assert set(rows["shuffled"]) == {"cer_recogniser", "wer_recogniser"}
+
+
+def test_differences_are_paired(evaluation: Evaluation, tones: Path) -> None:
+    report = report_of(evaluation, tones)
+    values = [pair["rows"] for pair in report["pairs"]]
+    differences = [each["conversion"]["sim_target"] - each["source"]["sim_target"] for each in values]
+    found = report["differences"]["source"]["sim_target"]
+    assert found["mean"] == pytest.approx(np.mean(differences))
+    assert found["low"] > 0
+    assert found["n"] == 8
+
+
+def test_the_scored_clip_is_never_heard(tone_judges, tones: Path) -> None:
+    heard: list[Path] = []
+
+    def note(source: Path, target: list[Path]) -> Audio:
+        heard.append(target[0])
+        return say_target(source, target)
+
+    evaluation = run(tones, note)
+    by_pair = [path for path in heard if path in {pair.heard[0].path for pair in evaluation.pairs}]
+    assert len(by_pair) >= 8
+    for pair in evaluation.pairs:
+        natural = {pair.scored.path, pair.source_other.path, pair.source.path}
+        assert not natural & {clip.path for clip in pair.heard}
+
+
+def test_a_pair_that_cannot_be_made_is_left_out_of_everything(tone_judges, tones: Path) -> None:
+    calls = iter(range(1000))
+
+    def sometimes(source: Path, target: list[Path]) -> Audio:
+        if next(calls) == 0:
+            raise AudioError("the first is refused")
+        return say_target(source, target)
+
+    evaluation = run(tones, sometimes)
+    report = report_of(evaluation, tones)
+    assert report["excluded"] == [{"pair": "000", "reason": "the first is refused", "judge": None}]
+    assert report["rows"]["conversion"]["sim_target"]["n"] == report["rows"]["source"]["sim_target"]["n"] == 7
+    assert "the first is refused" in markdown(report)
+
+
+def test_a_pair_that_a_judge_cannot_judge_is_left_out_of_that_judges_rows(tone_judges, tones: Path) -> None:
+    calls = iter(range(1000))
+
+    def whistle(source: Path, target: list[Path]) -> Audio:
+        if next(calls) == 20:  # any of the conversions without a reconstruction
+            return Audio(0.2 * np.sin(np.arange(48000, dtype=np.float32)), 16000)
+        return say_target(source, target)
+
+    report = report_of(run(tones, whistle, n_pairs=20), tones)
+    reasons = {each["judge"]: each["reason"] for each in report["excluded"]}
+    assert set(reasons) == {"speaker", "content", "mos", "pitch"}
+    assert reasons["speaker"].endswith("/conversion: is a whistle")
+    assert (
+        report["rows"]["source"]["sim_target"]["n"] == report["rows"]["conversion"]["sim_target"]["n"] == 19
+    )
+
+
+def test_nothing_to_judge_is_an_error(tone_judges, tones: Path) -> None:
+    def never(source: Path, target: list[Path]) -> Audio:
+        raise AudioError("no")
+
+    with pytest.raises(AudioError, match="none of 8 pairs could be made; the first: no"):
+        run(tones, never)
+
+
+def test_a_report_survives_being_written(evaluation: Evaluation, tones: Path, tmp_path: Path) -> None:
+    report = report_of(evaluation, tones)
+    write_report(report, tmp_path / "report.json")
+    assert read_report(tmp_path / "report.json") == json.loads(json.dumps(report))
+    assert "NaN" not in (tmp_path / "report.json").read_text()
+    (tmp_path / "other.json").write_text('{"format": 99, "rows": {}}')
+    for path in (tmp_path / "none.json", tmp_path / "other.json"):
+        with pytest.raises(ConfigError):
+            read_report(path)
+
+
+def test_the_page_needs_nothing_but_itself(tone_judges, tones: Path) -> None:
+    evaluation = run(tones, n_pairs=2)
+    report = report_of(evaluation, tones)
+    text = page(report, evaluation)
+    assert text.count("<audio") == 2 * 4
+    assert "http" not in text.replace("http-equiv", "")
+    assert text.count("data:image/png") == 2 + 2
+    assert "pip install voiceae[eval]" in markdown(report)
+
+
+def test_a_report_equals_itself_and_differs_from_a_worse_one(
+    evaluation: Evaluation, tone_judges, tones: Path
+) -> None:
+    good = report_of(evaluation, tones)
+    assert not any(change.exceeds for change in compare(good, good))
+    bad = report_of(run(tones, lambda source, target: io.load(source, 16000)), tones)
+    changes = {(change.row, change.figure): change for change in compare(good, bad)}
+    fallen = changes["conversion", "sim_target"]
+    assert fallen.exceeds
+    assert fallen.paired
+    assert fallen.high < 0
+    assert not changes["source", "sim_target"].exceeds
+    other = report_of(run(tones, seed=7), tones)
+    assert not next(c for c in compare(good, other) if c.figure == "sim_target").paired
+
+
+def test_tolerances_name_what_left_its_range(evaluation: Evaluation, tones: Path, tmp_path: Path) -> None:
+    report, path = report_of(evaluation, tones), tmp_path / "tolerances.json"
+    kept = {
+        "conversion.sim_target": [0.9, None],
+        "natural.all.eer": [0, 0.5],
+        "differences.source.sim_target": [0, 2],
+    }
+    path.write_text(json.dumps(kept))
+    assert list(departures(report, read_tolerances(path))) == []
+    path.write_text(json.dumps({"conversion.sim_target": [None, 0.5], "conversion.taste": [0, 1]}))
+    lines = list(departures(report, read_tolerances(path)))
+    assert lines[0].startswith("conversion.sim_target: ")
+    assert lines[1] == "conversion.taste: is not in the report"
+    path.write_text("[1, 2]")
+    with pytest.raises(ConfigError, match="is not a table of tolerances"):
+        read_tolerances(path)
+
+
+def test_transfer_gives_a_mel_the_statistics_of_another() -> None:
+    import torch
+
+    generator = torch.Generator().manual_seed(0)
+    mel, heard = torch.randn(80, 50, generator=generator), 3 + 2 * torch.randn(80, 70, generator=generator)
+    moved = transfer_statistics(mel, heard)
+    assert torch.allclose(moved.mean(1), heard.mean(1), atol=1e-5)
+    assert torch.allclose(moved.std(1, correction=0), heard.std(1, correction=0), atol=1e-5)
+    correlation = np.corrcoef(mel[3].numpy(), moved[3].numpy())[0, 1]
+    assert correlation == pytest.approx(1.0, abs=1e-5)
+
+
+def test_a_clip_that_is_silent_is_named(tone_judges, tones: Path) -> None:
+    soundfile.write(tones / "t1" / "0.wav", np.zeros(64000), 16000)
+    evaluation = run(tones, n_pairs=12)
+    assert any("0.wav" in exclusion.reason for exclusion in evaluation.excluded)

@@ -1,0 +1,1 @@
+"""How well it worked: judges, protocol, report, and how fast."""

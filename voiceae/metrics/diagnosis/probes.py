@@ -1,0 +1,167 @@
+"""Probes: small classifiers that try to tell the speaker from frozen codes."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from voiceae.metrics.diagnosis.clips import Clips
+from voiceae.metrics.diagnosis.readings import pooled_statistics
+
+HIDDEN, HEADS, DROPOUT = 192, 4, 0.3
+BATCH, LEARNING_RATE, WEIGHT_DECAY = 128, 3e-3, 0.02
+MOST_EPOCHS, PATIENCE = 80, 8
+
+
+class Linear(nn.Module):
+    """Pooled statistics (U, F) -> logits (U, speakers)."""
+
+    def __init__(self, width: int, classes: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Dropout(DROPOUT), nn.Linear(width, classes))
+
+    def forward(self, statistics: Tensor) -> Tensor:
+        """Score the speakers."""
+        scores: Tensor = self.layers(statistics)
+        return scores
+
+
+class TwoLayer(Linear):
+    """The same with a hidden layer."""
+
+    def __init__(self, width: int, classes: int) -> None:
+        super().__init__(width, classes)
+        self.layers = nn.Sequential(
+            nn.Linear(width, HIDDEN), nn.GELU(), nn.Dropout(DROPOUT), nn.Linear(HIDDEN, classes)
+        )
+
+
+class AttentivePooling(nn.Module):
+    """Frames (U, T', X), mask (U, T') -> logits (U, speakers).
+
+    Attentive statistics pooling (Okabe et al. 2018, arXiv 1803.10963) over a hidden layer that sees three frames.
+    """
+
+    def __init__(self, width: int, classes: int) -> None:
+        super().__init__()
+        self.enter = nn.Conv1d(width, HIDDEN, 3, padding=1)
+        self.attend = nn.Conv1d(HIDDEN, HEADS, 1)
+        self.leave = nn.Sequential(nn.Dropout(DROPOUT), nn.Linear(2 * HIDDEN, classes))
+
+    def forward(self, frames: Tensor, mask: Tensor) -> Tensor:
+        """Score the speakers."""
+        hidden = functional.gelu(self.enter((frames * mask[..., None]).transpose(1, 2)))
+        weight = self.attend(hidden).masked_fill(~mask[:, None], float("-inf")).softmax(-1)
+        by_head = hidden.unflatten(1, (HEADS, -1))
+        mean = torch.einsum("bhct,bht->bhc", by_head, weight)
+        square = torch.einsum("bhct,bht->bhc", by_head.square(), weight)
+        deviation = (square - mean.square()).clamp_min(1e-6).sqrt()
+        logits: Tensor = self.leave(torch.cat([mean, deviation], 1).flatten(1))
+        return logits
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A kind of probe, and what it is given.
+
+    Attributes:
+        name: as reported.
+        make: width of the input, number of speakers -> module.
+        frames: whether it is given frames and mask, rather than pooled statistics.
+    """
+
+    name: str
+    make: Callable[[int, int], nn.Module]
+    frames: bool = False
+
+
+PROBES = (Probe("linear", Linear), Probe("two-layer", TwoLayer), Probe("attention", AttentivePooling, True))
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What probes are given.
+
+    Attributes:
+        frames: (U, T', X), each channel of zero mean and unit variance over the clips to fit.
+        mask: (U, T').
+        statistics: (U, F), scaled alike.
+    """
+
+    frames: Tensor
+    mask: Tensor
+    statistics: Tensor
+
+    @classmethod
+    def of(cls, frames: Tensor, mask: Tensor, clips: Clips) -> Evidence:
+        """Scale frames, and pool them."""
+        fit = clips.rows("fit")
+        statistics = pooled_statistics(frames, mask)
+        scaled = _scale(frames, frames[fit][mask[fit]])
+        return cls(scaled, mask, _scale(statistics, statistics[fit]))
+
+    def inputs(self, probe: Probe) -> tuple[Tensor, ...]:
+        """Tensors that a probe is called with."""
+        return (self.frames, self.mask) if probe.frames else (self.statistics,)
+
+
+def probe_accuracy(probe: Probe, evidence: Evidence, labels: Tensor, clips: Clips, seed: int) -> float:
+    """Share of held-out clips whose speaker a fresh probe tells; it is trained until it gets no better.
+
+    Args:
+        probe: its kind.
+        evidence: of all clips.
+        labels: (U,) speakers, or what to take for them.
+        clips: which to fit, to stop by and to score.
+        seed: of weights, dropout and batches.
+    """
+    inputs = evidence.inputs(probe)
+    with torch.random.fork_rng(devices=[]), torch.enable_grad():
+        torch.manual_seed(seed)
+        module = probe.make(inputs[0].shape[-1], int(labels.max()) + 1)
+        _train(module, inputs, labels, clips)
+    return _score(module, inputs, labels, clips.rows("held"))["accuracy"]
+
+
+def _train(module: nn.Module, inputs: tuple[Tensor, ...], labels: Tensor, clips: Clips) -> None:
+    """AdamW until the clips to stop by are told no better; the best weights stay."""
+    optimizer = torch.optim.AdamW(module.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
+    fit, check = clips.rows("fit"), clips.rows("check")
+    best, waited, weights = (-1.0, 0.0), 0, module.state_dict()
+    for _ in range(MOST_EPOCHS):
+        module.train()
+        for rows in fit[torch.randperm(len(fit))].split(BATCH):
+            loss = functional.cross_entropy(module(*(x[rows] for x in inputs)), labels[rows])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        scores = _score(module, inputs, labels, check)
+        now, waited = (scores["accuracy"], -scores["loss"]), waited + 1
+        if now > best:
+            best, waited, weights = now, 0, copy.deepcopy(module.state_dict())
+        if waited >= PATIENCE:
+            break
+    module.load_state_dict(weights)
+
+
+@torch.no_grad()
+def _score(
+    module: nn.Module, inputs: tuple[Tensor, ...], labels: Tensor, rows: Tensor
+) -> Mapping[str, float]:
+    module.eval()
+    logits = torch.cat([module(*(x[some] for x in inputs)) for some in rows.split(BATCH)])
+    return {
+        "accuracy": (logits.argmax(-1) == labels[rows]).double().mean().item(),
+        "loss": functional.cross_entropy(logits, labels[rows]).item(),
+    }
+
+
+def _scale(values: Tensor, sample: Tensor) -> Tensor:
+    """Zero mean and unit variance as measured on a sample; what does not vary there is zero."""
+    deviation, mean = torch.std_mean(sample, dim=0, correction=0)
+    return torch.where(deviation > 1e-5, (values - mean) / deviation.clamp_min(1e-5), 0.0)

@@ -1,0 +1,155 @@
+"""The rows of every table: one conversion, and the reference rows that make its numbers readable."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from voiceae.audio import io
+from voiceae.audio.io import Audio
+from voiceae.audio.mel import LogMel
+from voiceae.errors import AudioError
+from voiceae.metrics.judges import single_thread
+from voiceae.metrics.pairs import Pair
+from voiceae.specs import AudioSpec
+from voiceae.vocoders.base import Vocoder
+
+ROWS = {
+    "source": "untouched source",
+    "target": "target: another natural clip",
+    "copy": "copy-synthesis: mel of the source -> vocoder",
+    "transfer": "mean/variance transfer: mean and deviation of the heard clip's mel bins put on the source's",
+    "reconstruction": "reconstruction: the source in its own speaker's voice, heard through another clip",
+    "conversion": "conversion",
+    "shuffled": "conversion, compared with the transcript of another source of like length",
+}
+"""Rows by name, and what they are."""
+
+SUBSET_ROWS = ("copy", "reconstruction")
+"""Rows that a fixed subset of the pairs suffices for."""
+
+
+class Converter(Protocol):
+    """What is judged: `voiceae.load(...)` is one."""
+
+    spec: AudioSpec
+    vocoder: Vocoder
+
+    def convert(self, source: Path, target: list[Path]) -> Audio:
+        """Say what `source` says in the voice of `target`."""
+
+
+@dataclass
+class Workshop:
+    """Makes the wave of any row of any pair.
+
+    Args:
+        spec: mel contract of the rows without a network.
+        vocoder: of the same contract.
+        convert: source file and target files to audio; None where nothing can be converted here.
+    """
+
+    spec: AudioSpec
+    vocoder: Vocoder
+    convert: Callable[[Path, list[Path]], Audio] | None = None
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+
+    def __post_init__(self) -> None:
+        self._transform = LogMel(self.spec).to(self.device)
+        self._mel = lru_cache(maxsize=64)(self._read_mel)
+
+    @property
+    def rows(self) -> tuple[str, ...]:
+        """Names of the rows that can be made for drawn pairs."""
+        return (
+            "source",
+            "target",
+            "copy",
+            "transfer",
+            *(("reconstruction", "conversion") if self.convert else ()),
+        )
+
+    def make(self, row: str, pair: Pair) -> Audio | Path | None:
+        """Audio of a row, at any rate; None where the pair has no such row.
+
+        Raises:
+            VoiceAEError: when it cannot be made.
+        """
+        return getattr(self, f"_{row}")(pair)
+
+    def _source(self, pair: Pair) -> Path:
+        return pair.source.path
+
+    def _target(self, pair: Pair) -> Path | None:
+        return pair.natural.path if pair.natural else None
+
+    def _copy(self, pair: Pair) -> Audio:
+        return self._speak(self._mel(pair.source.path))
+
+    def _transfer(self, pair: Pair) -> Audio:
+        heard = torch.cat([self._mel(clip.path) for clip in pair.heard], dim=-1)
+        return self._speak(transfer_statistics(self._mel(pair.source.path), heard))
+
+    def _reconstruction(self, pair: Pair) -> Audio | None:
+        if self.convert is None or pair.source_heard is None:
+            return None
+        return self.convert(pair.source.path, [pair.source_heard.path])
+
+    def _conversion(self, pair: Pair) -> Audio | Path | None:
+        if pair.converted is not None:
+            return pair.converted
+        return self.convert(pair.source.path, [clip.path for clip in pair.heard]) if self.convert else None
+
+    def _read_mel(self, path: Path) -> Tensor:
+        """(M, T)."""
+        wav = torch.from_numpy(io.load(path, self.spec.sample_rate).wav).to(self.device)
+        with torch.inference_mode():
+            return self._transform(wav)
+
+    def _speak(self, mel: Tensor) -> Audio:
+        """(M, T) -> (N,)."""
+        with torch.inference_mode(), single_thread():
+            wav = self.vocoder(mel[None])[0].float().cpu().numpy()
+        return Audio(wav=wav, sample_rate=self.spec.sample_rate)
+
+
+def transfer_statistics(mel: Tensor, heard: Tensor) -> Tensor:
+    """Give a mel the mean and deviation of another in every bin: (M, T), (M, T') -> (M, T).
+
+    What any model must beat: no network, only the long-term colour of the voice.
+    """
+    if mel.shape[1] < 2 or heard.shape[1] < 2:
+        raise AudioError("one frame of mel has no deviation to transfer")
+    own, other = (torch.std_mean(each, dim=1, keepdim=True, correction=0) for each in (mel, heard))
+    return (mel - own[1]) / own[0].clamp_min(1e-5) * other[0] + other[1]
+
+
+def stage_seconds(voice: Any, pair: Pair) -> dict[str, float]:
+    """Seconds of compute by stage for one pair on one thread, and of the source's audio as `audio`.
+
+    Features are read and computed for source and target; the model encodes, embeds and decodes.
+
+    Args:
+        voice: with `mel`, `encode`, `listen`, `decode` and `synthesise` as `voiceae.load` gives it.
+        pair: its source and first heard clip are used.
+    """
+    source, target = (io.load(clip.path, voice.spec.sample_rate) for clip in (pair.source, pair.heard[0]))
+    with single_thread():
+        started = time.perf_counter()
+        for audio in (source, target):
+            voice.mel(audio)
+        features = time.perf_counter() - started
+        started = time.perf_counter()
+        mel = voice.decode(voice.encode(source), voice.listen(target))
+        model = time.perf_counter() - started - features
+        started = time.perf_counter()
+        voice.synthesise(mel)
+        vocoder = time.perf_counter() - started
+    return {"features": features, "model": max(model, 0.0), "vocoder": vocoder, "audio": source.seconds}
