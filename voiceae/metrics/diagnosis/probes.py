@@ -13,7 +13,7 @@ from torch.nn import functional
 from voiceae.metrics.diagnosis.clips import Clips
 from voiceae.metrics.diagnosis.readings import pooled_statistics
 
-HIDDEN, HEADS, DROPOUT = 192, 4, 0.3
+HIDDEN, CHANNELS, HEADS, DROPOUT = 192, 96, 4, 0.3
 BATCH, LEARNING_RATE, WEIGHT_DECAY = 128, 3e-3, 0.02
 MOST_EPOCHS, PATIENCE = 80, 8
 
@@ -44,25 +44,34 @@ class TwoLayer(Linear):
 class AttentivePooling(nn.Module):
     """Frames (U, T', X), mask (U, T') -> logits (U, speakers).
 
-    Attentive statistics pooling (Okabe et al. 2018, arXiv 1803.10963) over a hidden layer that sees three frames.
+    Attentive statistics pooling (Okabe et al. 2018, arXiv 1803.10963) over a hidden layer that sees three
+    frames at a time.
     """
 
     def __init__(self, width: int, classes: int) -> None:
         super().__init__()
-        self.enter = nn.Conv1d(width, HIDDEN, 3, padding=1)
-        self.attend = nn.Conv1d(HIDDEN, HEADS, 1)
-        self.leave = nn.Sequential(nn.Dropout(DROPOUT), nn.Linear(2 * HIDDEN, classes))
+        self.enter = nn.Linear(3 * width, CHANNELS)
+        self.attend = nn.Linear(CHANNELS, HEADS)
+        self.leave = nn.Sequential(nn.Dropout(DROPOUT), nn.Linear(2 * CHANNELS, classes))
 
     def forward(self, frames: Tensor, mask: Tensor) -> Tensor:
         """Score the speakers."""
-        hidden = functional.gelu(self.enter((frames * mask[..., None]).transpose(1, 2)))
-        weight = self.attend(hidden).masked_fill(~mask[:, None], float("-inf")).softmax(-1)
-        by_head = hidden.unflatten(1, (HEADS, -1))
-        mean = torch.einsum("bhct,bht->bhc", by_head, weight)
-        square = torch.einsum("bhct,bht->bhc", by_head.square(), weight)
+        frames, mask = _thirds(frames * mask[..., None], mask)
+        hidden = functional.gelu(self.enter(frames))
+        weight = self.attend(hidden).masked_fill(~mask[..., None], float("-inf")).softmax(1)
+        by_head = hidden.unflatten(-1, (HEADS, -1))
+        mean = (by_head * weight[..., None]).sum(1)
+        square = (by_head.square() * weight[..., None]).sum(1)
         deviation = (square - mean.square()).clamp_min(1e-6).sqrt()
         logits: Tensor = self.leave(torch.cat([mean, deviation], 1).flatten(1))
         return logits
+
+
+def _thirds(frames: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    """Put three frames into one: (U, T, X), (U, T) -> (U, ceil(T / 3), 3 X), (U, ceil(T / 3))."""
+    more = -frames.shape[1] % 3
+    wide = functional.pad(frames, (0, 0, 0, more)).unflatten(1, (-1, 3)).flatten(2)
+    return wide, functional.pad(mask, (0, more)).unflatten(1, (-1, 3)).any(-1)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,36 @@
+"""The README says what is true: its code runs, its files and commands exist."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from voiceae.cli import COMMANDS
+
+ROOT = Path(__file__).resolve().parents[1]
+TEXT = (ROOT / "README.md").read_text()
+
+
+def test_the_first_code_runs_and_comes_early(monkeypatch: pytest.MonkeyPatch) -> None:
+    before, _, code = TEXT.partition("```python\n")
+    assert before.count("\n") < 20
+    monkeypatch.chdir(ROOT)
+    names: dict[str, object] = {}
+    exec(code.partition("```")[0], names)
+    audio, speaker = names["audio"], names["speaker"]
+    assert audio.wav.dtype == np.float32
+    assert audio.wav.shape == (round(4.04 * audio.sample_rate),)
+    assert np.linalg.norm(speaker) == pytest.approx(1, abs=1e-5)
+
+
+def test_every_command_is_in_the_table() -> None:
+    assert set(re.findall(r"^\| `voiceae (\w+)", TEXT, re.MULTILINE)) == set(COMMANDS)
+
+
+def test_every_script_and_picture_exists() -> None:
+    named = re.findall(r"\b(?:bash |\()((?:recipes|tests)/[\w./]+)", TEXT)
+    assert len(named) > 3
+    assert [name for name in named if not (ROOT / name).is_file()] == []

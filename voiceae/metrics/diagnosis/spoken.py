@@ -1,0 +1,131 @@
+"""What the speaker vector knows of what is said, which a vector of a voice should not."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.fft import dct
+from torch import Tensor
+
+from voiceae.metrics.diagnosis.clips import Clips
+from voiceae.metrics.diagnosis.readings import Readings, pooled_statistics
+from voiceae.metrics.diagnosis.verdicts import Finding, Verdict, grade
+
+CLUSTERS, CEPSTRA, ROUNDS, SAMPLE = 64, 16, 12, 20_000
+PENALTIES = (0.01, 0.1, 1.0, 10.0, 100.0)
+WARNING, FAILED = 0.35, 0.75  # of the way from chance to certainty
+
+Array = NDArray[np.float64]
+
+
+def find_spoken(readings: Readings, clips: Clips, rng: np.random.Generator) -> Finding:
+    """Can a speaker vector tell its own utterance from others of the speaker by what is said in them?
+
+    What is said is the share of phone-like clusters in a clip: 64 means of level- and colour-free cepstra, found
+    without the model. A ridge regression learns to foretell how these shares depart from the speaker's own mean from
+    how the vector departs from the speaker's mean vector; on held-out clips it must pick the right one among those of
+    one speaker. Who speaks cannot help, as all choices are the same speaker's, so chance is one in their number. Beside
+    it the same from statistics of the mel, and from vectors shuffled among the clips of each speaker.
+    """
+    shares = cluster_shares(readings, rng)
+    shuffled = np.concatenate(
+        [row + rng.permutation(clips.per_speaker) for row in range(0, len(shares), clips.per_speaker)]
+    )
+    vectors = readings.speaker.double().numpy()
+    evidence = {
+        "speaker vector": vectors,
+        "mel": pooled_statistics(readings.mel, readings.mask).double().numpy(),
+        "shuffled": vectors[shuffled],
+    }
+    accuracy = {name: pick_accuracy(values, shares, clips) for name, values in evidence.items()}
+    choices = clips.held
+    if choices < 2:
+        return _unknown(accuracy, choices)
+    share = (accuracy["speaker vector"] - 1 / choices) / (1 - 1 / choices)
+    verdict = grade(share, WARNING, FAILED)
+    says = {
+        Verdict.OK: "the speaker vector says little of what is said",
+        Verdict.WARNING: "the speaker vector says something of what is said",
+        Verdict.FAILED: "the speaker vector says what is said: make it narrower or take it from other speech",
+    }[verdict]
+    return Finding(
+        area="spoken",
+        verdict=verdict,
+        reason=(
+            f"{says}; it finds its own utterance among {choices} of the speaker for {accuracy['speaker vector']:.0%} "
+            f"(chance {1 / choices:.0%}, statistics of the mel {accuracy['mel']:.0%}, shuffled {accuracy['shuffled']:.0%})"
+        ),
+        figures={
+            "choices": choices,
+            "accuracy": accuracy,
+            "times_chance": {name: value * choices for name, value in accuracy.items()},
+        },
+        series={"accuracy": np.array(list(accuracy.values()))},
+    )
+
+
+def cluster_shares(readings: Readings, rng: np.random.Generator) -> Array:
+    """Square root of the share of every phone-like cluster in every clip: -> (U, 64)."""
+    weight = readings.mask[..., None].float()
+    mean = (readings.mel * weight).sum(1, keepdim=True) / weight.sum(1, keepdim=True)
+    variance = ((readings.mel - mean).square() * weight).sum(1, keepdim=True) / weight.sum(1, keepdim=True)
+    plain = (readings.mel - mean) / (variance + 1e-3).sqrt()
+    cepstra = dct(plain.numpy(), norm="ortho", axis=-1)[..., :CEPSTRA].astype(np.float32)
+    frames = torch.from_numpy(np.ascontiguousarray(cepstra))
+    centres = k_means(readings.frames(frames), rng)
+    nearest = _nearest(frames.flatten(0, 1), centres).view(readings.mask.shape)
+    counts = torch.zeros(len(nearest), len(centres)).scatter_add_(1, nearest, readings.mask.float())
+    return (counts / counts.sum(1, keepdim=True)).sqrt().double().numpy()
+
+
+def k_means(frames: Tensor, rng: np.random.Generator) -> Tensor:
+    """Centres after a few rounds on a sample: (n, X) -> (64, X)."""
+    sample = frames[torch.from_numpy(rng.permutation(len(frames))[:SAMPLE])]
+    centres = sample[:CLUSTERS].clone()
+    for _ in range(ROUNDS):
+        nearest = _nearest(sample, centres)
+        count = torch.bincount(nearest, minlength=len(centres))[:, None]
+        total = torch.zeros_like(centres).index_add_(0, nearest, sample)
+        centres = torch.where(count > 0, total / count.clamp_min(1), centres)
+    return centres
+
+
+def pick_accuracy(evidence: Array, shares: Array, clips: Clips) -> float:
+    """How often held-out evidence foretells its own clip best: (U, F), (U, 64) -> share."""
+    x, y = ({part: _centred(v, clips, part) for part in ("fit", "check", "held")} for v in (evidence, shares))
+    scale = np.concatenate(list(x["fit"])).std(0) + 1e-9
+    x = {part: values / scale for part, values in x.items()}
+    flat, wanted = (np.concatenate(list(v["fit"])) for v in (x, y))
+    # Eigenvectors once, so that every penalty costs one product.
+    values, axes = np.linalg.eigh(flat.T @ flat)
+    turned = axes.T @ (flat.T @ wanted)
+    maps = [axes @ (turned / (values + p * len(flat))[:, None]) for p in PENALTIES]
+    best = min(maps, key=lambda m: float(np.square(x["check"] @ m - y["check"]).sum()))
+    return _picked(x["held"] @ best, y["held"])
+
+
+def _centred(values: Array, clips: Clips, part: str) -> Array:
+    """Rows of a part less their mean, by speaker: (U, F) -> (speakers, clips, F)."""
+    grouped = values[clips.rows(part).numpy()].reshape(len(clips.speakers), -1, values.shape[-1])
+    return grouped - grouped.mean(1, keepdims=True)
+
+
+def _picked(foretold: Array, true: Array) -> float:
+    """Share of clips nearer by cosine to their own than to the others: (P, n, C), (P, n, C) ->."""
+    unit = [v / (np.linalg.norm(v, axis=-1, keepdims=True) + 1e-12) for v in (foretold, true)]
+    best = (unit[0] @ unit[1].transpose(0, 2, 1)).argmax(-1)
+    return float((best == np.arange(best.shape[1])).mean())
+
+
+def _nearest(frames: Tensor, centres: Tensor) -> Tensor:
+    return (centres.square().sum(-1) - 2 * frames @ centres.T).argmin(-1)
+
+
+def _unknown(accuracy: dict[str, float], choices: int) -> Finding:
+    return Finding(
+        area="spoken",
+        verdict=Verdict.WARNING,
+        reason="speakers have too few clips to tell whether the speaker vector knows what is said",
+        figures={"choices": choices, "accuracy": accuracy},
+    )
