@@ -28,6 +28,7 @@ COMMANDS = {
     "vocoder": "Bring in and check vocoders.",
     "evaluate": "Judge a model on speakers it never heard.",
     "diagnose": "Look for collapse and leakage in a model.",
+    "curves": "Show where a training run departs from another.",
     "bench": "Print how fast every stage runs here.",
 }
 """Name and one-line help of every sub-command, so that `voiceae --help` imports none of them."""

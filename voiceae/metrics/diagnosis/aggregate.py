@@ -81,8 +81,9 @@ def find_aggregate(readings: Readings, total_kl: float, generator: torch.Generat
         area="aggregate",
         verdict=verdict,
         reason=(
-            f"{says}; the Gaussian fitted to them is {moments.kl:.3g} nats from N(0, I), {share:.0%} of the KL, with means "
-            f"up to {figures['largest_mean']:.2g} and deviations from {deviation.min():.2g} to {deviation.max():.2g}"
+            f"{says}; the Gaussian fitted to them is {moments.kl:.3g} nats from N(0, I), {share:.0%} of the KL, "
+            f"with means up to {figures['largest_mean']:.2g} and deviations from {deviation.min():.2g} "
+            f"to {deviation.max():.2g}"
         ),
         figures=figures,
         series={

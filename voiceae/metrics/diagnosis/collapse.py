@@ -19,6 +19,7 @@ from voiceae.nn.gaussian import gaussian_kl
 ACTIVE_VARIANCE = 0.01  # of the posterior mean; Burda et al. 2016 (arXiv 1509.00519)
 MOST_CLIPS = 128
 RATIO_WARNING, RATIO_FAILED = 1.3, 1.1
+OWN_VOICE = "own voice"  # the code as it is, and the speaker vector of the clip itself
 NATS_WARNING, NATS_FAILED = 1.0, 0.05  # per code frame; phone identity alone is about 2 to 3
 
 
@@ -39,7 +40,9 @@ def find_collapse(
         series = {"kl_per_dimension": kl, "variance_of_mean": variance}
         verdict = worst([verdict, grade(float(kl.sum()), NATS_WARNING, NATS_FAILED)])
         verdict = worst([verdict, Verdict.OK if active else Verdict.FAILED])
-        reason += f"; {active} of {len(kl)} dimensions are active and carry {kl.sum():.3g} nats per code frame"
+        reason += (
+            f"; {active} of {len(kl)} dimensions are active and carry {kl.sum():.3g} nats per code frame"
+        )
     says = {
         Verdict.OK: "the decoder uses the code",
         Verdict.WARNING: "the decoder uses the code only a little",
@@ -77,9 +80,10 @@ def reconstruction_errors(
         content = model.encode(mel, mask)
         both = mask & batch(clips, rows.roll(1)[some])[1]
         # The row before a speaker's first held-out clip is another clip of that speaker.
-        speaker = readings.speaker[rows[some] - 1]
+        own, other = readings.speaker[rows[some]], readings.speaker[rows[some] - 1]
         for name, units in codes.items():
             changed = replace(content.bottlenecked, units=units[some].transpose(1, 2))
+            speaker = own if name == OWN_VOICE else other
             given = model.decode(replace(content, bottlenecked=changed), speaker, mask=mask)
             error = reconstruction_loss(model.normalise(given), model.normalise(mel), both)
             total[name] += float(error) * len(some)
@@ -102,6 +106,7 @@ def other_codes(
     mask = readings.mask[rows][..., None]
     return {
         "as it is": own,
+        OWN_VOICE: own,
         "shuffled": own.roll(1, 0) * mask,
         "zeroed": torch.zeros_like(own),
         "prior": drawn * mask,

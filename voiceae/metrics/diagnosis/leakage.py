@@ -42,7 +42,11 @@ def leaked_share(accuracy: float, speakers: int) -> float:
 
 
 def find_leakage(readings: Readings, clips: Clips, seed: int, watch: Watch) -> Finding:
-    """Probe the codes, the mel, and the codes with shuffled labels; of several probes the worst counts."""
+    """Probe the codes, the mel, and the codes with shuffled labels; of several probes the worst counts.
+
+    Of a Gaussian posterior the codes are its means, which conversion uses; what is drawn from it is probed as well, to
+    tell how much of a leak lies below the noise that the decoder learned with.
+    """
     tasks = [(suspect, probe) for suspect in _suspects(readings, clips, seed) for probe in PROBES]
     accuracy: dict[str, dict[str, float]] = {}
     for suspect, probe in watch(tasks, len(tasks), "probing"):
@@ -69,6 +73,11 @@ def _suspects(readings: Readings, clips: Clips, seed: int) -> Iterator[Suspect]:
     codes = Evidence.of(readings.units, readings.mask, clips)
     order = torch.randperm(len(clips.speaker), generator=torch.Generator().manual_seed(seed))
     yield Suspect("codes", codes, clips.speaker)
+    if readings.log_variance is not None:
+        generator = torch.Generator().manual_seed(seed)
+        noise = torch.randn(readings.units.shape, generator=generator)
+        sampled = readings.units + noise * (0.5 * readings.log_variance).exp()
+        yield Suspect("sampled", Evidence.of(sampled, readings.mask, clips), clips.speaker)
     yield Suspect("mel", Evidence.of(readings.mel, readings.mask, clips), clips.speaker)
     yield Suspect("shuffled", codes, clips.speaker[order])
 

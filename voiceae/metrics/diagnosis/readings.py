@@ -102,5 +102,7 @@ def _slower(mel: Tensor, mask: Tensor, rate: int) -> Tensor:
     """Mean of every `rate` valid frames: (B, M, T), (B, T) -> (B, ceil(T / rate), M)."""
     weight = mask[:, None].to(mel.dtype)
     padding = (0, -mel.shape[-1] % rate)
-    total, count = (functional.pad(x, padding).unflatten(-1, (-1, rate)).sum(-1) for x in (mel * weight, weight))
+    total, count = (
+        functional.pad(x, padding).unflatten(-1, (-1, rate)).sum(-1) for x in (mel * weight, weight)
+    )
     return (total / count.clamp_min(1)).transpose(1, 2)

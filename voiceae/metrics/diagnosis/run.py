@@ -105,7 +105,7 @@ def diagnose(
         findings.append(find_codebook(readings, model.bottleneck.size, store.spec.frame_rate / model.rate))
     heard = readings.speaker if others is None else embed(model, others, watch)
     findings.append(find_voices(heard, (others or clips).speaker, held_out=others is not None))
-    findings.append(find_spoken(readings, clips, rng))
+    findings.append(find_spoken(readings, clips, findings[0].figures["reconstruction"], rng))
     sizes = {"speakers": len(clips.speakers), "clips_each": clips.per_speaker, "at_most": asdict(size)}
     said = {**(about or {}), "store": store.path.name, "seed": seed, "quick": quick, **sizes}
     return Diagnosis(tuple(findings), said)

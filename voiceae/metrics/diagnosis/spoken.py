@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -9,17 +11,21 @@ from scipy.fft import dct
 from torch import Tensor
 
 from voiceae.metrics.diagnosis.clips import Clips
+from voiceae.metrics.diagnosis.collapse import OWN_VOICE
 from voiceae.metrics.diagnosis.readings import Readings, pooled_statistics
 from voiceae.metrics.diagnosis.verdicts import Finding, Verdict, grade
 
 CLUSTERS, CEPSTRA, ROUNDS, SAMPLE = 64, 16, 12, 20_000
 PENALTIES = (0.01, 0.1, 1.0, 10.0, 100.0)
-WARNING, FAILED = 0.35, 0.75  # of the way from chance to certainty
+HEARD = 0.35  # of the way from chance to certainty: below it the vector says too little to matter
+WARNING, FAILED = 0.05, 0.2  # share of the reconstruction error that the clip's own vector takes away
 
 Array = NDArray[np.float64]
 
 
-def find_spoken(readings: Readings, clips: Clips, rng: np.random.Generator) -> Finding:
+def find_spoken(
+    readings: Readings, clips: Clips, errors: Mapping[str, float], rng: np.random.Generator
+) -> Finding:
     """Can a speaker vector tell its own utterance from others of the speaker by what is said in them?
 
     What is said is the share of phone-like clusters in a clip: 64 means of level- and colour-free cepstra, found
@@ -27,6 +33,15 @@ def find_spoken(readings: Readings, clips: Clips, rng: np.random.Generator) -> F
     how the vector departs from the speaker's mean vector; on held-out clips it must pick the right one among those of
     one speaker. Who speaks cannot help, as all choices are the same speaker's, so chance is one in their number. Beside
     it the same from statistics of the mel, and from vectors shuffled among the clips of each speaker.
+
+    Anything pooled over a clip keeps a trace of what is said, however faint. What decides is whether the decoder makes
+    use of it: how much better it reconstructs with the clip's own vector than with one of another clip.
+
+    Args:
+        readings: of all clips.
+        clips: which to fit, to stop by and to score.
+        errors: what `reconstruction_errors` gave.
+        rng: of the clusters and the shuffling.
     """
     shares = cluster_shares(readings, rng)
     shuffled = np.concatenate(
@@ -42,22 +57,25 @@ def find_spoken(readings: Readings, clips: Clips, rng: np.random.Generator) -> F
     choices = clips.held
     if choices < 2:
         return _unknown(accuracy, choices)
-    share = (accuracy["speaker vector"] - 1 / choices) / (1 - 1 / choices)
-    verdict = grade(share, WARNING, FAILED)
+    told = (accuracy["speaker vector"] - 1 / choices) / (1 - 1 / choices)
+    gain = 1 - errors[OWN_VOICE] / max(errors["as it is"], 1e-9)
+    verdict = grade(gain, WARNING, FAILED) if told >= HEARD else Verdict.OK
     says = {
-        Verdict.OK: "the speaker vector says little of what is said",
-        Verdict.WARNING: "the speaker vector says something of what is said",
-        Verdict.FAILED: "the speaker vector says what is said: make it narrower or take it from other speech",
+        Verdict.OK: "nothing of what is said passes through the speaker vector",
+        Verdict.WARNING: "something of what is said passes through the speaker vector",
+        Verdict.FAILED: "what is said passes through the speaker vector: take it from other speech in training",
     }[verdict]
     return Finding(
         area="spoken",
         verdict=verdict,
         reason=(
-            f"{says}; it finds its own utterance among {choices} of the speaker for {accuracy['speaker vector']:.0%} "
-            f"(chance {1 / choices:.0%}, statistics of the mel {accuracy['mel']:.0%}, shuffled {accuracy['shuffled']:.0%})"
+            f"{says}; a clip's own vector makes its reconstruction {gain:+.0%} better than another clip's, and finds the "
+            f"clip among {choices} of the speaker for {accuracy['speaker vector']:.0%} (chance {1 / choices:.0%}, "
+            f"statistics of the mel {accuracy['mel']:.0%}, shuffled {accuracy['shuffled']:.0%})"
         ),
         figures={
             "choices": choices,
+            "own_vector_gain": gain,
             "accuracy": accuracy,
             "times_chance": {name: value * choices for name, value in accuracy.items()},
         },

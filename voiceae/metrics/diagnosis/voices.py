@@ -45,8 +45,8 @@ def find_voices(vectors: Tensor, speaker: Tensor, *, held_out: bool) -> Finding:
         area="speakers",
         verdict=verdict,
         reason=(
-            f"{says}; equal error rate {error.rate:.1%} over {len(speaker)} clips of {count} {where} speakers, the nearest "
-            f"other clip is of the same speaker for {accuracy:.0%}{note}"
+            f"{says}; equal error rate {error.rate:.1%} over {len(speaker)} clips of {count} {where} speakers, "
+            f"the nearest other clip is of the same speaker for {accuracy:.0%}{note}"
         ),
         figures={
             "split": where,

@@ -1,0 +1,59 @@
+"""`voiceae curves`: where a training departs from another."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+EPILOG = """\b
+Examples:
+  voiceae curves runs/mine/metrics.jsonl --compare runs/reference/metrics.jsonl
+  voiceae curves runs/mine/metrics.jsonl --compare reference.jsonl --plot curves.png
+  voiceae curves runs/mine/metrics.jsonl --compare reference.jsonl --by frames
+\b
+A figure departs where it is off, smoothed, by more than 5 % and by more than four times
+the reference's own noise. Speed is the machine's and is not compared."""
+
+
+@click.command("curves", epilog=EPILOG)
+@click.argument("run", type=click.Path(path_type=Path), metavar="RUN.jsonl")
+@click.option(
+    "--compare",
+    "reference",
+    required=True,
+    type=click.Path(path_type=Path),
+    metavar="REF.jsonl",
+    help="The run to compare with.",
+)
+@click.option("--plot", type=click.Path(path_type=Path), metavar="PNG", help="Draw both.")
+@click.option(
+    "--by",
+    default="step",
+    show_default=True,
+    type=click.Choice(["step", "frames", "seconds"]),
+    help="What counts as the same moment.",
+)
+@click.option("--force", is_flag=True, help="Overwrite an existing picture.")
+def command(run: Path, reference: Path, plot: Path | None, by: str, force: bool) -> int:
+    """Print where a training departs from a reference, and draw both."""
+    from voiceae.files import require_new
+    from voiceae.metrics.curves import compare_curves, only_in_one, read_curves, save_plots
+
+    if plot:
+        require_new(plot, force)
+    ours, theirs = read_curves(run, by), read_curves(reference, by)
+    compared = compare_curves(ours, theirs)
+    for each in compared:
+        where = "follows" if each.departs is None else f"departs at {by} {each.departs:.10g}"
+        click.echo(
+            f"{each.name:40}{where:28}{each.last:+9.1%} at {by} {each.end:.10g}, at most {each.largest:+.1%}"
+        )
+    for what, names in zip(("the run", "the reference"), only_in_one(ours, theirs), strict=True):
+        if names:
+            click.echo(f"only {what} has {', '.join(names)}")
+    departed = sum(each.departs is not None for each in compared)
+    click.echo(f"{departed} of {len(compared)} figures depart")
+    if plot:
+        save_plots(compared, plot, ("run", "reference"), by)
+    return 0
