@@ -83,3 +83,10 @@ def test_an_unknown_judge_is_one_line(recordings: Path, tmp_path: Path, capsys) 
     given = ["--corpus", str(recordings / "clips"), "--kind", "folder", "--out", str(tmp_path / "r")]
     assert run(["evaluate", *given, "--judges", "taste"]) == 1
     assert capsys.readouterr().err.startswith("voiceae: error: taste: no such judge")
+
+
+def test_reasons_that_many_share_are_one_line() -> None:
+    from voiceae.commands.evaluate import _summed_up
+
+    reasons = [*(f"s{i}: trained on" for i in range(7)), "a.wav: silent", "a.wav: silent", "odd"]
+    assert list(_summed_up(reasons)) == ["s0, s1, s2, s3, s4 and 2 more: trained on", "a.wav: silent", "odd"]

@@ -12,8 +12,8 @@ Examples:
   voiceae curves runs/mine/metrics.jsonl --compare reference.jsonl --plot curves.png
   voiceae curves runs/mine/metrics.jsonl --compare reference.jsonl --by frames
 \b
-A figure departs where it is off, smoothed, by more than 5 % and by more than four times
-the reference's own noise. Speed is the machine's and is not compared."""
+A figure departs where for three points it is off, smoothed, by more than 5 % and by more
+than four times the reference's own noise. Speed is the machine's and is not compared."""
 
 
 @click.command("curves", epilog=EPILOG)

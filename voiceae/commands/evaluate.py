@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -85,13 +85,23 @@ def _evaluate(*, out: Path, tolerances: Path | None, force: bool, **options: Any
     _write_text(out / "report.html", page)
     for what, value in verdicts(report):
         click.echo(f"{value}  {what}")
-    for line in {each["reason"] for each in report["excluded"]}:
+    for line in _summed_up(each["reason"] for each in report["excluded"]):
         click.echo(f"voiceae: left out: {line}", err=True)
     click.echo(f"{out / 'report.html'}: {len(report['pairs'])} pairs, {len(report['excluded'])} exclusions")
     bad = list(departures(report, limits))
     for line in bad:
         click.echo(f"voiceae: error: {line}", err=True)
     return 1 if bad else 0
+
+
+def _summed_up(reasons: Iterable[str]) -> Iterator[str]:
+    """One line a reason, with whom it concerns: of "a: r" and "b: r", "a, b: r"."""
+    concerned: dict[str, list[str]] = {}
+    for who, _, why in (reason.partition(": ") for reason in dict.fromkeys(reasons)):
+        concerned.setdefault(why, []).append(who)
+    for why, names in concerned.items():
+        most = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+        yield f"{most}: {why}" if why else most
 
 
 def _judge(

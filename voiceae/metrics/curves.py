@@ -19,7 +19,7 @@ MACHINE = ("frames_per_second",)
 """Figures of the machine rather than of the training."""
 
 TOLERANCE, NOISES = 0.05, 4.0
-SMOOTH = 5  # points of the running median
+SMOOTH, LASTING = 5, 3  # points of the running median, and that a departure lasts
 MOST_PLOTS = 24
 
 Array = NDArray[np.float64]
@@ -133,18 +133,17 @@ def save_plots(comparisons: Sequence[Comparison], path: Path, names: tuple[str, 
 
 
 def _compare(name: str, run: Curve, reference: Curve) -> Comparison | None:
-    """Departure: the smoothed run is further off than 5 % and than four times the reference's own noise."""
+    """Departure: for three points the smoothed run is off by more than 5 % and four times the reference's noise."""
     inside = (run.at >= reference.at[0]) & (run.at <= reference.at[-1])
     if not inside.any():
         return None
     at, values = run.at[inside], run.values[inside]
     smooth = _smooth(reference.values)
     wanted = np.interp(at, reference.at, smooth)
-    # 1.4826 times the median absolute deviation is the standard deviation of Gaussian noise.
-    noise = 1.4826 * float(np.median(np.abs(reference.values - smooth)))
-    size = np.maximum(np.abs(wanted), 1e-3 * max(float(np.abs(smooth).max()), 1e-12))
+    size = np.maximum(np.abs(wanted), 1e-3 * max(float(np.nanmax(np.abs(smooth))), 1e-12))
     off = _smooth(values) - wanted
-    beyond = ~np.isfinite(values) | (np.abs(off) > np.maximum(TOLERANCE * size, NOISES * noise))
+    beyond = np.abs(off) > np.maximum(TOLERANCE * size, NOISES * _noise(reference.values))
+    beyond = _lasting(beyond) | ~np.isfinite(values)
     relative = np.nan_to_num(off / size, nan=np.inf)
     return Comparison(
         name=name,
@@ -157,11 +156,25 @@ def _compare(name: str, run: Curve, reference: Curve) -> Comparison | None:
     )
 
 
+def _noise(values: Array) -> float:
+    """Standard deviation of what differs from point to point: 1.4826 times the median absolute deviation."""
+    steps = np.abs(np.diff(values[np.isfinite(values)]))
+    return 1.4826 * float(np.median(steps)) / 2**0.5 if len(steps) else 0.0
+
+
+def _lasting(beyond: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """True where a stretch of three or more begins or goes on, or one that lasts to the end of very few points."""
+    least = min(LASTING, len(beyond))
+    starts = np.lib.stride_tricks.sliding_window_view(beyond, least).all(-1)
+    return np.convolve(starts, np.ones(least)) > 0
+
+
 def _smooth(values: Array) -> Array:
-    """Running median, over fewer points at the ends: (n,) -> (n,)."""
-    half = SMOOTH // 2
-    near = [min(half, place, len(values) - 1 - place) for place in range(len(values))]
-    return np.array([np.median(values[i - h : i + h + 1]) for i, h in enumerate(near)])
+    """Running median of what is finite, over fewer points at the ends: (n,) -> (n,)."""
+    finite = np.where(np.isfinite(values), values, np.nan)
+    near = [min(SMOOTH // 2, place, len(values) - 1 - place) for place in range(len(values))]
+    windows = [finite[i - h : i + h + 1] for i, h in enumerate(near)]
+    return np.array([np.nan if np.isnan(window).all() else np.nanmedian(window) for window in windows])
 
 
 def _read_lines(path: Path) -> list[dict[str, float]]:

@@ -105,7 +105,9 @@ def build(bottleneck: str, dim: int, store: FeatureStore, **options: Any) -> Aut
     return model
 
 
-def train(model: Autoencoder, store: FeatureStore, steps: int, kl: float = 0.0, changed: float = 0.0) -> Autoencoder:
+def train(
+    model: Autoencoder, store: FeatureStore, steps: int, kl: float = 0.0, changed: float = 0.0
+) -> Autoencoder:
     """A few seconds of the real objective."""
     weights = {"reconstruction": 1.0, "speaker": 0.05, "kl": kl, "commitment": 0.25}
     objective = Objective(model=model, changer=VoiceChanger(SPEC), weights=weights, changed=changed).train()

@@ -35,7 +35,8 @@ def find_spoken(
     it the same from statistics of the mel, and from vectors shuffled among the clips of each speaker.
 
     Anything pooled over a clip keeps a trace of what is said, however faint. What decides is whether the decoder makes
-    use of it: how much better it reconstructs with the clip's own vector than with one of another clip.
+    use of it: how much better it reconstructs with the clip's own vector than with one of another clip. That is an upper
+    bound, since the level and the room of a clip help as well.
 
     Args:
         readings: of all clips.
@@ -69,8 +70,8 @@ def find_spoken(
         area="spoken",
         verdict=verdict,
         reason=(
-            f"{says}; a clip's own vector makes its reconstruction {gain:+.0%} better than another clip's, and finds the "
-            f"clip among {choices} of the speaker for {accuracy['speaker vector']:.0%} (chance {1 / choices:.0%}, "
+            f"{says}; a clip's own vector makes its reconstruction {gain:+.0%} better than another clip's, and finds "
+            f"the clip among {choices} of the speaker for {accuracy['speaker vector']:.0%} (chance {1 / choices:.0%}, "
             f"statistics of the mel {accuracy['mel']:.0%}, shuffled {accuracy['shuffled']:.0%})"
         ),
         figures={
