@@ -58,6 +58,14 @@ def test_a_departure_is_found_where_it_is(tmp_path: Path, by: str) -> None:
     assert found.last == pytest.approx(0.4, abs=0.06) and found.end == 5000 * unit
 
 
+def test_a_run_that_is_lower_departs_and_one_wild_point_does_not(tmp_path: Path) -> None:
+    wild = falling(1)
+    wild[40:42] *= 3
+    wild[-1] *= 2  # where no median smooths it
+    assert compare(tmp_path, wild)["total"].departs is None
+    assert compare(tmp_path, falling(1) * 0.7)["total"].departs == 50
+
+
 def test_a_loss_that_is_no_number_departs_at_once(tmp_path: Path) -> None:
     run = falling(1)
     run[STEPS == 3000] = np.nan

@@ -62,7 +62,10 @@ def test_probes_do_not_see_padding() -> None:
     one, other = (Evidence.of(x, clips.mask, clips) for x in (frames, padded))
     torch.testing.assert_close(one.statistics, other.statistics)
     probe = PROBES[2].make(6, SPEAKERS).eval()
-    torch.testing.assert_close(probe(one.frames, clips.mask), probe(other.frames, clips.mask))
+    told = probe(one.frames, clips.mask)
+    torch.testing.assert_close(told, probe(other.frames, clips.mask))
+    longer = torch.nn.functional.pad(one.frames, (0, 0, 0, 9)), torch.nn.functional.pad(clips.mask, (0, 9))
+    torch.testing.assert_close(told, probe(*longer))
 
 
 def test_pooled_statistics_are_those_of_numpy() -> None:
@@ -90,10 +93,11 @@ def test_no_clip_is_both_fitted_and_scored() -> None:
 def test_kl_and_active_units_of_each_dimension() -> None:
     mean = torch.zeros(5, 400, 3)
     mean[..., 0] = 2 * torch.randn(5, 400)
+    mean[..., 1] = 3.0  # far from the prior, but always the same
     log_variance = torch.zeros(5, 400, 3)
     log_variance[..., 2] = -1.0
     kl, variance = dimension_figures(readings_of(mean, log_variance=log_variance))
-    assert kl[0] == pytest.approx(0.5 * float(mean[..., 0].square().mean()), rel=1e-4) and kl[1] == 0
+    assert kl[0] == pytest.approx(0.5 * float(mean[..., 0].square().mean()), rel=1e-4) and kl[1] == 4.5
     assert kl[2] == pytest.approx(0.5 * (np.exp(-1) - 1 + 1), rel=1e-5)
     assert (variance > 0.01).tolist() == [True, False, False]
 
@@ -149,6 +153,7 @@ def test_speaker_space_of_separate_and_of_muddled_voices() -> None:
     assert apart.figures["nearest_neighbour_accuracy"] == 1
     muddled = find_voices(noise, speaker, held_out=True)
     assert muddled.verdict is Verdict.FAILED and muddled.figures["equal_error_rate"] > 0.4
+    assert muddled.figures["nearest_neighbour_accuracy"] < 0.5
 
 
 def test_a_vector_that_knows_its_words_is_found_and_one_that_does_not_is_at_chance() -> None:

@@ -35,8 +35,8 @@ def find_spoken(
     it the same from statistics of the mel, and from vectors shuffled among the clips of each speaker.
 
     Anything pooled over a clip keeps a trace of what is said, however faint. What decides is whether the decoder makes
-    use of it: how much better it reconstructs with the clip's own vector than with one of another clip. That is an upper
-    bound, since the level and the room of a clip help as well.
+    use of it: how much better it reconstructs with the clip's own vector than with one of another clip. That is an
+    upper bound, since the level and the room of a clip help as well.
 
     Args:
         readings: of all clips.
@@ -62,7 +62,7 @@ def find_spoken(
     gain = 1 - errors[OWN_VOICE] / max(errors["as it is"], 1e-9)
     verdict = grade(gain, WARNING, FAILED) if told >= HEARD else Verdict.OK
     says = {
-        Verdict.OK: "nothing of what is said passes through the speaker vector",
+        Verdict.OK: "next to nothing of what is said passes through the speaker vector",
         Verdict.WARNING: "something of what is said passes through the speaker vector",
         Verdict.FAILED: "what is said passes through the speaker vector: take it from other speech in training",
     }[verdict]
