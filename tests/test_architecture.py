@@ -15,7 +15,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 LEVELS = [
     {"errors"},
-    {"specs", "files"},
+    {"specs", "files", "threads"},
     {"modelfile"},
     {"audio"},
     {"nn"},

@@ -58,7 +58,8 @@ def _diagnose(name: str, path: Path, *, quick: bool, seed: int, threads: int) ->
     from voiceae import modelfile
     from voiceae.data.store import FeatureStore
     from voiceae.inference.bundled import find_model
-    from voiceae.metrics.diagnosis import diagnose, run
+    from voiceae.metrics.diagnosis import diagnose
+    from voiceae.threads import torch_threads
 
     file = find_model(name)
     header = modelfile.read_header(file)
@@ -66,7 +67,7 @@ def _diagnose(name: str, path: Path, *, quick: bool, seed: int, threads: int) ->
     header.spec.require_same(store.spec, "model", "store")
     module = modelfile.load(file, kind="autoencoder").module
     about = {"model": file.stem, "checksum": header.checksum, "mel": header.spec.fingerprint}
-    with run.threads(threads):
+    with torch_threads(threads):
         return diagnose(module, store, seed=seed, quick=quick, about=about, watch=_watch)
 
 

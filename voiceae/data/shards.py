@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -24,6 +22,7 @@ from voiceae.data.manifest import TRAIN
 from voiceae.errors import AudioError
 from voiceae.files import atomic_path
 from voiceae.specs import AudioSpec
+from voiceae.threads import torch_threads
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +81,7 @@ def build_shard(job: ShardJob) -> ShardRecord:
     if done is not None:
         return done
     record = ShardRecord(total=[0.0] * job.spec.n_mels, squares=[0.0] * job.spec.n_mels)
-    with _one_thread():
+    with torch_threads(1):
         mels = [mel for place in range(len(job.recordings)) if (mel := _add(record, job, place)) is not None]
     empty = np.zeros((0, job.spec.n_mels), dtype=np.float16)
     with atomic_path(job.mel_path) as temporary:
@@ -150,14 +149,3 @@ def _add(record: ShardRecord, job: ShardJob, place: int) -> NDArray[np.float16] 
 @lru_cache(maxsize=2)
 def _log_mel(spec: AudioSpec) -> LogMel:
     return LogMel(spec)
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """The processes share the cores already; a second thread each would only make them wait."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

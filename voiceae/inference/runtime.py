@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from voiceae.errors import ConfigError
+from voiceae.threads import torch_threads
 
 GFLOP_WORTH_A_THREAD = 4.0
 """Work of one call (0.1 s on one core) below which a second thread costs more than it saves."""
@@ -58,13 +59,6 @@ def thread_count(gflop: float) -> int:
 @contextmanager
 def inference(device: torch.device, gflop: float) -> Iterator[None]:
     """Inference mode, with a thread count that fits the work while the block runs."""
-    before = torch.get_num_threads()
-    wanted = thread_count(gflop) if device.type == "cpu" else before
-    if wanted != before:
-        torch.set_num_threads(wanted)
-    try:
-        with torch.inference_mode():
-            yield
-    finally:
-        if wanted != before:
-            torch.set_num_threads(before)
+    count = thread_count(gflop) if device.type == "cpu" else torch.get_num_threads()
+    with torch_threads(count), torch.inference_mode():
+        yield

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
@@ -20,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from voiceae.errors import ConfigError, JudgeError
+from voiceae.threads import torch_threads
 
 Wav = NDArray[np.float32]
 Measured = dict[str, Any]
@@ -58,7 +57,7 @@ class SpeakerJudge:
         from resemblyzer import VoiceEncoder, preprocess_wav
 
         self._preprocess = preprocess_wav
-        with single_thread():
+        with torch_threads(1):
             self._encoder = VoiceEncoder("cpu", verbose=False)
         self.version = f"resemblyzer-{version('resemblyzer')}"
 
@@ -69,7 +68,7 @@ class SpeakerJudge:
             raise JudgeError(
                 f"{len(speech) / SAMPLE_RATE:.2f} s of speech; a speaker needs at least {SPEECH_SECONDS} s"
             )
-        with single_thread():
+        with torch_threads(1):
             embedding = self._encoder.embed_utterance(speech)
         return {"embedding": [round(float(value), 6) for value in embedding]}
 
@@ -267,16 +266,3 @@ def _load(name: str) -> Judge | str:
             return JUDGES[name]()
     except ImportError as error:
         return f"judge {name}: not installed ({error}); pip install voiceae[eval]"
-
-
-@contextmanager
-def single_thread() -> Iterator[None]:
-    """Keep torch to one thread while the block runs: judges work side by side in processes."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

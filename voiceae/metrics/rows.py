@@ -16,9 +16,9 @@ from voiceae.audio import io
 from voiceae.audio.io import Audio
 from voiceae.audio.mel import LogMel
 from voiceae.errors import AudioError
-from voiceae.metrics.judges import single_thread
 from voiceae.metrics.pairs import Pair
 from voiceae.specs import AudioSpec
+from voiceae.threads import torch_threads
 from voiceae.vocoders.base import Vocoder
 
 ROWS = {
@@ -115,7 +115,7 @@ class Workshop:
 
     def _speak(self, mel: Tensor) -> Audio:
         """(M, T) -> (N,)."""
-        with torch.inference_mode(), single_thread():
+        with torch.inference_mode(), torch_threads(1):
             wav = self.vocoder(mel[None])[0].float().cpu().numpy()
         return Audio(wav=wav, sample_rate=self.spec.sample_rate)
 
@@ -141,7 +141,7 @@ def stage_seconds(voice: Any, pair: Pair) -> dict[str, float]:
         pair: its source and first heard clip are used.
     """
     source, target = (io.load(clip.path, voice.spec.sample_rate) for clip in (pair.source, pair.heard[0]))
-    with single_thread():
+    with torch_threads(1):
         started = time.perf_counter()
         for audio in (source, target):
             voice.mel(audio)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -109,17 +108,6 @@ def diagnose(
     sizes = {"speakers": len(clips.speakers), "clips_each": clips.per_speaker, "at_most": asdict(size)}
     said = {**(about or {}), "store": store.path.name, "seed": seed, "quick": quick, **sizes}
     return Diagnosis(tuple(findings), said)
-
-
-@contextmanager
-def threads(count: int) -> Iterator[None]:
-    """So many torch threads inside the block."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _unwatched(items: Iterable[Any], total: int, what: str) -> Iterable[Any]:
