@@ -76,7 +76,7 @@ def test_the_list_of_packages_is_that_of_the_folders() -> None:
     folders = {
         ".".join(path.parent.relative_to(ROOT).parts) for path in (ROOT / "voiceae").rglob("__init__.py")
     }
-    assert set(PROJECT["tool"]["setuptools"]["packages"]) == folders | {"voiceae.configs"}
+    assert sorted(PROJECT["tool"]["setuptools"]["packages"]) == sorted(folders | {"voiceae.configs"})
 
 
 def third_party() -> Iterator[tuple[Path, str]]:

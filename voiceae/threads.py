@@ -1,9 +1,23 @@
-"""How many threads torch computes with, for as long as a block runs."""
+"""How many processors there are to use, and how many threads torch computes with while a block runs."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+
+_CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
+
+
+def available_cpus() -> int:
+    """Processors that this process may really use: its affinity and, in a container, its quota."""
+    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        quota, period = _CPU_QUOTA.read_text().split()
+        return max(1, min(cpus, int(quota) // int(period)))
+    except (OSError, ValueError):  # no such file outside a container; "max" is no number
+        return cpus
 
 
 @contextmanager

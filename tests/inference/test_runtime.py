@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 import torch
 
@@ -15,18 +13,6 @@ def test_devices() -> None:
     for wrong in ("abacus", "cuda:99", "meta"):
         with pytest.raises(ConfigError, match=wrong):
             runtime.resolve_device(wrong)
-
-
-@pytest.mark.parametrize(
-    ("text", "wanted"), [("150000 100000", 1), ("max 100000", None), ("50000 100000", 1)]
-)
-def test_a_container_quota_counts(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, wanted: int | None
-) -> None:
-    monkeypatch.setattr(runtime.os, "sched_getaffinity", lambda _: set(range(6)))
-    monkeypatch.setattr(runtime, "_CPU_QUOTA", tmp_path / "cpu.max")
-    (tmp_path / "cpu.max").write_text(text)
-    assert runtime.available_cpus() == (wanted or 6)
 
 
 def test_small_work_takes_one_thread_and_gives_the_others_back(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,3 +15,4 @@ def test_channels_are_averaged() -> None:
     stereo = np.array([[1.0, 2.0, 3.0], [3.0, 2.0, 1.0]])
     np.testing.assert_array_equal(downmixed(stereo, 16000).wav, [2, 2, 2])
     assert downmixed(stereo.T, 16000).wav.shape == (3, 2)  # left for the door to refuse
+    assert downmixed(np.ones((2, 9), np.int16), 16000).wav.dtype == np.int16  # the same

@@ -53,3 +53,8 @@ def test_processes_agree_with_one(tmp_path: Path) -> None:
 def test_the_memory_is_where_caches_belong(monkeypatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", "/somewhere")
     assert default_cache() == Path("/somewhere/voiceae/judges")
+
+
+def test_a_memory_that_cannot_be_written_stops_nothing(tone_judges, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    assert listen(tone(300), tmp_path / "file" / "cache") == listen(tone(300), None)

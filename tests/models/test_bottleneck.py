@@ -135,3 +135,11 @@ def test_codebook_figures():
 def test_nonsense_is_refused(make):
     with pytest.raises(ValueError):
         make()
+
+
+def test_autocast_does_not_change_which_code_is_nearest():
+    bottleneck = VQ(channels=6, dim=16, size=256)
+    vectors = torch.randn(500, 16, generator=torch.Generator().manual_seed(3))
+    wanted = torch.cdist(vectors.double(), bottleneck.codebook.double()).argmin(-1)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(bottleneck.nearest(vectors), wanted)

@@ -16,7 +16,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from tests.training.conftest import Composer, run_script
 from voiceae import modelfile
-from voiceae.errors import ConfigError, OutputError, SpecMismatchError, TrainingError
+from voiceae.errors import ConfigError, OutputError, SpecMismatchError, TrainingError, VocoderError
 from voiceae.training import run
 from voiceae.training.module import TrainingModule
 from voiceae.training.objective import Objective
@@ -238,10 +238,22 @@ def test_what_does_not_fit_is_refused(composed: Composer, tmp_path: Path) -> Non
         fit(composed("+loss.no_such=1"))
     with pytest.raises(ConfigError, match="trainer: "):
         fit(composed("trainer.accelerator=mps"))
+    with pytest.raises(VocoderError, match="no such vocoder"):
+        fit(composed("vocoder.name=no_such", "trainer.picture_every=4"))
     blocked = tmp_path / "file"
     blocked.touch()
     with pytest.raises(OutputError, match="cannot be made"):
         fit(composed(f"out={blocked / 'run'}"))
+
+
+def test_a_checkpoint_that_cannot_be_gone_on_from_is_refused(composed: Composer, tmp_path: Path) -> None:
+    fit(composed("trainer.max_steps=1", "trainer.validate_batches=0"))
+    with pytest.raises(ConfigError, match="another model than the config describes"):
+        fit(composed("trainer.resume=auto", "model.bottleneck.size=8"))
+    last = composed().checkpoints / "last.ckpt"
+    last.write_bytes(last.read_bytes()[:5000])
+    with pytest.raises(ConfigError, match="is damaged"):
+        fit(composed("trainer.resume=auto"))
 
 
 def test_a_run_without_validation_splits_trains(composed: Composer) -> None:

@@ -138,7 +138,9 @@ def _judge(
     evaluation.excluded.extend(Exclusion(name, reason) for name, reason in {**left_out, **bad}.items())
     about |= {"corpus": corpus.name, "speakers": len(by_speaker(clips)), "clips": len(clips)}
     if voice is not None:
-        about["seconds per second of audio"] = _speed(voice, pairs)
+        about["seconds per second of audio"] = _speed(
+            voice, (pair for pair in pairs if pair.name in evaluation.values)
+        )
     report = make_report(
         evaluation, about=about, seed=seed, root=corpus if corpus.is_dir() else corpus.parent
     )

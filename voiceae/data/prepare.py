@@ -25,6 +25,7 @@ from voiceae.data.store import COLUMNS, REPORT, STATISTICS, STORE, TABLE, shard_
 from voiceae.errors import CorpusError
 from voiceae.files import atomic_path
 from voiceae.specs import AudioSpec
+from voiceae.threads import available_cpus
 
 __all__ = ["PrepareOptions", "Prepared", "prepare"]
 
@@ -104,7 +105,7 @@ def prepare(
     shard_jobs = _shard_jobs(out, recordings, spec, options)
     if not (out / STORE).is_file():
         resumed = sum(read_record(job) is not None for job in shard_jobs)
-        records = _run(shard_jobs, jobs or _cores(), progress)
+        records = _run(shard_jobs, jobs or available_cpus(), progress)
         _finish(out, root, plan, shard_jobs, records)
         _warn_narrow(records)
     else:
@@ -117,10 +118,6 @@ def prepare(
 def _corpus_root(kind: str, corpus: Path) -> Path:
     absolute = Path(os.path.abspath(corpus))  # links stay: the corpus may move behind them
     return absolute.parent if kind == "csv" else absolute
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _shard_jobs(

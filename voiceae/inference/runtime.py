@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import torch
 
 from voiceae.errors import ConfigError
-from voiceae.threads import torch_threads
+from voiceae.threads import available_cpus, torch_threads
 
 GFLOP_WORTH_A_THREAD = 4.0
 """Work of one call (0.1 s on one core) below which a second thread costs more than it saves."""
-
-_CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
 
 def resolve_device(device: str | torch.device) -> torch.device:
@@ -37,16 +33,6 @@ def resolve_device(device: str | torch.device) -> torch.device:
     if resolved.type not in ("cpu", "cuda"):
         raise ConfigError(f"device {device}: is not supported; use auto, cpu, cuda or cuda:1")
     return resolved
-
-
-def available_cpus() -> int:
-    """Processors that this process may really use: its affinity and, in a container, its quota."""
-    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    try:
-        quota, period = _CPU_QUOTA.read_text().split()
-        return max(1, min(cpus, int(quota) // int(period)))
-    except (OSError, ValueError):  # no such file outside a container; "max" is no number
-        return cpus
 
 
 def thread_count(gflop: float) -> int:

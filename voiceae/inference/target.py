@@ -27,8 +27,8 @@ def is_wave(value: object) -> bool:
 
 
 def downmixed(wav: NDArray[Any], sample_rate: int) -> Audio:
-    """A wave in memory, channels averaged: (N,) or (channels, N)."""
+    """A wave in memory, channels averaged: (N,) or (channels, N); whole numbers are left for the door to refuse."""
     wav = np.asarray(wav)
-    if wav.ndim == 2 and wav.shape[0] <= wav.shape[1]:
+    if wav.ndim == 2 and wav.shape[0] <= wav.shape[1] and np.issubdtype(wav.dtype, np.floating):
         wav = wav.mean(axis=0)
     return Audio(wav=wav, sample_rate=int(sample_rate))

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -14,7 +15,7 @@ import numpy as np
 
 from voiceae.audio import io
 from voiceae.audio.io import Audio
-from voiceae.errors import JudgeError
+from voiceae.errors import JudgeError, OutputError
 from voiceae.files import atomic_path
 from voiceae.metrics.judges import SAMPLE_RATE, Measured, Wav, load_panel
 
@@ -114,6 +115,7 @@ def _read(path: Path | None) -> dict[str, Any] | None:
 
 
 def _keep(path: Path | None, found: dict[str, Any]) -> None:
+    # The default folder lies in somebody's home; where it cannot be written, an evaluation is only slower next time.
     if path:
-        with atomic_path(path) as temporary:
+        with suppress(OutputError), atomic_path(path) as temporary:
             temporary.write_text(json.dumps(found), encoding="utf-8")

@@ -153,7 +153,10 @@ class VQ(nn.Module):
 
     def nearest(self, vectors: Tensor) -> Tensor:
         """Index of the nearest code: (N, D) -> (N,)."""
-        distance = self.codebook.square().sum(-1) - 2 * vectors @ self.codebook.T
+        with torch.autocast(
+            vectors.device.type, enabled=False
+        ):  # half precision cannot tell near codes apart
+            distance = self.codebook.square().sum(-1) - 2 * vectors @ self.codebook.T
         return distance.argmin(-1)
 
     def lookup(self, codes: Tensor) -> Tensor:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+import pickle
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
 from lightning.pytorch import Callback, Trainer
+from torch import nn
 
-from voiceae.errors import OutputError
+from voiceae.errors import ConfigError, OutputError
 from voiceae.files import atomic_path
 from voiceae.training.settings import BEST, LAST
 
@@ -97,3 +100,35 @@ class Checkpoints(Callback):
                 trainer.save_checkpoint(temporary)
         except (RuntimeError, OSError) as error:
             raise OutputError(f"{path}: cannot be written: {error}") from error
+
+
+def require_fitting(path: Path, module: nn.Module) -> None:
+    """Refuse a checkpoint that a module cannot go on from.
+
+    Raises:
+        ConfigError: when it is damaged, is no checkpoint of a training, or holds another model.
+    """
+    try:
+        kept = torch.load(path, map_location="cpu", weights_only=True)
+        weights, _ = kept["state_dict"], kept["voiceae"]["step"]
+        theirs = {name: value.shape for name, value in weights.items()}
+    except (
+        RuntimeError,
+        OSError,
+        EOFError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        pickle.UnpicklingError,
+    ):
+        raise ConfigError(
+            f"trainer.resume: {path}: is damaged, or is no checkpoint of a training; train anew into another out"
+        ) from None
+    ours = {name: value.shape for name, value in module.state_dict().items()}
+    odd = [name for name in sorted({*ours, *theirs}) if ours.get(name) != theirs.get(name)]
+    if odd:
+        raise ConfigError(
+            f"trainer.resume: {path}: is of another model than the config describes ({odd[0]}); "
+            "give the settings that it was trained with, or another out"
+        )

@@ -20,7 +20,7 @@ from voiceae.audio.perturb import VoiceChanger
 from voiceae.data.store import FeatureStore
 from voiceae.errors import ConfigError, OutputError
 from voiceae.files import atomic_path
-from voiceae.training.checkpoints import Checkpoints
+from voiceae.training.checkpoints import Checkpoints, require_fitting
 from voiceae.training.module import TrainingModule, adversary_of
 from voiceae.training.objective import Objective
 from voiceae.training.pictures import Pictures
@@ -28,6 +28,7 @@ from voiceae.training.provenance import Exporter
 from voiceae.training.reporting import Reporting
 from voiceae.training.settings import Settings, TrainerSettings, is_first_process
 from voiceae.training.stopping import Stopping
+from voiceae.vocoders import load_vocoder
 
 PRECISIONS = {"fp32": "32-true", "bf16": "bf16-mixed"}
 START_METHODS = {"ddp": "popen", "ddp_spawn": "spawn", "ddp_fork": "fork"}
@@ -50,11 +51,15 @@ def fit(settings: Settings) -> TrainingModule:
     prepare_process(settings)
     store = FeatureStore.open(settings.data.store)
     settings.audio.require_same(store.spec, "config", "store")
+    if settings.trainer.picture_every:
+        load_vocoder(settings.vocoder.name, store.spec)  # refused now rather than at the first picture
     objective, earlier = build_objective(settings, store)
     module = TrainingModule(objective, store, settings)
     has_adversary = any(True for _ in adversary_of(objective).parameters())
     trainer = build_trainer(settings, has_adversary, Exporter(settings=settings, earlier=earlier))
     checkpoint = settings.resume_from
+    if checkpoint is not None:
+        require_fitting(checkpoint, module)
     if is_first_process():
         write_config(settings)
     try:
