@@ -47,11 +47,19 @@ def test_a_warped_mel_is_that_of_a_recording_played_faster(octaves):
     assert distance(warped) < 0.45 * distance(plain)
 
 
-def test_bins_follow_librosas_mel_scale():
+def test_bins_lie_where_librosa_has_them_and_never_outside():
     changer = VoiceChanger(SPEC)
     edges = librosa.mel_frequencies(SPEC.n_mels + 2, fmin=SPEC.f_min, fmax=SPEC.f_max)
     positions = changer._bin_of(torch.tensor(edges[1:-1]).float())
     torch.testing.assert_close(positions, torch.arange(80.0), atol=1e-3, rtol=0)
+    assert changer._bin_of(torch.tensor([0.0, 9000.0])).tolist() == [0.0, 79.0]
+
+
+def test_autocast_does_not_round_what_must_be_reached():
+    mel = torch.randn(1, 80, 9) - 5
+    with torch.autocast("cpu", torch.bfloat16):
+        rounded = VoiceChanger(SPEC)(mel, change(0.2))
+    torch.testing.assert_close(rounded, VoiceChanger(SPEC)(mel, change(0.2)))
 
 
 def test_draws_are_seeded_bounded_and_centred():

@@ -23,8 +23,7 @@ def mel_filters(spec: AudioSpec) -> NDArray[np.float64]:
     Each filter rises from its neighbour's centre below to its own and falls to that of the neighbour above
     (M. Slaney, Auditory Toolbox, Technical Report 1998-010).
     """
-    ends = _hertz_to_mel(np.array([spec.f_min, spec.f_max]))
-    corners = _mel_to_hertz(np.linspace(ends[0], ends[1], spec.n_mels + 2))[:, None]
+    corners = mel_corners(spec)[:, None]
     low, centre, high = corners[:-2], corners[1:-1], corners[2:]
     bins = np.arange(spec.n_bins) * (spec.sample_rate / spec.n_fft)
     triangles = np.minimum((bins - low) / (centre - low), (high - bins) / (high - centre))
@@ -33,11 +32,14 @@ def mel_filters(spec: AudioSpec) -> NDArray[np.float64]:
     return filters
 
 
-_HERTZ_PER_MEL, _BREAK_HERTZ, _LOG_STEP = (
-    200 / 3,
-    1000.0,
-    np.log(6.4) / 27,
-)  # linear up to 1 kHz, then logarithmic
+def mel_corners(spec: AudioSpec) -> NDArray[np.float64]:
+    """Where the triangles stand, Hz: -> (M + 2,); filter m rises, peaks and falls at m, m + 1, m + 2."""
+    low, high = _hertz_to_mel(np.array([spec.f_min, spec.f_max]))
+    return _mel_to_hertz(np.linspace(low, high, spec.n_mels + 2))
+
+
+# The Slaney scale: linear up to 1 kHz, then logarithmic.
+_HERTZ_PER_MEL, _BREAK_HERTZ, _LOG_STEP = 200 / 3, 1000.0, np.log(6.4) / 27
 
 
 def _hertz_to_mel(hertz: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
-import librosa
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from voiceae.audio.mel import mel_corners
 from voiceae.specs import AudioSpec
 
 
@@ -47,9 +47,7 @@ class VoiceChanger(nn.Module):
     ) -> None:
         super().__init__()
         self.max_octaves, self.max_gain_db, self.control_points = max_octaves, max_gain_db, control_points
-        self.mel_low, self.mel_high = librosa.hz_to_mel(np.array([spec.f_min, spec.f_max])).tolist()
-        edges = librosa.mel_frequencies(spec.n_mels + 2, fmin=spec.f_min, fmax=spec.f_max)
-        self.register_buffer("centres", torch.tensor(edges[1:-1]).float(), persistent=False)
+        self.register_buffer("centres", torch.tensor(mel_corners(spec)[1:-1]).float(), persistent=False)
 
     def draw(self, items: int, generator: torch.Generator, share: float = 1.0) -> VoiceChange:
         """One change for each of `items`, on the generator's device; all but a `share` of them change nothing."""
@@ -57,23 +55,20 @@ class VoiceChanger(nn.Module):
         kept = torch.rand(items, generator=generator, device=device) < share
         octaves = (2 * torch.rand(items, generator=generator, device=device) - 1) * self.max_octaves
         points = 2 * torch.rand((items, 1, self.control_points), generator=generator, device=device) - 1
-        points = points * (self.max_gain_db / 20 * np.log(10))
+        points = points * (self.max_gain_db / 20 * math.log(10))
         gain = functional.interpolate(points, size=len(self.centres), mode="linear", align_corners=True)[:, 0]
         return VoiceChange(octaves * kept, (gain - gain.mean(-1, keepdim=True)) * kept[:, None])
 
     def forward(self, mel: Tensor, change: VoiceChange) -> Tensor:
-        """Apply one change per item."""
-        source = self.centres / torch.exp2(change.octaves)[:, None]
-        position = self._bin_of(source).clamp(0, len(self.centres) - 1)
-        weight = (
-            1 - (position[:, :, None] - torch.arange(len(self.centres), device=mel.device)).abs()
-        ).clamp_min(0)
-        return weight @ mel + change.gain[..., None]
+        """Apply one change per item, in float32 also under autocast: the result is what a model must reach."""
+        with torch.autocast(mel.device.type, enabled=False):
+            position = self._bin_of(self.centres / torch.exp2(change.octaves)[:, None])
+            bins = torch.arange(len(self.centres), device=mel.device)
+            weight = (1 - (position[..., None] - bins).abs()).clamp_min(0)
+            return weight @ mel.float() + change.gain[..., None]
 
-    def _bin_of(self, frequency: Tensor) -> Tensor:
-        """Fractional bin whose centre lies at a frequency in Hz, on the Slaney mel scale: any shape -> the same."""
-        linear = frequency / (200.0 / 3)
-        above = 15.0 + torch.log(frequency.clamp_min(1000.0) / 1000.0) / (np.log(6.4) / 27.0)
-        mel = torch.where(frequency < 1000.0, linear, above)
-        step = (self.mel_high - self.mel_low) / (len(self.centres) + 1)
-        return (mel - self.mel_low) / step - 1
+    def _bin_of(self, hertz: Tensor) -> Tensor:
+        """Fractional bin whose centre lies at a frequency, held within the first and last: any shape -> the same."""
+        below = (torch.searchsorted(self.centres, hertz) - 1).clamp(0, len(self.centres) - 2)
+        part = (hertz - self.centres[below]) / (self.centres[below + 1] - self.centres[below])
+        return below + part.clamp(0, 1)
