@@ -1,20 +1,19 @@
-"""Fixtures for all tests: recordings beside the repository; tests skip, with the reason, without them."""
+"""Fixtures for all tests: real recordings; tests skip, with the reason, without them."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
-SHARED = Path(__file__).resolve().parents[2] / "shared"
+SHARED = Path(os.environ.get("VOICEAE_TEST_DATA", Path(__file__).resolve().parents[2] / "shared"))
 
 
 def _shared(name: str) -> Path:
     path = SHARED / name
     if not path.is_dir():
-        pytest.skip(
-            f"../shared/{name} is not beside this checkout; it is needed for tests on real recordings"
-        )
+        pytest.skip(f"{path} is not there; tests on real recordings need it (see VOICEAE_TEST_DATA)")
     return path
 
 

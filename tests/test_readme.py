@@ -34,3 +34,19 @@ def test_every_script_and_picture_exists() -> None:
     named = re.findall(r"\b(?:bash |\()((?:recipes|tests)/[\w./]+)", TEXT)
     assert len(named) > 3
     assert [name for name in named if not (ROOT / name).is_file()] == []
+
+
+def test_nothing_is_left_to_be_filled_in() -> None:
+    texts = [TEXT, (ROOT / "voiceae" / "assets" / "README.md").read_text()]
+    assert [word for text in texts for word in re.findall(r"\b(?:TODO|FIXME|TBD)\b.*", text)] == []
+    named = re.findall(r"voiceae/assets/[\w.-]+", TEXT)
+    assert named and [name for name in named if not (ROOT / name).is_file()] == []
+
+
+def test_the_bundled_model_is_small_and_says_where_it_comes_from() -> None:
+    from voiceae import modelfile
+
+    path = ROOT / "voiceae" / "assets" / "base.safetensors"
+    assert path.stat().st_size <= 12_000_000
+    header = modelfile.read_header(path)
+    assert [leg["steps"] for leg in header.extra["legs"]] == [4500, 560]

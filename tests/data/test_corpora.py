@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import errno
+import re
 from pathlib import Path
+from typing import Any, NoReturn
 
 import pytest
 
@@ -130,6 +133,8 @@ def test_csv(tmp_path: Path) -> None:
         ("path,speaker\na.wav,\n", "line 2 has no speaker"),
         ("path,speaker\na.wav,b\na.wav,c\n", "listed twice, lines 2 and 3"),
         ("path,speaker\n", "no recordings found"),
+        ("path,speaker\na.wav,b\n.,b\n", r"line 3: path \. is a folder; give an audio file"),
+        ("path,speaker\n/,b\n", "line 2: path / is a folder"),
     ],
 )
 def test_csv_that_is_wrong(tmp_path: Path, content: str, message: str) -> None:
@@ -142,6 +147,20 @@ def test_csv_that_is_no_text(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_bytes(b"path,speaker\n\xff\xfe\x00\x00,b\n")
     with pytest.raises(CorpusError, match="not a CSV in UTF-8"):
         walk("csv", tmp_path / "t.csv")
+
+
+@pytest.mark.parametrize("kind", ["csv", "folder"])
+def test_what_cannot_be_read_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    """Permissions are no obstacle to the superuser, who may be running this."""
+    place = tmp_path / "t.csv" if kind == "csv" else tmp_path
+    (tmp_path / "t.csv").write_text("path,speaker\na.wav,b\n")
+
+    def refuse(self: Path, *arguments: Any, **options: Any) -> NoReturn:
+        raise PermissionError(errno.EACCES, "Permission denied", str(self))
+
+    monkeypatch.setattr(Path, "open" if kind == "csv" else "iterdir", refuse)
+    with pytest.raises(CorpusError, match=f"^{re.escape(str(place))}: cannot be read: Permission denied$"):
+        walk(kind, place)
 
 
 @pytest.mark.parametrize("kind", ["vctk", "libritts", "folder"])

@@ -61,6 +61,17 @@ def test_nobody_loses_the_last_utterance() -> None:
     assert Counter(r.speaker for r in split if r.split == "train") == {f"s{s}": 1 for s in range(6)}
 
 
+@pytest.mark.parametrize(
+    ("speakers", "utterances", "wanted"), [(2, 5, 1), (1, 2, 1), (3, 1, 0), (20, 30, 11)]
+)
+def test_a_small_corpus_is_validated_on_as_well(speakers: int, utterances: int, wanted: int) -> None:
+    split = assign_splits(corpus(speakers, utterances))
+    assert len(chosen(split, "valid_utterances")) == wanted
+    assert {recording.speaker for recording in split if recording.split == "train"}
+    none = assign_splits(corpus(speakers, utterances), valid_utterances=0)
+    assert not chosen(none, "valid_utterances")
+
+
 @pytest.mark.parametrize(("speakers", "wanted"), [(1, 0), (9, 0), (10, 1), (30, 3), (400, 8)])
 def test_default_number_of_held_out_speakers(speakers: int, wanted: int) -> None:
     split = assign_splits(corpus(speakers, 1))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import re
 import subprocess
 import sys
 import warnings
@@ -9,15 +10,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 
 from tests.data.folders import OPTIONS, contents
+from voiceae import cli
 from voiceae.audio.io import UpperBandWarning
 from voiceae.commands.prepare import command
 from voiceae.data.prepare import PrepareOptions, prepare
 from voiceae.data.store import FeatureStore
 from voiceae.errors import ConfigError, CorpusError, StoreError
 from voiceae.specs import AudioSpec
+
+
+def invoke(arguments: list[str]) -> Result:
+    """By way of the group: click keeps the options that a command was first called with, and `-h` is the group's."""
+    return CliRunner().invoke(cli.voiceae, ["prepare", *arguments], catch_exceptions=False)
 
 
 def test_a_store_holds_what_it_should(store: Path) -> None:
@@ -58,7 +65,25 @@ def test_statistics_are_those_of_the_training_frames(store: Path) -> None:
 def test_two_processes_make_the_same_bytes(store: Path, small_corpus: Path, tmp_path: Path) -> None:
     prepared = prepare("folder", small_corpus, tmp_path / "s", options=OPTIONS, jobs=2)
     assert contents(tmp_path / "s") == contents(store)
-    assert str(prepared).endswith(f"3 skipped, see {tmp_path / 's' / 'report.csv'}")
+    line = str(prepared)
+    assert line.endswith(f"; 1 more), see {tmp_path / 's' / 'report.csv'}") and "\n" not in line
+    assert re.search(
+        r"; 3 skipped \(sp0/text\.wav: cannot be .*; sp1/silent\.wav: is silent.*; 1 more\)", line
+    )
+
+
+def test_the_last_line_names_what_was_skipped(tmp_path: Path, write_voice: Callable[..., Path]) -> None:
+    write_voice(tmp_path / "c/a/1.wav")
+    arguments = ["folder", str(tmp_path / "c"), "--jobs", "1", "--no-progress", "--out"]
+    done = invoke([*arguments, str(tmp_path / "none")])
+    assert done.output.splitlines()[-1].endswith("; none skipped")
+    write_voice(tmp_path / "c/a/2.wav", seconds=0.1)
+    for _ in range(2):  # a finished store says it again
+        done = invoke([*arguments, str(tmp_path / "one")])
+        last = done.output.splitlines()[-1]
+        assert done.exit_code == 0
+        assert re.search(r"; 1 skipped \(a/2\.wav: .*at least 0\.5 s.*\), see .*report\.csv$", last), last
+    assert "The exit status is 0 all the same" in (command.epilog or "")
 
 
 KILLED = """
@@ -163,11 +188,11 @@ def test_the_command(small_corpus: Path, tmp_path: Path) -> None:
     small_mel = ["--spec", '{"n_mels": 20}', "--seed", "7", "--no-trim", "--valid-speakers", "3"]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        done = CliRunner().invoke(command, arguments + small_mel, catch_exceptions=False)
+        done = invoke(arguments + small_mel)
     assert done.exit_code == 0
-    assert "160 utterances of 8 speakers, 0.06 h; 3 skipped, see" in done.output.splitlines()[-1]
+    assert "160 utterances of 8 speakers, 0.06 h; 3 skipped (sp0/text.wav: " in done.output.splitlines()[-1]
     opened = FeatureStore.open(tmp_path / "s")
     assert opened.spec == AudioSpec(n_mels=20) and opened.info["options"]["seed"] == 7
     for wrong in ("{", '{"mels": 1}', '{"n_mels": 0}', "[1]"):
         with pytest.raises(ConfigError, match="--spec"):
-            CliRunner().invoke(command, [*arguments, "--spec", wrong], catch_exceptions=False)
+            invoke([*arguments, "--spec", wrong])

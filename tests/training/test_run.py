@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shutil
 import signal
 import warnings
 from pathlib import Path
@@ -254,6 +256,59 @@ def test_a_checkpoint_that_cannot_be_gone_on_from_is_refused(composed: Composer,
     last.write_bytes(last.read_bytes()[:5000])
     with pytest.raises(ConfigError, match="is damaged"):
         fit(composed("trainer.resume=auto"))
+
+
+@pytest.mark.parametrize(
+    ("changed", "field"),
+    [
+        ("seed=3", "seed 0, the config has 3"),
+        ("data.batch_size=2", "data.batch_size 4, the config has 2"),
+        ("optim=muon", "optim.kind adamw, the config has muon"),
+    ],
+)
+def test_a_run_goes_on_as_it_began_or_not_at_all(composed: Composer, changed: str, field: str) -> None:
+    fit(composed("trainer.max_steps=1", "trainer.validate_batches=0"))
+    with pytest.raises(ConfigError, match=f"^trainer.resume: .*last.ckpt: was trained with {field}; [^\n]*$"):
+        fit(composed("trainer.resume=auto", changed))
+
+
+def test_a_run_goes_on_with_its_own_store(composed: Composer, store: Path, tmp_path: Path) -> None:
+    short = ["trainer.validate_batches=0", "trainer.resume=auto"]
+    fit(composed("trainer.max_steps=1", *short))
+    moved = shutil.copytree(store, tmp_path / "moved")
+    assert fit(composed("trainer.max_steps=2", f"data.store={moved}", *short)).step == 2
+    table = (moved / "utterances.csv").read_text()
+    (moved / "utterances.csv").write_text(table.replace("s0,", "t0,"))
+    with pytest.raises(ConfigError, match=r"was trained with data\.store \(fingerprint\) [0-9a-f]{12}, "):
+        fit(composed("trainer.max_steps=3", f"data.store={moved}", *short))
+
+
+def test_a_checkpoint_that_says_nothing_of_its_settings_is_taken(composed: Composer) -> None:
+    settings = composed("trainer.max_steps=1", "trainer.validate_batches=0")
+    fit(settings)
+    last = settings.checkpoints / "last.ckpt"
+    kept = torch.load(last, weights_only=True)
+    del kept["voiceae"]["lasting"]
+    torch.save(kept, last)
+    more = ["trainer.max_steps=2", "trainer.validate_batches=0", "trainer.resume=auto", "seed=3"]
+    assert fit(composed(*more)).step == 2
+
+
+def test_early_stopping_without_validation_is_refused(
+    composed: Composer, store: Path, tmp_path: Path
+) -> None:
+    patient = "trainer.early_stopping_patience=2"
+    with pytest.raises(
+        ConfigError, match=r"^trainer\.early_stopping_patience=2: .*validate_batches=0; [^\n]*$"
+    ):
+        fit(composed(patient, "trainer.validate_batches=0"))
+    bare = shutil.copytree(store, tmp_path / "bare")
+    table = re.sub("valid_(speakers|utterances)", "train", (bare / "utterances.csv").read_text())
+    (bare / "utterances.csv").write_text(table)
+    with pytest.raises(ConfigError, match=r"^trainer\.early_stopping_patience=2: .*bare holds nothing out; "):
+        fit(composed(patient, f"data.store={bare}"))
+    assert not (tmp_path / "run").exists()
+    assert fit(composed("trainer.max_steps=1", f"data.store={bare}")).step == 1
 
 
 def test_a_run_without_validation_splits_trains(composed: Composer) -> None:

@@ -13,7 +13,9 @@ Examples:
   voiceae embed recordings/ more/*.flac --out speakers.csv
   voiceae convert alice.wav --target speakers.npz:bob --out alice-as-bob.wav
 \b
-Folders are searched at any depth; a file's speaker is the folder it lies in.
+Folders are searched at any depth. As in voiceae prepare folder, the speakers
+are the subfolders: recordings/bob/day1/a.wav is bob. Files beside them go by
+the folder's own name, a file given by itself by that of the folder it lies in.
 The .npz holds embeddings (files, S), paths, speakers, speaker_embeddings and
 speaker_names, sorted; the .csv the same, speakers in rows without a path.
 Files that cannot be read are listed at the end."""

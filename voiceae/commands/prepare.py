@@ -23,7 +23,9 @@ Examples:
   csv       columns path, speaker, and optionally split, text, gender
 \b
 Interrupted, it goes on where it was when called again in the same way. Files
-that cannot be used are left out and listed in STORE/report.csv with the reason."""
+that cannot be used are left out: the last line names some with the reason,
+STORE/report.csv all. The exit status is 0 all the same, since a corpus with a
+few bad files is usable; it is 1 where nothing to train on is left."""
 
 
 @click.command("prepare", epilog=EPILOG)
@@ -44,7 +46,7 @@ that cannot be used are left out and listed in STORE/report.csv with the reason.
     default=0.02,
     show_default=True,
     metavar="PART",
-    help="Part of the other speakers' utterances to hold out.",
+    help="Part of the other speakers' utterances to hold out; above 0, at least one.",
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of the splits.")
 @click.option(

@@ -55,21 +55,27 @@ def walk(kind: str, root: str | Path, *, mic: str = "mic1") -> list[Recording]:
         mic: which microphone of VCTK, where both are there.
 
     Raises:
-        CorpusError: when the layout is not what the kind expects, or nothing is found.
+        CorpusError: when the layout is not what the kind expects, something cannot be read, or nothing is found.
     """
     if kind not in KINDS:
         raise CorpusError(f"{kind}: no such kind of corpus; use one of {', '.join(KINDS)}")
     if mic not in MICS:
         raise CorpusError(f"{mic}: no such microphone; use one of {', '.join(MICS)}")
-    root = Path(root)
+    try:
+        recordings = _found(kind, Path(root), mic)
+    except OSError as error:
+        raise CorpusError(f"{error.filename or root}: cannot be read: {error.strerror}") from error
+    if not recordings:
+        raise CorpusError(f"{root}: no recordings found; {_EXPECTED[kind]}")
+    return recordings
+
+
+def _found(kind: str, root: Path, mic: str) -> list[Recording]:
     if not root.exists():
         raise CorpusError(f"{root}: no such corpus; give the folder (or the table, for csv)")
     if root.is_dir() == (kind == "csv"):
         raise CorpusError(f"{root}: is {'a folder, csv wants a table' if kind == 'csv' else 'not a folder'}")
-    recordings = sorted(KINDS[kind](root, mic), key=lambda r: (r.speaker, r.utterance, r.path.as_posix()))
-    if not recordings:
-        raise CorpusError(f"{root}: no recordings found; {_EXPECTED[kind]}")
-    return recordings
+    return sorted(KINDS[kind](root, mic), key=lambda r: (r.speaker, r.utterance, r.path.as_posix()))
 
 
 def vctk(root: Path, mic: str) -> Iterator[Recording]:
@@ -164,6 +170,8 @@ def _row_recording(root: Path, row: dict[str, str], line: int) -> Recording:
         raise CorpusError(
             f"{root}: line {line} has no {'speaker' if row['path'] else 'path'}; {_EXPECTED['csv']}"
         )
+    if not Path(row["path"]).name:  # ".", "/"
+        raise CorpusError(f"{root}: line {line}: path {row['path']} is a folder; give an audio file")
     gender = row.get("gender", "")[:1].upper()
     return Recording(
         path=root.parent / row["path"],

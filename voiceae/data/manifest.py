@@ -24,7 +24,8 @@ def assign_splits(
     """The same recordings, each with its split.
 
     A corpus that brings splits keeps them. Otherwise speakers are held out in turn from each gender, then
-    utterances of the speakers left, never the last one of any. The draw orders names by a hash of seed and
+    utterances of the speakers left, never the last one of any; at least one, where a part is asked for and some
+    speaker has two, so that small corpora can be validated on as well. The draw orders names by a hash of seed and
     name: it does not depend on the machine or on library versions.
 
     Args:
@@ -48,7 +49,8 @@ def assign_splits(
         raise CorpusError(f"{valid_utterances} of the utterances to hold out: give a part between 0 and 0.5")
     held_speakers = set(_draw_speakers(recordings, seed)[:wanted])
     seen = [recording for recording in recordings if recording.speaker not in held_speakers]
-    held = _draw_utterances(seen, round(valid_utterances * len(seen)), seed)
+    least = 1 if valid_utterances else 0
+    held = _draw_utterances(seen, max(least, round(valid_utterances * len(seen))), seed)
     return [replace(recording, split=_split(recording, held_speakers, held)) for recording in recordings]
 
 

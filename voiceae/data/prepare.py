@@ -9,6 +9,7 @@ import shutil
 import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ __all__ = ["PrepareOptions", "Prepared", "prepare"]
 
 _SHARD_UTTERANCES = 64  # few, so that a kill loses little
 _MOST_SHARDS = 256  # few, so that all can be mapped at once
+_MOST_NAMED = 2  # bad files on the last line; the report has them all
 _LEAST_STD = 1e-2  # float16 cannot tell smaller spreads from rounding
 
 
@@ -43,7 +45,8 @@ class Prepared:
         utterances: how many it holds.
         speakers: of how many speakers.
         seconds: duration of their frames.
-        skipped: how many recordings were left out; `report.csv` says why.
+        skipped: how many recordings were left out.
+        reasons: (path, reason) of the first of them; `report.csv` has all.
         resumed: shards that were there already.
     """
 
@@ -52,13 +55,18 @@ class Prepared:
     speakers: int
     seconds: float
     skipped: int
+    reasons: tuple[tuple[str, str], ...]
     resumed: int
 
     def __str__(self) -> str:
         """One line for the end of a command."""
-        report = f"; {self.skipped} skipped, see {self.path / REPORT}" if self.skipped else "; none skipped"
         hours = f"{self.seconds / 3600:.2f} h"
-        return f"{self.path}: {self.utterances} utterances of {self.speakers} speakers, {hours}{report}"
+        made = f"{self.path}: {self.utterances} utterances of {self.speakers} speakers, {hours}"
+        if not self.skipped:
+            return f"{made}; none skipped"
+        named = [f"{path}: {reason}" for path, reason in self.reasons]
+        more = [f"{self.skipped - len(named)} more"] if self.skipped > len(named) else []
+        return f"{made}; {self.skipped} skipped ({'; '.join(named + more)}), see {self.path / REPORT}"
 
 
 def prepare(
@@ -112,7 +120,15 @@ def prepare(
         resumed = len(shard_jobs)
     shutil.rmtree(out / RECORDS, ignore_errors=True)
     info = json.loads((out / STORE).read_text(encoding="utf-8"))
-    return Prepared(out, info["utterances"], info["speakers"], info["seconds"], info["skipped"], resumed)
+    return Prepared(
+        path=out,
+        utterances=info["utterances"],
+        speakers=info["speakers"],
+        seconds=info["seconds"],
+        skipped=info["skipped"],
+        reasons=_first_reasons(out / REPORT),
+        resumed=resumed,
+    )
 
 
 def _corpus_root(kind: str, corpus: Path) -> Path:
@@ -218,6 +234,15 @@ def _write_csv(path: Path, columns: Sequence[str], rows: Sequence[Sequence[Any]]
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(columns)
         writer.writerows(rows)
+
+
+def _first_reasons(report: Path) -> tuple[tuple[str, str], ...]:
+    """(path, reason) of the first bad files; none where the report of a finished store was removed."""
+    if not report.is_file():
+        return ()
+    with report.open(newline="", encoding="utf-8") as file:
+        rows = islice(csv.DictReader(file), _MOST_NAMED)
+        return tuple((row["path"], row["reason"]) for row in rows)
 
 
 def _warn_narrow(records: Sequence[ShardRecord]) -> None:

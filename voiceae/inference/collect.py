@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import os
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,39 +26,59 @@ class Collected:
     failures: list[Failure]
 
 
-def find_recordings(paths: Iterable[str | Path]) -> list[Path]:
+def find_recordings(paths: Iterable[str | Path]) -> dict[Path, str]:
     """Files as given, and every audio file below the folders among them, each once, sorted.
+
+    Args:
+        paths: files and folders.
+
+    Returns:
+        The speaker of each file (`speaker_of`); where a file is given in several ways, the first one counts.
 
     Raises:
         AudioError: for a path that does not exist, or a folder without audio.
     """
-    found: set[Path] = set()
+    found: dict[Path, str] = {}
     for path in map(Path, paths):
         if path.is_dir():
             inside = [file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file()]
             if not inside:
                 raise AudioError(f"{path}: holds no audio ({', '.join(SUFFIXES)}), at any depth")
-            found.update(inside)
+            own = {file: speaker_of(file, path) for file in inside}
         elif path.exists():
-            found.add(path)
+            own = {path: speaker_of(path)}
         else:
             raise AudioError(f"{path}: no such file or folder")
-    return sorted(found, key=str)
+        found = own | found
+    return dict(sorted(found.items(), key=lambda item: str(item[0])))
 
 
-def speaker_of(path: Path) -> str:
-    """Whose voice a file is by its place: the name of the folder it lies in."""
-    return path.absolute().parent.name
+def speaker_of(path: Path, folder: Path | None = None) -> str:
+    """Whose voice a file is by its place, as `voiceae prepare folder` sees it.
+
+    Args:
+        path: the file.
+        folder: that it was found below: its subfolders are the speakers, however deep the file lies, and files
+            beside them are of the folder's own name. None where the file itself was given: the folder it lies in.
+    """
+    place = _absolute(path)
+    root = place.parent if folder is None else _absolute(folder)
+    inner = place.relative_to(root).parts
+    return inner[0] if len(inner) > 1 else root.name
+
+
+def _absolute(path: Path) -> Path:
+    return Path(os.path.abspath(path))  # links stay: their own names are the ones that the user sees
 
 
 def embed_files(
-    voice: Voice, paths: Sequence[Path], watch: Callable[[Iterable[Path]], Iterable[Path]] = iter
+    voice: Voice, speakers: Mapping[Path, str], watch: Callable[[Iterable[Path]], Iterable[Path]] = iter
 ) -> Collected:
     """Embed every file that can be read.
 
     Args:
         voice: the model.
-        paths: audio files.
+        speakers: audio files, and whose voice each is.
         watch: wraps the files, for a progress bar.
 
     Raises:
@@ -65,14 +86,14 @@ def embed_files(
     """
     heard: dict[str, Heard] = {}
     failures = []
-    for path in watch(paths):
+    for path in watch(speakers):
         try:
             heard[str(path)] = voice.listen(path)
         except VoiceAEError as error:
-            if len(paths) == 1:
+            if len(speakers) == 1:
                 raise
             failures.append(Failure(str(path), str(error)))
     if not heard:
-        raise AudioError(f"none of {len(paths)} files could be used; the first: {failures[0].reason}")
-    speakers = {path: speaker_of(Path(path)) for path in heard}
-    return Collected(SpeakerTable.from_files(heard, speakers, voice.fingerprint), failures)
+        raise AudioError(f"none of {len(speakers)} files could be used; the first: {failures[0].reason}")
+    owners = {str(path): speaker for path, speaker in speakers.items() if str(path) in heard}
+    return Collected(SpeakerTable.from_files(heard, owners, voice.fingerprint), failures)

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from lightning.pytorch import Callback, Trainer
-from torch import nn
 
 from voiceae.errors import ConfigError, OutputError
 from voiceae.files import atomic_path
@@ -102,16 +101,18 @@ class Checkpoints(Callback):
             raise OutputError(f"{path}: cannot be written: {error}") from error
 
 
-def require_fitting(path: Path, module: nn.Module) -> None:
+def require_fitting(path: Path, module: TrainingModule) -> None:
     """Refuse a checkpoint that a module cannot go on from.
 
     Raises:
-        ConfigError: when it is damaged, is no checkpoint of a training, or holds another model.
+        ConfigError: when it is damaged, is no checkpoint of a training, holds another model, or was trained with
+            another seed, store, batch size or optimiser.
     """
     try:
         kept = torch.load(path, map_location="cpu", weights_only=True)
         weights, _ = kept["state_dict"], kept["voiceae"]["step"]
         theirs = {name: value.shape for name, value in weights.items()}
+        lasting = dict(kept["voiceae"].get("lasting", module.lasting))  # earlier checkpoints do not say
     except (
         RuntimeError,
         OSError,
@@ -132,3 +133,10 @@ def require_fitting(path: Path, module: nn.Module) -> None:
             f"trainer.resume: {path}: is of another model than the config describes ({odd[0]}); "
             "give the settings that it was trained with, or another out"
         )
+    for name, value in module.lasting.items():
+        if lasting.get(name, value) != value:
+            what = f"{name} (fingerprint)" if name == "data.store" else name
+            raise ConfigError(
+                f"trainer.resume: {path}: was trained with {what} {lasting[name]}, the config has {value}; "
+                "give the settings that it was trained with, or another out"
+            )

@@ -16,6 +16,7 @@ from voiceae.training.averages import Averages
 from voiceae.training.meters import Meter, summarise
 from voiceae.training.objective import Objective
 from voiceae.training.optimizers import adamw, build_optimizers
+from voiceae.training.provenance import lasting
 from voiceae.training.schedules import learning_rate_factor, noise_seed
 from voiceae.training.settings import Settings
 
@@ -41,6 +42,7 @@ class TrainingModule(LightningModule):
         self.objective = objective
         self.store = store
         self.settings = settings
+        self.lasting = lasting(settings)
         self.step, self.frames, self.earlier_seconds = 0, 0, 0.0
         self.meter, self.valid_meter = Meter(), Meter()
         self.figures: dict[str, float] = {}
@@ -216,7 +218,7 @@ class TrainingModule(LightningModule):
     # Checkpoints.
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add the averages, counters and the running window to what Lightning keeps (weights, optimisers)."""
+        """Add averages, counters, window and lasting settings to what Lightning keeps (weights, optimisers)."""
         checkpoint["voiceae"] = {
             "step": self.step,
             "frames": self.frames,
@@ -224,6 +226,7 @@ class TrainingModule(LightningModule):
             "averages": [value.cpu() for value in self.averages.values],
             "meter": self.meter.state_dict(),
             "figures": dict(self.figures),
+            "lasting": self.lasting,
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:

@@ -96,6 +96,19 @@ def store_fingerprint(store: Path) -> str:
     return digest.hexdigest()[:12]
 
 
+def lasting(settings: Settings) -> dict[str, Any]:
+    """What a training keeps from its first step to its last, by config key; the store by its fingerprint.
+
+    Crops and noise are drawn by these, and an optimiser's memory serves no other kind.
+    """
+    return {
+        "seed": settings.seed,
+        "data.store": store_fingerprint(Path(settings.data.store)),
+        "data.batch_size": settings.data.batch_size,
+        "optim.kind": settings.optim.kind,
+    }
+
+
 def device_name(device: torch.device) -> str:
     """The GPU's name, or the kind of processor."""
     return (

@@ -21,7 +21,7 @@ from voiceae.data.store import FeatureStore
 from voiceae.errors import ConfigError, OutputError
 from voiceae.files import atomic_path
 from voiceae.training.checkpoints import Checkpoints, require_fitting
-from voiceae.training.module import TrainingModule, adversary_of
+from voiceae.training.module import VALIDATION_SPLITS, TrainingModule, adversary_of
 from voiceae.training.objective import Objective
 from voiceae.training.pictures import Pictures
 from voiceae.training.provenance import Exporter
@@ -51,6 +51,7 @@ def fit(settings: Settings) -> TrainingModule:
     prepare_process(settings)
     store = FeatureStore.open(settings.data.store)
     settings.audio.require_same(store.spec, "config", "store")
+    require_validation(settings, store)
     if settings.trainer.picture_every:
         load_vocoder(settings.vocoder.name, store.spec)  # refused now rather than at the first picture
     objective, earlier = build_objective(settings, store)
@@ -67,6 +68,25 @@ def fit(settings: Settings) -> TrainingModule:
     except MisconfigurationException as error:
         raise ConfigError(f"trainer: {error}") from error
     return module
+
+
+def require_validation(settings: Settings, store: FeatureStore) -> None:
+    """Refuse early stopping where nothing is validated on.
+
+    Raises:
+        ConfigError: when it is asked for without validation batches, or without a validation split.
+    """
+    options = settings.trainer
+    if options.early_stopping_patience is None:
+        return
+    asked = f"trainer.early_stopping_patience={options.early_stopping_patience}: needs validation"
+    if not options.validate_batches:
+        raise ConfigError(f"{asked}, but trainer.validate_batches=0; give both or neither")
+    if not any(store.split(split) for split in VALIDATION_SPLITS):
+        raise ConfigError(
+            f"{asked}, but {store.path} holds nothing out; "
+            "prepare it with --valid-utterances or --valid-speakers above 0, or leave the patience out"
+        )
 
 
 def prepare_process(settings: Settings) -> None:
