@@ -1,5 +1,7 @@
 """Any length in, the same length out; padding changes nothing; the voice comes from the reference."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -122,3 +124,18 @@ def test_every_weight_learns():
     loss.backward()
     idle = [name for name, weight in model.named_parameters() if weight.grad is None or not weight.grad.any()]
     assert idle == []
+
+
+def test_convert_moves_the_pitch_to_the_targets_centre(monkeypatch):
+    model = small_model().eval()
+    mel = speechlike(1, 40)
+    asked = []
+
+    def decode(content, speaker, octaves):
+        asked.append((content.pitch_centre + octaves).item())
+        return mel
+
+    monkeypatch.setattr(model, "decode", decode)
+    target = replace(model.describe(mel), pitch_centre=torch.tensor([1.5]))
+    model.convert(mel, target)
+    assert asked == [pytest.approx(1.5)]

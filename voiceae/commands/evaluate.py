@@ -77,7 +77,8 @@ def _evaluate(*, out: Path, tolerances: Path | None, force: bool, **options: Any
     from voiceae.metrics.report import write_report
     from voiceae.metrics.tables import markdown, verdicts
 
-    require_new(out / "report.json", force)
+    for suffix in ("json", "md", "html"):
+        require_new(out / f"report.{suffix}", force)
     limits = read_tolerances(tolerances) if tolerances else {}
     report, page = _judge(**options)
     write_report(report, out / "report.json")
@@ -151,19 +152,20 @@ def _workshop(
     model: str, vocoder: str, device: str, converted: Path | None
 ) -> tuple[Workshop, Any, dict[str, Any]]:
     """What makes the rows, the model if there is one, and what to say of both."""
+    from voiceae.inference.bundled import find_model, find_vocoder
+    from voiceae.inference.runtime import resolve_device
+    from voiceae.inference.voice import load
+    from voiceae.metrics.pairs import trained_speakers
     from voiceae.metrics.rows import Workshop
+    from voiceae.modelfile import read_header
     from voiceae.specs import AudioSpec
     from voiceae.vocoders.base import load_vocoder
 
     if converted is not None:
-        name = "griffinlim" if vocoder == "default" else vocoder
-        spec = AudioSpec()
-        theirs = {"converted": converted.name, "mel": spec.fingerprint, "vocoder": name}
-        return Workshop(spec, load_vocoder(name, spec)), None, theirs
-    from voiceae.inference.bundled import find_model
-    from voiceae.inference.voice import load
-    from voiceae.metrics.pairs import trained_speakers
-    from voiceae.modelfile import read_header
+        spec, where = AudioSpec(), resolve_device(device)
+        speaks = load_vocoder(find_vocoder(vocoder, spec), spec, where)
+        theirs = {"converted": converted.name, "mel": spec.fingerprint, "vocoder": speaks.name}
+        return Workshop(spec, speaks, device=where), None, theirs
 
     voice = load(model, vocoder, device)
     extra = read_header(find_model(model)).extra
