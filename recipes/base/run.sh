@@ -5,8 +5,8 @@
 #
 # prepare -> leg one (experiment=base) -> leg two (experiment=base_critic, from the weights of leg one) -> half
 # precision -> `voiceae evaluate` of both legs on speakers that neither heard. Every step goes on where it stopped, so
-# the same command resumes. Hydra overrides go to both legs; on one core of a laptop leg one takes 75 minutes and leg two
-# about 25, on a GPU add trainer=gpu trainer.precision=bf16.
+# the same command resumes. Hydra overrides go to both legs; on one core of a laptop leg one takes 70 minutes and leg two
+# about 20, on a GPU add trainer=gpu trainer.precision=bf16.
 set -euo pipefail
 HERE="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 fail() { echo "base: error: $*" >&2; exit 1; }
