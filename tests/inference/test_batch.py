@@ -7,8 +7,8 @@ import pytest
 
 from voiceae.audio import io
 from voiceae.audio.io import Audio
-from voiceae.errors import AudioError
-from voiceae.inference.batch import Pair, PairConverter, convert_pairs, read_pairs, require_out
+from voiceae.data.pairs import PairRow
+from voiceae.inference.batch import PairConverter, convert_pairs, require_out
 from voiceae.inference.voice import Voice
 
 
@@ -17,34 +17,6 @@ def root(tmp_path: Path, rng: np.random.Generator) -> Path:
     for name in ("a b.wav", "é.wav", "c.wav"):
         io.write(tmp_path / "in" / name, Audio(rng.uniform(-0.3, 0.3, 16000).astype(np.float32), 16000))
     return tmp_path / "in"
-
-
-def test_read_pairs(tmp_path: Path) -> None:
-    table = tmp_path / "p.csv"
-    table.write_text(
-        '\ufeffid,out,source,target\n1,"x,1.wav",a b.wav,é.wav; c.wav;\n\n2,y.wav,,c.wav\n', encoding="utf-8"
-    )
-    assert read_pairs(table) == [
-        Pair(2, "a b.wav", ("é.wav", "c.wav"), "x,1.wav"),
-        Pair(4, "", ("c.wav",), "y.wav"),
-    ]
-
-
-@pytest.mark.parametrize(
-    ("content", "reason"),
-    [
-        (b"", "no column source and target and out"),
-        (b"source,out\na,b\n", "no column target"),
-        (b"source,target,out\n", "holds no pairs"),
-        (b"source,target,out\n\xff\xfe,\xfa,b\n", "not a CSV table in UTF-8"),
-    ],
-)
-def test_tables_that_are_none(tmp_path: Path, content: bytes, reason: str) -> None:
-    (tmp_path / "p.csv").write_bytes(content)
-    with pytest.raises(AudioError, match=reason):
-        read_pairs(tmp_path / "p.csv")
-    with pytest.raises(AudioError, match="No such file"):
-        read_pairs(tmp_path / "none.csv")
 
 
 def test_bad_rows_are_passed_over(tiny_voice: Voice, root: Path, tmp_path: Path) -> None:
@@ -59,7 +31,7 @@ def test_bad_rows_are_passed_over(tiny_voice: Voice, root: Path, tmp_path: Path)
         ("a b.wav", (), "7.wav"),
         ("a b.wav", ("c.wav",), "8.flac"),
     ]
-    pairs = [Pair(line, *row) for line, row in enumerate(rows, 1)]
+    pairs = [PairRow(line, *row) for line, row in enumerate(rows, 1)]
     failures = convert_pairs(PairConverter(tiny_voice, root, out, force=True), pairs)
     assert [failure.where for failure in failures] == [f"line {line}" for line in (2, 3, 4, 5, 6, 7)]
     reasons = [
@@ -85,14 +57,14 @@ def test_a_target_is_heard_once(
     heard = []
     listen = tiny_voice.listen
     monkeypatch.setattr(tiny_voice, "listen", lambda target: (heard.append(target), listen(target))[1])
-    pairs = [Pair(line, "a b.wav", ("c.wav",), f"{line}.wav") for line in (1, 2, 3)]
+    pairs = [PairRow(line, "a b.wav", ("c.wav",), f"{line}.wav") for line in (1, 2, 3)]
     assert not convert_pairs(PairConverter(tiny_voice, root, tmp_path / "out"), pairs)
     assert heard.count(str(root / "c.wav")) == 1
 
 
 def test_existing_results_stay(tiny_voice: Voice, root: Path, tmp_path: Path) -> None:
     (tmp_path / "1.wav").write_text("precious")
-    pairs = [Pair(2, "a b.wav", ("c.wav",), "1.wav")]
+    pairs = [PairRow(2, "a b.wav", ("c.wav",), "1.wav")]
     (failure,) = convert_pairs(PairConverter(tiny_voice, root, tmp_path), pairs)
     assert "--force" in failure.reason and (tmp_path / "1.wav").read_text() == "precious"
     assert not convert_pairs(PairConverter(tiny_voice, root, tmp_path, force=True), pairs)

@@ -104,9 +104,10 @@ def _convert_one(
 def _convert_table(table: Path, root: Path, out_dir: Path, parts: tuple[str, str, str], force: bool) -> int:
     from tqdm import tqdm
 
-    from voiceae.inference.batch import PairConverter, convert_pairs, read_pairs
+    from voiceae.data.pairs import read_pair_rows
+    from voiceae.inference.batch import PairConverter, convert_pairs
 
-    pairs = read_pairs(table)
+    pairs = read_pair_rows(table, ("source", "target", "out"))
     converter = PairConverter(_load(parts), root, out_dir, force)
     failures = convert_pairs(converter, pairs, lambda rows: tqdm(rows, desc="convert", unit="pair"))
     return report(failures, len(pairs), "pairs")

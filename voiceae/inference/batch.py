@@ -2,38 +2,19 @@
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
 from voiceae.audio import io
+from voiceae.data.pairs import PairRow
 from voiceae.errors import AudioError, OutputError, VoiceAEError
 from voiceae.files import require_new
 
 if TYPE_CHECKING:
     from voiceae.inference.heard import Heard
     from voiceae.inference.voice import Voice
-
-COLUMNS = ("source", "target", "out")
-
-
-@dataclass(frozen=True)
-class Pair:
-    """One row of a table of pairs, as written there.
-
-    Attributes:
-        line: in the file, from 1.
-        source: path below the root.
-        targets: paths below the root, or stored embeddings there.
-        out: path below the output folder.
-    """
-
-    line: int
-    source: str
-    targets: tuple[str, ...]
-    out: str
 
 
 @dataclass(frozen=True)
@@ -62,7 +43,7 @@ class PairConverter:
     _heard: dict[str, Heard] = field(default_factory=dict)
     _written: set[Path] = field(default_factory=set)
 
-    def convert(self, pair: Pair) -> None:
+    def convert(self, pair: PairRow) -> None:
         """Convert one row.
 
         Raises:
@@ -74,7 +55,7 @@ class PairConverter:
         io.write(out, audio, force=self.force)
         self._written.add(out)
 
-    def _out(self, pair: Pair) -> Path:
+    def _out(self, pair: PairRow) -> Path:
         """Where the row goes, refused before the work is done."""
         if not (pair.source and pair.out and pair.targets):
             raise AudioError("an empty cell; every row needs source, target and out")
@@ -96,8 +77,8 @@ class PairConverter:
 
 def convert_pairs(
     converter: PairConverter,
-    pairs: Iterable[Pair],
-    watch: Callable[[Iterable[Pair]], Iterable[Pair]] = iter,
+    pairs: Iterable[PairRow],
+    watch: Callable[[Iterable[PairRow]], Iterable[PairRow]] = iter,
 ) -> list[Failure]:
     """Convert all rows that can be converted; returns those that cannot.
 
@@ -115,26 +96,6 @@ def convert_pairs(
     return failures
 
 
-def read_pairs(path: str | Path) -> list[Pair]:
-    """Rows of a CSV with the columns source, target and out; several targets are joined by `;`.
-
-    Raises:
-        AudioError: when the table is missing, not text, empty or lacks a column.
-    """
-    path = Path(path)
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            _require_columns(path, reader.fieldnames)
-            pairs = [_pair(reader.line_num, row) for row in reader]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        reason = getattr(error, "strerror", None) or "it is not a CSV table in UTF-8"
-        raise AudioError(f"{path}: cannot be read as a table of pairs: {reason}") from None
-    if not pairs:
-        raise AudioError(f"{path}: holds no pairs; give one row each below the header")
-    return pairs
-
-
 def require_out(path: Path, force: bool) -> None:
     """Refuse an output file before the work is done rather than after it.
 
@@ -148,16 +109,3 @@ def require_out(path: Path, force: bool) -> None:
 
 def _known() -> str:
     return ", ".join(io.SUFFIXES)
-
-
-def _require_columns(path: Path, names: Sequence[str] | None) -> None:
-    missing = [name for name in COLUMNS if name not in (names or ())]
-    if missing:
-        raise AudioError(
-            f"{path}: has no column {' and '.join(missing)}; its first line must name {', '.join(COLUMNS)}"
-        )
-
-
-def _pair(line: int, row: dict[str, str | None]) -> Pair:
-    source, target, out = ((row[name] or "").strip() for name in COLUMNS)
-    return Pair(line, source, tuple(each.strip() for each in target.split(";") if each.strip()), out)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from voiceae.data.corpora import Recording
+from voiceae.data.pairs import read_pair_rows
 from voiceae.errors import AudioError, CorpusError
 
 SOURCE_SECONDS = (2.0, 8.0)
@@ -203,24 +203,17 @@ def read_pairs(
     Raises:
         CorpusError: when the table cannot be read or lacks a column.
     """
-    wanted = {"source", "target"} | ({"out"} if converted else set())
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.DictReader(file))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise CorpusError(f"{path}: is not a table of pairs: {error}") from None
-    if not rows or not wanted <= set(rows[0]):
-        raise CorpusError(f"{path}: needs rows with the columns {', '.join(sorted(wanted))}")
+    rows = read_pair_rows(path, ("source", "target", "out") if converted else ("source", "target"))
     everything = list(clips)
     known = {clip.path.resolve(): clip for clip in everything}
     groups, rng = by_speaker(everything, least=2), np.random.default_rng(seed)
     pairs, bad = [], {}
     for number, row in enumerate(rows):
-        name = row.get("out") or f"{number:03d}"
+        name = row.out or f"{number:03d}"
         try:
-            source = _find(known, root / (row["source"] or ""))
-            heard = [_find(known, root / each) for each in (row["target"] or "").split(";")]
-            result = converted / (row["out"] or "") if converted else None
+            source = _find(known, root / row.source)
+            heard = [_find(known, root / each) for each in row.targets or ("",)]
+            result = converted / row.out if converted else None
             pairs.append(make_pair(name, source, heard, groups, heard[0].speaker, rng, result))
         except (AudioError, CorpusError) as error:
             bad[name] = str(error)
