@@ -8,11 +8,19 @@ from voiceae.nn.blocks import Block, Fold, MaskedConv, Unfold
 from voiceae.nn.norm import InstanceNorm
 
 
-def test_masked_conv_is_a_convolution_between_zeros():
-    conv = MaskedConv(3, 5, 5)
-    x = torch.randn(1, 9, 3)
-    theirs = functional.conv1d(functional.pad(x.transpose(1, 2), (2, 2)), conv.conv.weight, conv.conv.bias)
-    torch.testing.assert_close(conv(x), theirs.transpose(1, 2))
+@pytest.mark.parametrize(("channels", "out", "groups"), [(3, 5, 1), (6, 6, 6)])
+def test_masked_conv_is_a_convolution_between_zeros(channels, out, groups):
+    conv = MaskedConv(channels, out, 5, groups=groups)
+    x = torch.randn(2, 9, channels, requires_grad=True)
+    wanted = functional.conv1d(
+        functional.pad(x.transpose(1, 2), (2, 2)), conv.conv.weight, conv.conv.bias, groups=groups
+    ).transpose(1, 2)
+    ours = conv(x)
+    torch.testing.assert_close(ours, wanted)
+    parameters = (x, conv.conv.weight, conv.conv.bias)
+    weight = torch.randn_like(wanted)
+    gradients = (torch.autograd.grad((y * weight).sum(), parameters) for y in (ours, wanted))
+    torch.testing.assert_close(*gradients)
 
 
 def test_even_kernels_are_refused():
