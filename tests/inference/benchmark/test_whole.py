@@ -4,6 +4,7 @@ import pytest
 
 from voiceae.inference.benchmark import whole
 from voiceae.inference.benchmark.core import Bench
+from voiceae.inference.stream import Stream
 
 
 @pytest.fixture(autouse=True)
@@ -15,6 +16,17 @@ def test_five_seconds(bench: Bench) -> None:
     (figure,) = whole.convert(bench)
     assert figure.unit == "s/s" and figure.value is not None and 0 < figure.value < 10
     assert figure.bar == "at most 0.031625"
+
+
+def test_a_stream_is_timed_to_its_end(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(whole, "_STREAM_SECONDS", 1.0)
+    flushed: list[int] = []
+    flush = Stream.flush
+    monkeypatch.setattr(Stream, "flush", lambda self: flushed.append(self._in) or flush(self))
+    (figure,) = whole.stream(bench)
+    assert figure.value is not None and 0 < figure.value < 20
+    assert figure.bar == "at most 0.25" and "ms late" in figure.note
+    assert set(flushed) == {round(bench.voice.spec.sample_rate * 1.0)}
 
 
 def test_cost_and_memory_by_length(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

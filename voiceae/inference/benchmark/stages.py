@@ -19,6 +19,7 @@ STAGES: dict[str, Callable[[Bench], list[Figure]]] = {
     "hifigan": parts.hifigan,
     "model": parts.model,
     "convert": whole.convert,
+    "stream": whole.stream,
     "lengths": whole.lengths,
     "busy": whole.busy,
     "start": whole.start,
@@ -27,7 +28,7 @@ STAGES: dict[str, Callable[[Bench], list[Figure]]] = {
     "train": corpus.train,
 }
 
-THREADED = ("matrix", "features", "griffinlim", "vocoder", "hifigan", "model", "convert", "lengths")
+THREADED = ("matrix", "features", "griffinlim", "vocoder", "hifigan", "model", "convert", "stream", "lengths")
 """Stages that one may want to know on all cores too; the others say themselves how many they use."""
 
 

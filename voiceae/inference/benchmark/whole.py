@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
+import numpy as np
+
 from voiceae.inference.benchmark.core import CLIP_SECONDS, Bench, at_most, command, once, over, plain
 from voiceae.inference.voice import Voice
 from voiceae.metrics.speed import Figure, interleaved, matrix_product, peak_memory_mb
@@ -18,6 +20,7 @@ from voiceae.vocoders.base import GRIFFIN_LIM
 LENGTHS_NAME = "wav to wav"
 _MEMORY_BARS = {60.0: 150.0, 3600.0: 300.0}
 _BUSY_SECONDS = (5.0, 60.0)
+_STREAM_SECONDS, _BLOCK_SECONDS = 10.0, 0.02
 
 
 def convert(bench: Bench) -> list[Figure]:
@@ -45,6 +48,25 @@ def _conversion(bench: Bench, voice: Voice, seconds: float) -> Callable[[], None
     source, target = bench.written(seconds), bench.written(CLIP_SECONDS, seed=1)
     out = bench.scratch / f"out-{seconds:g}.wav"
     return lambda: voice.convert_file(source, target, out, force=True)
+
+
+def stream(bench: Bench) -> list[Figure]:
+    """Ten seconds pushed in blocks of 20 ms, as from a microphone."""
+    voice = bench.own_voice or bench.voice
+    wav = bench.clip(_STREAM_SECONDS).wav
+    heard = voice.listen(bench.clip(CLIP_SECONDS, seed=1))
+    blocks = np.array_split(wav, round(_STREAM_SECONDS / _BLOCK_SECONDS))
+
+    def run() -> None:
+        opened = voice.stream(heard)
+        for block in blocks:
+            opened.push(block)
+        opened.flush()
+
+    timings, machine = bench.measure({"stream": run})
+    note = f"with {voice.vocoder.name}, {1e3 * voice.stream(heard).latency_seconds:.0f} ms late"
+    cost = timings["stream"].scaled(1 / _STREAM_SECONDS)
+    return [at_most("stream", cost, 0.25, "s/s", note, machine)]
 
 
 def lengths(bench: Bench) -> list[Figure]:
