@@ -194,7 +194,8 @@ def _count(voice: Voice, files: list[Path], no_phones: bool) -> tuple[Purity, li
 
 
 def _purity(purity: Purity) -> str:
+    shuffled = purity.shuffled()
     return (
-        f"; purity {purity.purity:.1%} (one code for all: {purity.chance:.1%}), "
-        f"{purity.information:.1%} of the phone known from the code"
+        f"; purity {purity.purity:.1%} (one code for all: {purity.chance:.1%}, shuffled: {shuffled.purity:.1%}), "
+        f"{purity.information:.1%} of the phone known from the code (shuffled: {shuffled.information:.1%})"
     )

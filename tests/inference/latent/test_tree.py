@@ -34,6 +34,16 @@ def test_purity_by_hand() -> None:
     assert found.to_dict()["phone"] == {"0": "AA", "5": "S"}
 
 
+def test_shuffled_phones_keep_their_numbers_and_lose_their_codes() -> None:
+    codes = np.repeat(np.arange(8), 250)
+    shuffled = count_phones([codes], [[f"P{code}" for code in codes]]).shuffled()
+    assert shuffled.counts.sum(1).tolist() == shuffled.counts.sum(0).tolist() == [250] * 8
+    assert shuffled.purity < 0.2 and shuffled.information < 0.02
+    few = count_phones([np.arange(99)], [["AA", "S", "T"] * 33])  # a frame a code: pure, and means nothing
+    assert few.purity == few.shuffled().purity == 1
+    assert few.to_dict()["information_shuffled"] == 1
+
+
 def test_information_is_that_of_scikit_learn() -> None:
     metrics = pytest.importorskip("sklearn.metrics")
     rng = np.random.default_rng(0)

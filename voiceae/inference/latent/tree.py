@@ -71,6 +71,16 @@ class Purity:
             entropy = -np.nansum(columns * np.log(columns))
         return float(mutual / entropy) if entropy > 0 else 0.0
 
+    def shuffled(self) -> Purity:
+        """As many of each code and of each phone, put together at random.
+
+        With few frames a code even that looks pure, so this is what the figures of real codes are to be held against.
+        """
+        from scipy.stats import random_table
+
+        drawn = random_table.rvs(self.counts.sum(1), self.counts.sum(0), size=1, random_state=0)[0]
+        return Purity(self.codes, self.phones, drawn.astype(np.int64))
+
     def top(self, count: int) -> Purity:
         """The codes that occur most, in their order."""
         kept = np.sort(np.argsort(-self.counts.sum(1), kind="stable")[:count])
@@ -78,13 +88,15 @@ class Purity:
 
     def to_dict(self) -> dict[str, Any]:
         """Figures by name, and the likeliest phone of every code."""
-        likeliest = self.counts.argmax(1)
+        likeliest, shuffled = self.counts.argmax(1), self.shuffled()
         return {
             "frames": int(self.counts.sum()),
             "codes": len(self.codes),
             "purity": round(self.purity, 4),
+            "purity_shuffled": round(shuffled.purity, 4),
             "purity_of_one_code": round(self.chance, 4),
             "information": round(self.information, 4),
+            "information_shuffled": round(shuffled.information, 4),
             "phone": {
                 str(code): self.phones[phone] for code, phone in zip(self.codes, likeliest, strict=True)
             },
