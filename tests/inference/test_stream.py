@@ -1,14 +1,21 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
+import voiceae
 from tests.tiny import SPEC
 from voiceae import Audio
+from voiceae.audio import io
 from voiceae.errors import AudioError
-from voiceae.inference.stream import Stream, StreamOptions
+from voiceae.inference.stream import Stream, StreamOptions, _History
 from voiceae.inference.voice import Voice
+from voiceae.nn.quick import EightBit
+from voiceae.nn.statistics import loud_frames
+from voiceae.vocoders.livefilter import LiveFilter
 
 RATE = SPEC.sample_rate
 
@@ -110,3 +117,37 @@ def test_the_voice_is_left_as_it_was(tiny_voice: Voice, target: Audio) -> None:
     before = tiny_voice.convert(source, target).wav
     in_blocks(tiny_voice.stream(target), source.wav, [RATE])
     np.testing.assert_array_equal(tiny_voice.convert(source, target).wav, before)
+
+
+def test_eight_bits_belong_to_the_stream_alone(tiny_voice: Voice, target: Audio) -> None:
+    def layers(*parts: torch.nn.Module) -> set[type]:
+        return {type(module) for part in parts for module in part.modules()}
+
+    stream = tiny_voice.stream(target)
+    content = stream._speaker.model.content
+    assert EightBit in layers(content) and torch.nn.Linear not in layers(content)
+    exact = tiny_voice.stream(target, options=StreamOptions(eight_bit=False))
+    assert EightBit not in layers(exact._speaker.model)
+    assert EightBit not in layers(tiny_voice.model, tiny_voice.vocoder)
+
+
+def test_eight_bits_are_hardly_heard_in_real_speech(minivctk: Path) -> None:
+    voice = voiceae.load("base", device="cpu")
+    clips = sorted(minivctk.glob("wav48*/*/*_001_mic1.flac"))
+    source = io.load(clips[0], RATE).wav[: 3 * RATE]
+    streams = [voice.stream(clips[1], options=StreamOptions(eight_bit=eight)) for eight in (False, True)]
+    assert isinstance(streams[1]._vocoder, LiveFilter)
+    assert isinstance(streams[1]._vocoder._vocoder.leave, EightBit)
+    exact, rounded = (voice._mel(in_blocks(stream, source, [len(source)])) for stream in streams)
+    loud = loud_frames(exact[None])[0]
+    assert 1e-3 < float((rounded - exact)[:, loud].abs().mean()) < 0.2
+
+
+def test_the_latest_frames_are_kept() -> None:
+    whole = torch.arange(100.0).expand(2, 100)
+    for start in (0, 3, 30):
+        history, done = _History(10, (whole[:, :start],)), start
+        for count in (4, 1, 12, 3, 4, 4, 5, 2):
+            done += count
+            history.add(whole[:, done - count : done])
+            assert torch.equal(history.parts[0], whole[:, max(0, done - 10) : done][:, -10:])

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pytest
 import torch
 from torch import Tensor, nn
 
@@ -47,6 +48,26 @@ def test_running_moments_are_those_of_all_that_was_counted() -> None:
     expected = masked_moments(whole[:, 18:], None, EPS)
     torch.testing.assert_close(mean, expected[0], atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(deviation, expected[1], atol=1e-3, rtol=1e-3)
+
+
+@pytest.mark.parametrize("per_code", [1, 3])
+def test_groups_are_put_together_as_published(per_code: int) -> None:
+    """The formula of Chan, Golub and LeVeque in float64, with the forgetting of old frames."""
+    whole, memory, clock = features(60 * per_code), 25.0, Clock()
+    clock.frames, clock.fresh = 2, 1
+    start = masked_moments(features(50, seed=1), None, EPS)
+    running = Running(clock, memory, start, 20.0)
+    mean, variance, count = start[0].double(), start[1].double().square(), 20.0
+    for stop in range(2 * per_code, len(whole[0]) + 1, per_code):
+        ours = running(whole[:, stop - 2 * per_code : stop], None, EPS)
+        new = whole[:, stop - per_code : stop].double()
+        share = 1 / (count + 1)
+        step = new.mean(1, keepdim=True) - mean
+        variance = (1 - share) * variance + share * (new.var(1, correction=0, keepdim=True) + EPS)
+        variance += share * (1 - share) * step.square()
+        mean, count = mean + share * step, min(count + 1, memory)
+        torch.testing.assert_close(ours[0].double(), mean, atol=1e-6, rtol=1e-5)
+        torch.testing.assert_close(ours[1].double(), variance.sqrt(), atol=1e-6, rtol=1e-5)
 
 
 def test_what_does_not_count_changes_nothing() -> None:

@@ -100,3 +100,12 @@ def test_is_loaded_as_a_vocoder_of_its_mel_only(vocoder: SourceFilter, tmp_path:
     assert torch.equal(load_vocoder(path, SPEC)(mel), vocoder(mel))
     with pytest.raises(base.VocoderError.__mro__[1]):
         load_vocoder(path, AudioSpec(hop_length=200))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("span", [(0, 3), (9, 13), (36, 40)])
+def test_a_span_of_frames_is_a_span_of_the_whole(vocoder: SourceFilter, span: tuple[int, int]) -> None:
+    torch.nn.init.normal_(vocoder.leave.weight, std=0.1)  # so that the network can be heard
+    mel, f0 = mel_of(0.5)[..., :40], torch.linspace(100, 200, 40)[None]
+    whole = vocoder.spectra(mel, f0, first=7)[:, slice(*span)]
+    assert torch.allclose(vocoder.spectra(mel, f0, first=7, span=span), whole, atol=1e-5, rtol=1e-4)

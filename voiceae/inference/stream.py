@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional
 
 from voiceae.errors import AudioError
 from voiceae.inference.core import LoudMoments, decode, match
@@ -18,8 +19,9 @@ from voiceae.inference.runtime import inference
 from voiceae.inference.stream_level import Gate, RunningLevel
 from voiceae.inference.stream_vocoder import frame_wise
 from voiceae.models import Autoencoder
-from voiceae.nn.declared import Clock, Recorded, Running, recorded, with_moments
+from voiceae.nn.declared import Clock, Recorded, Running, recorded, twin_of, with_moments
 from voiceae.nn.norm import Moments
+from voiceae.nn.quick import quicken
 from voiceae.nn.statistics import loud_moments
 
 Wave = NDArray[np.float32]
@@ -39,6 +41,7 @@ class StreamOptions:
         context_seconds: how much of the past the network is shown at every step.
         memory_seconds: time constant of all running statistics.
         gate_dbfs: input below this level counts as silence, and gives silence.
+        eight_bit: on a CPU, calculate with weights of eight bits, in two thirds of the time.
     """
 
     look_ahead: int = 0
@@ -46,6 +49,7 @@ class StreamOptions:
     context_seconds: float = 0.6
     memory_seconds: float = 10.0
     gate_dbfs: float = -60.0
+    eight_bit: bool = True
 
 
 @dataclass(frozen=True)
@@ -96,7 +100,11 @@ class Stream:
         self._rate = engine.model.rate
         self._mel = MelStream(engine.transform)
         self._speaker = _Speaker(engine.model, heard, matching, options, spec.frame_rate, prior)
-        self._vocoder = frame_wise(engine.vocoder, options.vocoder_look_ahead)
+        vocoder = twin_of(engine.vocoder)
+        if self._device.type == "cpu":
+            quicken(self._speaker.model, eight_bit=options.eight_bit)
+            quicken(vocoder, eight_bit=options.eight_bit)
+        self._vocoder = frame_wise(vocoder, options.vocoder_look_ahead)
         self._step = spec.samples(self._rate)
         first = spec.samples(self._rate - 1) + spec.n_fft - spec.padding
         self._wanted = first  # samples that the next step takes
@@ -210,7 +218,7 @@ class _Speaker:
         self._rate, self._ahead = model.rate, options.look_ahead
         self._clock = Clock()
         memory = options.memory_seconds * frame_rate
-        self._model = with_moments(
+        self.model = with_moments(
             model, lambda index: _running(self._clock, memory / model.rate, index, prior)
         )
         context = -(-round(options.context_seconds * frame_rate) // model.rate)
@@ -237,11 +245,11 @@ class _Speaker:
         self.pass_by(mel)
         assert self._window is not None
         self._clock.frames, self._clock.fresh = self._window.shape[-1] // self._rate, int(counts)
-        content = self._model.encode(self._window[None])
+        content = self.model.encode(self._window[None])
         if counts:
             self._source.add(content.pitch[0, :, -self._rate :], mel)
         self._learn_pitch()
-        converted = decode(self._model, content, self._heard, self._pitch_centre)
+        converted = decode(self.model, content, self._heard, self._pitch_centre)
         stop = max(converted.shape[-1] - self._ahead * self._rate, self._rate)
         newest = converted[:, stop - self._rate : stop]
         if counts:
@@ -258,7 +266,7 @@ class _Speaker:
     def _learn_pitch(self) -> None:
         if self._due and self._source.parts:
             pitch, mel = (part[None] for part in self._source.parts)
-            self._pitch_centre = float(self._model.pitch.centre(pitch, mel)[0])
+            self._pitch_centre = float(self.model.pitch.centre(pitch, mel)[0])
 
     def _learn_colour(self) -> None:
         if self._due and self._converted.parts:
@@ -275,14 +283,33 @@ class _History:
 
     def __init__(self, frames: int, start: tuple[Tensor, ...]) -> None:
         self._frames = frames
-        self.parts = tuple(part[:, -frames:] for part in start if part.shape[-1])
+        self._held: tuple[Tensor, ...] = ()  # with room behind what is kept, so that it is seldom moved
+        self._stop = 0
+        if start and start[0].shape[-1]:
+            self.add(*start)
+
+    @property
+    def parts(self) -> tuple[Tensor, ...]:
+        """(C, T) each; none before the first frame."""
+        return tuple(held[:, max(0, self._stop - self._frames) : self._stop] for held in self._held)
 
     def add(self, *new: Tensor) -> None:
         """(C, t) each."""
+        count = new[0].shape[-1]
+        if not self._held or self._stop + count > self._held[0].shape[-1]:
+            self._make_room(new)
+        for held, part in zip(self._held, new, strict=True):
+            held[:, self._stop : self._stop + count] = part
+        self._stop += count
+
+    def _make_room(self, new: tuple[Tensor, ...]) -> None:
+        """Move what is kept to the front of a longer piece of memory."""
         kept = self.parts or tuple(part[:, :0] for part in new)
-        self.parts = tuple(
-            torch.cat((old, part), dim=-1)[:, -self._frames :] for old, part in zip(kept, new, strict=True)
+        self._held = tuple(
+            functional.pad(old, (0, self._frames + part.shape[-1]))
+            for old, part in zip(kept, new, strict=True)
         )
+        self._stop = kept[0].shape[-1]
 
 
 def _running(clock: Clock, memory: float, index: int, prior: Prior | None) -> Running:

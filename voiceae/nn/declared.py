@@ -87,22 +87,31 @@ class Running:
         """(1, T, D) -> (1, 1, D), (1, 1, D)."""
         per_code = max(1, x.shape[1] // self.clock.frames)
         if self.clock.fresh:
-            mean, deviation = masked_moments(x[:, -self.clock.fresh * per_code :], None, eps)
-            self._add(mean, deviation.square(), self.clock.fresh)
+            self._add(*_moments_of_few(x[:, -self.clock.fresh * per_code :].float(), eps), self.clock.fresh)
         if self._mean is None or self._variance is None or self._count < min(ENOUGH_FRAMES, self.memory):
             return masked_moments(x, mask, eps)
         return self._mean, self._variance.sqrt()
 
-    def _add(self, mean: Tensor, variance: Tensor, frames: int) -> None:
+    def _add(self, mean: Tensor, variance: Tensor | float, frames: int) -> None:
         """Of both groups together, after Chan, Golub and LeVeque (1983)."""
         if self._mean is None or self._variance is None:
-            self._mean, self._variance, self._count = mean, variance, float(frames)
+            self._mean, self._count = mean, float(frames)
+            self._variance = torch.zeros_like(mean).add_(variance)
             return
         share = frames / (self._count + frames)
         step = mean - self._mean
-        self._variance = torch.lerp(self._variance, variance, share) + share * (1 - share) * step.square()
-        self._mean = self._mean + share * step
+        apart = torch.addcmul(self._variance, step, step, value=share)
+        self._variance = apart.mul_(1 - share).add_(variance, alpha=share)
+        self._mean = torch.add(self._mean, step, alpha=share)
         self._count = min(self._count + frames, self.memory)
+
+
+def _moments_of_few(x: Tensor, eps: float) -> tuple[Tensor, Tensor | float]:
+    """Mean and variance plus `eps`: (1, T, D) -> (1, 1, D) each; of one frame they are itself and `eps`."""
+    if x.shape[1] == 1:
+        return x, eps
+    variance, mean = torch.var_mean(x, dim=1, keepdim=True, correction=0)
+    return mean, variance + eps
 
 
 def norms(model: nn.Module) -> list[InstanceNorm]:
@@ -117,11 +126,16 @@ def with_moments(model: Model, sources: Callable[[int], Source]) -> Model:
         model: with any number of instance norms.
         sources: number of the norm -> where its moments come from.
     """
-    tensors = chain(model.parameters(), model.buffers())
-    twin = copy.deepcopy(model, {id(tensor): tensor for tensor in tensors})
+    twin = twin_of(model)
     for index, norm in enumerate(norms(twin)):
         norm.moments = sources(index)
     return twin
+
+
+def twin_of(model: Model) -> Model:
+    """A copy that shares all weights."""
+    tensors = chain(model.parameters(), model.buffers())
+    return copy.deepcopy(model, {id(tensor): tensor for tensor in tensors})
 
 
 def recorded(model: nn.Module) -> list[Moments | None]:

@@ -51,8 +51,13 @@ class AdaptiveInstanceNorm(nn.Module):
     def forward(self, x: Tensor, mask: Tensor | None = None, speaker: Tensor | None = None) -> Tensor:
         """Normalise, then scale and shift by the speaker."""
         assert speaker is not None, "adaptive instance norm needs a speaker vector"
+        factor, shift = self.asked(speaker)
+        return apply_mask(self.norm(x, mask) * factor + shift, mask)
+
+    def asked(self, speaker: Tensor) -> Moments:
+        """Deviation and mean that a speaker asks for: (B, S) -> (B, 1, D), (B, 1, D)."""
         scale, shift = self.affine(speaker)[:, None].chunk(2, dim=-1)
-        return apply_mask(self.norm(x, mask) * (1 + scale) + shift, mask)
+        return 1 + scale, shift
 
 
 class FrameNorm(nn.Module):

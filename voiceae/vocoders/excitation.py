@@ -39,18 +39,25 @@ class Excitation(nn.Module):
         noise = torch.randn(_NOISE_SAMPLES, generator=torch.Generator().manual_seed(seed))
         self.register_buffer("noise", noise, persistent=False)
 
-    def forward(self, f0: Tensor, turns: Tensor | None = None, first: int = 0) -> tuple[Tensor, Tensor]:
+    def forward(
+        self,
+        f0: Tensor,
+        turns: Tensor | None = None,
+        first: int = 0,
+        span: tuple[int, int] | None = None,
+    ) -> tuple[Tensor, Tensor]:
         """Spectra of harmonics and of noise.
 
         Args:
             f0: (B, T) Hz at the centres of the frames.
             turns: (B,) phase at the first of them, in turns; 0 by default.
             first: number of the first frame in its utterance; where the noise goes on.
+            span: of the frames that noise is wanted of, all by default.
         """
-        wave = self.harmonics(f0, turns)
-        start = first * self.spec.hop_length
-        steps = torch.arange(start, start + wave.shape[-1], device=f0.device) % _NOISE_SAMPLES
-        return self._spectra(wave), self._spectra(self.noise[steps][None])
+        start, stop = span or (0, f0.shape[-1])
+        begin, samples = (first + start) * self.spec.hop_length, self._samples(stop - start)
+        steps = torch.arange(begin, begin + samples, device=f0.device) % _NOISE_SAMPLES
+        return self._spectra(self.harmonics(f0, turns)), self._spectra(self.noise[steps][None])
 
     def harmonics(self, f0: Tensor, turns: Tensor | None = None) -> Tensor:
         """Flat harmonic series over the samples that the frames hear: (B, T) -> (B, (T - 1) * hop + n_fft)."""
@@ -65,8 +72,7 @@ class Excitation(nn.Module):
         cycles = (phase[:, :-1, None] + inner).flatten(1)
         pitch = (left + slope * step).flatten(1).float()
         skipped = margin * hop - self.spec.n_fft // 2
-        length = (f0.shape[-1] - 1) * hop + self.spec.n_fft
-        return self._series(cycles, pitch)[:, skipped : skipped + length]
+        return self._series(cycles, pitch)[:, skipped : skipped + self._samples(f0.shape[-1])]
 
     def advance(self, f0: Tensor) -> Tensor:
         """Turns from the first frame to each: (B, T) Hz -> (B, T), float64."""
@@ -106,7 +112,11 @@ class Excitation(nn.Module):
         out = frames.new_zeros(frames.shape[0], count + overlap - 1, hop)
         for shift in range(overlap):
             out[:, shift : shift + count] += frames[:, :, shift]
-        return out.flatten(1)[:, : (count - 1) * hop + self.spec.n_fft]
+        return out.flatten(1)[:, : self._samples(count)]
+
+    def _samples(self, frames: int) -> int:
+        """Samples that so many frames hear."""
+        return (frames - 1) * self.spec.hop_length + self.spec.n_fft
 
 
 def onto(tail: Tensor, wave: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ from voiceae.vocoders.excitation import onto
 if TYPE_CHECKING:
     from voiceae.vocoders.sourcefilter import SourceFilter
 
+_MARGIN_FRAMES = 1  # beyond which a frame of the excitation hears nothing of its neighbours' fundamental
 _LEAST_COVER = 1e-2  # of the squared windows, while the first frames fade in
 
 
@@ -34,6 +35,7 @@ class LiveFilter:
         self._vocoder, self._ahead = vocoder, look_ahead
         self.delay_samples = vocoder.spec.samples(look_ahead) + vocoder.spec.padding
         self._most = vocoder.excitation.cover(64).max()
+        self._covers: dict[int, Tensor] = {}
         self.reset()
 
     def reset(self) -> None:
@@ -53,16 +55,26 @@ class LiveFilter:
         vocoder, count = self._vocoder, mel.shape[-1]
         window = torch.cat((self._past.to(mel), mel), dim=-1).float()
         self._past = window[:, count:]
-        start = vocoder.context_frames
-        f0 = vocoder.read_pitch(window[None])[1]
+        settled = max(
+            0, vocoder.pitch.reach - _MARGIN_FRAMES
+        )  # the frames before these only lead up to a pitch
+        start = vocoder.context_frames - settled
+        f0 = vocoder.read_pitch(window[None])[1][:, settled:]
         turns = self._phase(f0, start, count)
-        spectra = vocoder.spectra(window[None], f0, turns, self._done - start)[:, start : start + count]
+        span = (start, start + count)
+        spectra = vocoder.spectra(window[None, :, settled:], f0, turns, self._done - start, span)
         self._done += count
         sums = onto(self._tail, vocoder.excitation.overlap_add(spectra))
-        cover = onto(self._cover, vocoder.excitation.cover(count)[None])
+        cover = onto(self._cover, self._cover_of(count))
         ready = vocoder.spec.samples(count)
         self._tail, self._cover = sums[:, ready:], cover[:, ready:]
         return (sums / cover.clamp_min(_LEAST_COVER * self._most))[0, :ready]
+
+    def _cover_of(self, count: int) -> Tensor:
+        """Squared windows of so many frames, -> (1, n); pushes of one size after the other need them once."""
+        if count not in self._covers:
+            self._covers = {count: self._vocoder.excitation.cover(count)[None]}
+        return self._covers[count]
 
     def _phase(self, f0: Tensor, start: int, count: int) -> Tensor:
         """Turns at the window's first frame, such that the first frame spoken goes on from the last one: -> (1,)."""

@@ -156,7 +156,8 @@ class SourceFilter(Vocoder):
         self.leave = nn.Linear(channels, 3 * self.bins)
         nn.init.trunc_normal_(self.leave.weight, std=0.002)
         nn.init.zeros_(self.leave.bias)
-        self.context_frames = n_blocks * (kernel_size // 2) + self.pitch.reach + 1
+        self.reach = kernel_size // 2  # of a block
+        self.context_frames = n_blocks * self.reach + self.pitch.reach + 1
 
     def set_statistics(self, mean: Tensor, deviation: Tensor) -> None:
         """Per-bin statistics of the training mels: (M,), (M,)."""
@@ -210,12 +211,30 @@ class SourceFilter(Vocoder):
         logits = self.pitch(self._normalise(mel))
         return logits, self.pitch.fundamental(logits)
 
-    def spectra(self, mel: Tensor, f0: Tensor, turns: Tensor | None = None, first: int = 0) -> Tensor:
-        """Filtered excitation: mel (B, M, T), f0 (B, T) -> (B, T, F), complex; `turns`, `first` as in `Excitation`."""
+    def spectra(
+        self,
+        mel: Tensor,
+        f0: Tensor,
+        turns: Tensor | None = None,
+        first: int = 0,
+        span: tuple[int, int] | None = None,
+    ) -> Tensor:
+        """Filtered excitation: mel (B, M, T), f0 (B, T) -> (B, T, F), complex.
+
+        Args:
+            mel: natural log.
+            f0: Hz.
+            turns: as in `Excitation`.
+            first: likewise.
+            span: of the frames that are wanted, all by default; the others are heard, and computed as far as they
+                reach into the span.
+        """
         with torch.autocast(mel.device.type, enabled=False), torch.no_grad():
-            harmonics, noise = (x[..., : self.bins] for x in self.excitation(f0.float(), turns, first))
+            harmonics, noise = (x[..., : self.bins] for x in self.excitation(f0.float(), turns, first, span))
             heard = self._mel_of(harmonics)
-        gain, share, phase = self.corrections(mel, heard, f0)
+        gain, share, phase = self.corrections(mel, heard, f0, span)
+        if span is not None:
+            mel, harmonics = mel[..., slice(*span)], harmonics[:, slice(*span)]
         with torch.autocast(mel.device.type, enabled=False):
             voiced = torch.sigmoid(share.float())
             rotation = torch.polar(voiced.sqrt(), torch.pi * torch.tanh(phase.float()))
@@ -225,17 +244,24 @@ class SourceFilter(Vocoder):
             spectra = mixed * (wanted @ self.spread + correction).exp()
             return functional.pad(spectra, (0, self.spec.n_bins - self.bins))
 
-    def corrections(self, mel: Tensor, heard: Tensor, f0: Tensor) -> tuple[Tensor, ...]:
-        """What the network adds: mel (B, M, T), mel of the harmonics (B, T, M), f0 (B, T) -> three (B, T, F)."""
+    def corrections(
+        self, mel: Tensor, heard: Tensor, f0: Tensor, span: tuple[int, int] | None = None
+    ) -> tuple[Tensor, ...]:
+        """What the network adds: mel (B, M, T), mel of the harmonics (B, T, M), f0 (B, T) -> three (B, T, F).
+
+        With a span of the frames, only theirs.
+        """
         height = (f0.float() / 200.0).log2()[..., None]
         x = self.enter(torch.cat((self._normalise(mel), heard, height), dim=-1))
-        for block in self.layers:
-            x = block(x)
+        margins = (0, 0) if span is None else (span[0], x.shape[1] - span[1])
+        for left, block in zip(reversed(range(len(self.layers))), self.layers, strict=True):
+            x, margins = _narrowed(block(x), margins, left * self.reach)
         return tuple(self.leave(self.norm(x)).chunk(3, dim=-1))
 
     def _mel_of(self, spectra: Tensor) -> Tensor:
         """Log-mel relative to that of a flat unit spectrum, holes filled: (B, T, F) -> (B, T, M)."""
-        magnitude = (torch.view_as_real(spectra).square().sum(-1) + self.spec.magnitude_epsilon).sqrt()
+        squares = torch.view_as_real(spectra).square()
+        magnitude = (squares[..., 0] + squares[..., 1] + self.spec.magnitude_epsilon).sqrt()
         mel = (magnitude @ self.filters).clamp_min(self.spec.log_floor).log()
         around = functional.max_pool1d(mel, 2 * _NEIGHBOURS + 1, stride=1, padding=_NEIGHBOURS)
         return torch.maximum(mel, around - _CONTRAST_NATS)
@@ -249,6 +275,20 @@ class SourceFilter(Vocoder):
         cover = self.excitation.cover(frames)
         wave = wide / cover.clamp_min(_LEAST_COVER * cover.max())
         return wave[:, self.spec.padding : self.spec.padding + self.spec.samples(frames)]
+
+
+def _narrowed(x: Tensor, margins: tuple[int, int], reach: int) -> tuple[Tensor, tuple[int, int]]:
+    """Frames without those that lie further from the span than `reach`: (B, T, D) -> (B, t, D).
+
+    Args:
+        x: with frames before and after the span.
+        margins: how many before, how many after.
+        reach: how many are still heard.
+    """
+    before, after = (max(0, margin - reach) for margin in margins)
+    if not before and not after:
+        return x, margins
+    return x[:, before : x.shape[1] - after], (margins[0] - before, margins[1] - after)
 
 
 def _between_bands(spec: AudioSpec, bins: int) -> Tensor:
