@@ -24,6 +24,9 @@ class Excitation(nn.Module):
     Args:
         spec: the mel contract.
         seed: of the noise.
+
+    Attributes:
+        margin: how many frames to either side a frame hears the fundamental of.
     """
 
     window: Tensor
@@ -32,6 +35,7 @@ class Excitation(nn.Module):
     def __init__(self, spec: AudioSpec, seed: int = 0) -> None:
         super().__init__()
         self.spec = spec
+        self.margin = math.ceil(spec.n_fft / (2 * spec.hop_length))
         slack = spec.n_fft - spec.win_length
         window = torch.hann_window(spec.win_length, periodic=True)
         window = functional.pad(window, (slack // 2, slack - slack // 2))
@@ -62,7 +66,7 @@ class Excitation(nn.Module):
     def harmonics(self, f0: Tensor, turns: Tensor | None = None) -> Tensor:
         """Flat harmonic series over the samples that the frames hear: (B, T) -> (B, (T - 1) * hop + n_fft)."""
         hop, rate = self.spec.hop_length, self.spec.sample_rate
-        margin = math.ceil(self.spec.n_fft / (2 * hop))
+        margin = self.margin
         wide = functional.pad(f0[:, None], (margin, margin), mode="replicate")[:, 0]
         phase = self.advance(wide)  # from the first of the added frames on
         phase = phase - phase[:, margin, None] + (0.0 if turns is None else turns[:, None].double())

@@ -13,7 +13,6 @@ from voiceae.vocoders.excitation import onto
 if TYPE_CHECKING:
     from voiceae.vocoders.sourcefilter import SourceFilter
 
-_MARGIN_FRAMES = 1  # beyond which a frame of the excitation hears nothing of its neighbours' fundamental
 _LEAST_COVER = 1e-2  # of the squared windows, while the first frames fade in
 
 
@@ -55,10 +54,8 @@ class LiveFilter:
         vocoder, count = self._vocoder, mel.shape[-1]
         window = torch.cat((self._past.to(mel), mel), dim=-1).float()
         self._past = window[:, count:]
-        settled = max(
-            0, vocoder.pitch.reach - _MARGIN_FRAMES
-        )  # the frames before these only lead up to a pitch
-        start = vocoder.context_frames - settled
+        start = min(vocoder.context_frames, vocoder.reach + vocoder.excitation.margin)
+        settled = vocoder.context_frames - start  # what lies before only shows the pitch reader how it came
         f0 = vocoder.read_pitch(window[None])[1][:, settled:]
         turns = self._phase(f0, start, count)
         span = (start, start + count)

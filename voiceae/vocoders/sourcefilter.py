@@ -156,8 +156,8 @@ class SourceFilter(Vocoder):
         self.leave = nn.Linear(channels, 3 * self.bins)
         nn.init.trunc_normal_(self.leave.weight, std=0.002)
         nn.init.zeros_(self.leave.bias)
-        self.reach = kernel_size // 2  # of a block
-        self.context_frames = n_blocks * self.reach + self.pitch.reach + 1
+        self.reach = n_blocks * (kernel_size // 2)
+        self.context_frames = self.reach + self.pitch.reach + 1
 
     def set_statistics(self, mean: Tensor, deviation: Tensor) -> None:
         """Per-bin statistics of the training mels: (M,), (M,)."""
@@ -254,8 +254,9 @@ class SourceFilter(Vocoder):
         height = (f0.float() / 200.0).log2()[..., None]
         x = self.enter(torch.cat((self._normalise(mel), heard, height), dim=-1))
         margins = (0, 0) if span is None else (span[0], x.shape[1] - span[1])
-        for left, block in zip(reversed(range(len(self.layers))), self.layers, strict=True):
-            x, margins = _narrowed(block(x), margins, left * self.reach)
+        count = len(self.layers)
+        for done, block in enumerate(self.layers, 1):
+            x, margins = _narrowed(block(x), margins, (count - done) * self.reach // count)
         return tuple(self.leave(self.norm(x)).chunk(3, dim=-1))
 
     def _mel_of(self, spectra: Tensor) -> Tensor:
