@@ -41,7 +41,7 @@ class StreamOptions:
         context_seconds: how much of the past the network is shown at every step.
         memory_seconds: time constant of all running statistics.
         gate_dbfs: input below this level counts as silence, and gives silence.
-        eight_bit: on a CPU, calculate with weights of eight bits, in two thirds of the time.
+        eight_bit: on a CPU, calculate with weights of eight bits, in three quarters of the time.
     """
 
     look_ahead: int = 0
