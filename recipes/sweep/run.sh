@@ -9,7 +9,7 @@
 #   --corpus DIR     speakers to judge with, in VCTK's layout, none of them in the store
 #   --out DIR        results (default recipes/sweep/out)
 #   --weights LIST   of the KL (default 0.0005,0.002,0.008,0.03)
-#   --steps N        of each training (default 300: a look at the direction, not good voices)
+#   --steps N        of each training (default 600: a look at the direction, not good voices)
 #   --pairs N        to judge each model with (default 30)
 #   --launcher NAME  joblib (processes here) or submitit_slurm (jobs of a cluster)
 #   --jobs N         trainings at a time with joblib (default 1)
@@ -22,7 +22,7 @@ HERE="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 usage() { sed -n '2,/^set -/{/^set -/d;s/^# \{0,1\}//;p;}' "${BASH_SOURCE[0]}"; }
 misused() { echo "sweep: $*; see --help" >&2; exit 2; }
 
-store="" corpus="" out="$HERE/out" weights=0.0005,0.002,0.008,0.03 steps=300 pairs=30 launcher=joblib jobs=1 overrides=()
+store="" corpus="" out="$HERE/out" weights=0.0005,0.002,0.008,0.03 steps=600 pairs=30 launcher=joblib jobs=1 overrides=()
 while [ $# -gt 0 ]; do
   case "$1" in
     --store | --corpus | --out | --weights | --steps | --pairs | --launcher | --jobs)
@@ -42,14 +42,17 @@ source "$HERE/../common/env.sh"
 mkdir -p "$out"
 out="$(cd "$out" && pwd)" store="$(cd "$store" && pwd)"
 
+common=(experiment=base "data.store='$store'" data.batch_size=32)
+# Annealing, warm-up and averaging are drawn together to so few steps.
+plan="$("$PYTHON" "$HERE/../common/plan.py" base "$steps" "${common[@]:1}")"
+mapfile -t planned <<<"$plan"
 # The folder of each training is named by what was swept, and only by that.
-"$PYTHON" -m voiceae train -m experiment=base "data.store=$store" "out=$out/runs" "loss.weights.kl.value=$weights" \
-  "trainer.max_steps=$steps" trainer.resume=auto "hydra/launcher=$launcher" \
-  'hydra.sweep.subdir=kl-${loss.weights.kl.value}' "${overrides[@]}"
+"$PYTHON" -m voiceae train -m "${common[@]}" "${planned[@]}" "out='$out/runs'" "loss.weights.kl.value=$weights" \
+  trainer.resume=auto "hydra/launcher=$launcher" 'hydra.sweep.subdir=kl-${loss.weights.kl.value}' "${overrides[@]}"
 for run in "$out"/runs/kl-*; do
   [ -f "$run/judged/report.json" ] ||
-    "$PYTHON" -m voiceae evaluate --model "$run/model.safetensors" --vocoder griffinlim --corpus "$corpus" \
-      --judges speaker,content --n-pairs "$pairs" --cache "$out/cache" --out "$run/judged" --force
+    "$PYTHON" -m voiceae evaluate --model "$run/model.safetensors" --corpus "$corpus" --judges speaker,content \
+      --n-pairs "$pairs" --out "$run/judged" --force
 done
 "$PYTHON" "$HERE/plot.py" "$out/runs" --out "$out/kl"
 echo "== finished: $out/kl.png"

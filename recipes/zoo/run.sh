@@ -85,12 +85,12 @@ remember() {  # an OUT belongs to one budget, one store and one set of overrides
 plan() {  # NAME: what makes the experiment as long as its time
   local count="$steps" probe
   if [ -z "$count" ]; then
-    "$PYTHON" "$HERE/plan.py" "$1" 24 "${common[@]}" >"$out/$1/probe.txt"  # as many steps as steps.py tries
+    "$PYTHON" "$HERE/../common/plan.py" "$1" 24 "${common[@]}" >"$out/$1/probe.txt"  # as many steps as steps.py tries
     mapfile -t probe <"$out/$1/probe.txt"
     count="$("$PYTHON" "$HERE/../common/steps.py" "$minutes" "experiment=$1" "${common[@]}" "${probe[@]}" | tail -n 1)"
   fi
   echo "$1: $count steps"
-  "$PYTHON" "$HERE/plan.py" "$1" "$count" "${common[@]}" >"$out/$1/plan.part"
+  "$PYTHON" "$HERE/../common/plan.py" "$1" "$count" "${common[@]}" >"$out/$1/plan.part"
   mv "$out/$1/plan.part" "$out/$1/plan.txt"
 }
 
