@@ -59,3 +59,20 @@ def test_colours_pool_by_weight_and_survive_packing():
     assert back.frames == 30.0
     assert Colour.unpack(np.full(9, np.nan, np.float32)) is None
     assert Heard.mean(voices[2:]).colour is None
+
+
+def test_covariances_pool_where_all_are_known_and_survive_packing() -> None:
+    flat = np.zeros(4, np.float32)
+    one, other = (Colour(flat, flat, 10.0, np.array([[1, c], [c, 2]], np.float32)) for c in (0.5, -0.5))
+    voices = [
+        Heard(axis(0), 1.0, one),
+        Heard(axis(1), 2.0, other),
+        Heard(axis(2), 1.0, Colour(flat, flat, 5.0)),
+    ]
+    np.testing.assert_allclose(Heard.mean(voices[:2], [3.0, 1.0]).colour.covariance, [[1, 0.25], [0.25, 2]])
+    np.testing.assert_array_equal(Heard.mean(voices, [2.0, 0.0, -1.0]).colour.covariance, one.covariance)
+    assert Heard.mean(voices).colour.covariance is None
+    back = Colour.unpack(other.pack(), other.pack_covariance())
+    np.testing.assert_array_equal(back.covariance, other.covariance)
+    assert Colour.unpack(other.pack()).covariance is None
+    assert Colour.unpack(other.pack(), np.full(3, np.nan, np.float32)).covariance is None

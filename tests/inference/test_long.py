@@ -69,7 +69,7 @@ def test_pieces_equal_the_whole_where_both_use_the_same_statistics(tiny_voice: V
         plain = match(decode(tiny_voice.model, tiny_voice.model.encode(mel[None]), heard), heard, 1.0)
         declared = pieces.declare()
         parts = list(pieces.mels(declared))
-        assert len(parts) > 9
+        assert len(parts) > 9 and declared.own.reshaping is not None
         in_pieces, in_one = torch.cat(parts, dim=1), torch.cat(list(whole.mels(declared)), dim=1)
     torch.testing.assert_close(in_pieces, in_one, atol=1e-4, rtol=0)
     torch.testing.assert_close(in_pieces, plain, atol=1e-3, rtol=0)
@@ -80,10 +80,12 @@ def test_statistics_come_from_a_sample_of_a_long_source(tiny_voice: Voice, heard
     sampled, all_of_it = (
         conversion(tiny_voice, wav, heard, pieces).declare() for pieces in (SHORT, Pieces())
     )
-    few, many = (float(declared.own[2]) for declared in (sampled, all_of_it))
+    few, many = (float(declared.own.moments[2]) for declared in (sampled, all_of_it))
     assert 0.2 * many < few < 0.5 * many
-    assert not torch.equal(sampled.own[0], all_of_it.own[0])
-    torch.testing.assert_close(sampled.own[0], all_of_it.own[0], atol=0.5, rtol=0)
+    assert not torch.equal(sampled.own.moments[0], all_of_it.own.moments[0])
+    torch.testing.assert_close(sampled.own.moments[0], all_of_it.own.moments[0], atol=0.5, rtol=0)
+    assert sampled.own.reshaping is not None and all_of_it.own.reshaping is not None
+    np.testing.assert_allclose(sampled.own.reshaping.centre, all_of_it.own.reshaping.centre, atol=0.5)
 
 
 def test_the_wave_in_pieces_is_the_wave_of_the_whole(tiny_voice: Voice, heard: Heard) -> None:

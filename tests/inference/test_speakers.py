@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from voiceae.errors import EmbeddingError, OutputError
-from voiceae.inference.heard import Heard
+from voiceae.inference.heard import Colour, Heard
 from voiceae.inference.speakers import SpeakerTable, is_stored, read_stored
 
 
@@ -67,6 +67,22 @@ def test_read_back_by_speaker_by_path_and_alone(table: SpeakerTable, tmp_path: P
         read_stored(f"{file}:b")
     with pytest.raises(EmbeddingError, match="made with model f00d, this one is beef"):
         read_stored(f"{file}:a", "beef")
+
+
+def test_older_tables_know_no_covariance(rng: np.random.Generator, tmp_path: Path) -> None:
+    root = rng.standard_normal((5, 5)).astype(np.float32)
+    colour = Colour(*rng.standard_normal((2, 4)).astype(np.float32), frames=9.0, covariance=root @ root.T)
+    voices = {"a/1.wav": Heard(np.eye(6, dtype=np.float32)[0], 1.0, colour), "b/1.wav": Heard(np.ones(6))}
+    made = SpeakerTable.from_files(voices, {"a/1.wav": "a", "b/1.wav": "b"}, "f00d")
+    file, old = tmp_path / "new.npz", tmp_path / "old.npz"
+    made.save(file)
+    with np.load(file) as arrays:
+        np.savez(old, **{name: arrays[name] for name in arrays.files if "covariance" not in name})
+    for heard in (read_stored(f"{file}:a"), read_stored(f"{file}:a/1.wav"), SpeakerTable.read(file).heard(0)):
+        np.testing.assert_allclose(heard.colour.covariance, colour.covariance, rtol=1e-6)
+    for heard in (read_stored(f"{old}:a"), read_stored(f"{old}:a/1.wav"), SpeakerTable.read(old).heard(0)):
+        assert heard.colour.frames == 9.0 and heard.colour.covariance is None
+    assert SpeakerTable.read(file).heard(1).colour is None is SpeakerTable.read(old).heard(1).colour
 
 
 def test_what_counts_as_stored() -> None:

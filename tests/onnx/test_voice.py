@@ -69,6 +69,7 @@ def test_a_voice_is_heard_as_torch_hears_it(portable: PortableVoice, on_torch: V
     np.testing.assert_allclose(found.speaker, wanted.speaker, atol=1e-4)
     assert found.pitch_centre == pytest.approx(wanted.pitch_centre, abs=1e-6)
     np.testing.assert_allclose(found.colour.pack(), wanted.colour.pack(), atol=1e-3)
+    np.testing.assert_allclose(found.colour.covariance, wanted.colour.covariance, atol=1e-3)
     np.testing.assert_array_equal(portable.embed(TARGET), portable.listen(TARGET).speaker)
     assert portable.listen(found) is found
     mixed = portable.mix([SOURCE, TARGET], [1.0, 0.0])

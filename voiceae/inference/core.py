@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
-from voiceae.inference.heard import Heard
+from voiceae.inference.cepstra import Reshaping, reshaping
+from voiceae.inference.heard import Colour, Heard
 from voiceae.models import Autoencoder, Content
-from voiceae.nn.statistics import match_moments
+from voiceae.nn.statistics import loud_moments, match_moments
 
 LoudMoments = tuple[Tensor, Tensor, Tensor]
 """What `loud_moments` gives: mean and deviation (1, M) and number (1,) of loud frames."""
@@ -31,7 +34,35 @@ def decode(model: Autoencoder, content: Content, heard: Heard, centre: float | N
     return model.decode(content, speaker, octaves=octaves)[0]
 
 
-def match(mel: Tensor, heard: Heard, strength: float, own: LoudMoments | None = None) -> Tensor:
+@dataclass(frozen=True)
+class Own:
+    """What a converted mel is like as a whole, and what follows from that for each of its pieces.
+
+    Attributes:
+        moments: of it.
+        reshaping: what it is given the voice's covariance by, once it has the voice's moments; None where it is not.
+    """
+
+    moments: LoudMoments
+    reshaping: Reshaping | None
+
+
+def own_of(mel: Tensor, heard: Heard, strength: float) -> Own:
+    """Statistics of a converted mel (M, T), or of a sample of it that stands for the whole.
+
+    Args:
+        mel: as it was decoded.
+        heard: the voice that it is to be given the statistics of.
+        strength: as in `match`.
+    """
+    moments, colour = loud_moments(mel[None]), heard.colour
+    if colour is None or colour.covariance is None or not strength:
+        return Own(moments, None)
+    matched = _matched(mel, colour, strength, moments).numpy(force=True)
+    return Own(moments, reshaping(matched, colour.covariance, colour.frames, strength))
+
+
+def match(mel: Tensor, heard: Heard, strength: float, own: Own | None = None) -> Tensor:
     """Give a mel the statistics of the voice, where they are known: (M, T) -> (M, T).
 
     Args:
@@ -42,8 +73,15 @@ def match(mel: Tensor, heard: Heard, strength: float, own: LoudMoments | None = 
     """
     if heard.colour is None:
         return mel
-    mean, deviation = (
-        torch.as_tensor(x, device=mel.device)[None] for x in (heard.colour.mean, heard.colour.deviation)
-    )
-    frames = torch.tensor([heard.colour.frames], device=mel.device)
+    own = own_of(mel, heard, strength) if own is None else own
+    matched = _matched(mel, heard.colour, strength, own.moments)
+    if own.reshaping is None:
+        return matched
+    return torch.from_numpy(own.reshaping(matched.numpy(force=True))).to(mel.device)
+
+
+def _matched(mel: Tensor, colour: Colour, strength: float, own: LoudMoments) -> Tensor:
+    """(M, T) -> (M, T) with the mean and the deviation of the voice."""
+    mean, deviation = (torch.as_tensor(x, device=mel.device)[None] for x in (colour.mean, colour.deviation))
+    frames = torch.tensor([colour.frames], device=mel.device)
     return match_moments(mel[None], mean, deviation, frames, strength=strength, own=own)[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -23,33 +24,44 @@ class Colour:
         mean: (M,).
         deviation: (M,).
         frames: how many frames they come from.
+        covariance: (Q, Q) of the low cepstra, as `loud_covariance` gives it; None where it is not known.
     """
 
     mean: NDArray[np.float32]
     deviation: NDArray[np.float32]
     frames: float
+    covariance: NDArray[np.float32] | None = None
 
     def pack(self) -> NDArray[np.float32]:
-        """One row for a table: -> (2 M + 1,)."""
+        """One row for a table, all but the covariance: -> (2 M + 1,)."""
         return np.concatenate((self.mean, self.deviation, [self.frames])).astype(np.float32)
 
+    def pack_covariance(self) -> NDArray[np.float32] | None:
+        """Another row, the covariance's upper triangle: -> (Q (Q + 1) / 2,)."""
+        return None if self.covariance is None else self.covariance[np.triu_indices(len(self.covariance))]
+
     @classmethod
-    def unpack(cls, row: NDArray[np.float32]) -> Colour | None:
-        """From a row that `pack` made; None from one of NaN."""
+    def unpack(cls, row: NDArray[np.float32], triangle: NDArray[np.float32] | None = None) -> Colour | None:
+        """From the rows that `pack` and `pack_covariance` made; a row of NaN says that something is not known."""
+        if not np.isfinite(row).all():
+            return None
         middle = len(row) // 2
-        return cls(row[:middle], row[middle:-1], float(row[-1])) if np.isfinite(row).all() else None
+        return cls(row[:middle], row[middle:-1], float(row[-1]), _unfolded(triangle))
 
     @classmethod
     def pooled(cls, weighted: Sequence[tuple[float, Colour]]) -> Colour | None:
-        """Mean by weight; a voice that is led away from has no say in it."""
+        """Mean by weight; a voice that is led away from has no say in it. Of covariances only where all are known."""
         kept = [(weight, colour) for weight, colour in weighted if weight > 0]
         if not kept:
             return None
         weights = np.array([weight for weight, _ in kept])
         rows = np.stack([colour.pack() for _, colour in kept])
-        pooled = (weights / weights.sum()) @ rows
+        weights /= weights.sum()
+        pooled = weights @ rows
         pooled[-1] = rows[:, -1].sum()
-        return cls.unpack(pooled.astype(np.float32))
+        triangles = [triangle for _, colour in kept if (triangle := colour.pack_covariance()) is not None]
+        known = weights @ np.stack(triangles) if len(triangles) == len(kept) else None
+        return cls.unpack(pooled.astype(np.float32), known)
 
 
 @dataclass(frozen=True)
@@ -100,6 +112,16 @@ class Heard:
             (w, each.colour) for w, each in zip(weights, several, strict=True) if each.colour is not None
         ]
         return cls(speaker=speaker, pitch_centre=centre, colour=Colour.pooled(colours))
+
+
+def _unfolded(triangle: NDArray[np.float32] | None) -> NDArray[np.float32] | None:
+    """Symmetric matrix from its upper triangle: (Q (Q + 1) / 2,) -> (Q, Q); None from NaN."""
+    if triangle is None or not np.isfinite(triangle).all():
+        return None
+    size = (math.isqrt(8 * len(triangle) + 1) - 1) // 2
+    matrix = np.zeros((size, size), np.float32)
+    matrix[np.triu_indices(size)] = triangle
+    return matrix + np.triu(matrix, 1).T
 
 
 def unit_mean(embeddings: Sequence[Embedding], weights: Sequence[float] | None = None) -> Embedding:

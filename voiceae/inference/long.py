@@ -13,13 +13,12 @@ from torch import Tensor
 
 from voiceae.audio.meter import LevelMeter
 from voiceae.errors import AudioError
-from voiceae.inference.core import LoudMoments, decode, match
+from voiceae.inference.core import Own, decode, match, own_of
 from voiceae.inference.engine import Engine
 from voiceae.inference.mels import MelStream, sampled, spread
 from voiceae.inference.reach import reach
 from voiceae.nn.declared import Held, Recorded, Source, recorded, with_moments
 from voiceae.nn.masking import masked_moments
-from voiceae.nn.statistics import loud_moments
 from voiceae.nn.windows import windows
 from voiceae.specs import AudioSpec
 
@@ -68,12 +67,12 @@ class Declared:
     Attributes:
         model: the network with its norms' statistics held.
         pitch_centre: of the source, octaves.
-        own: mean, deviation and number of the loud frames of the converted mel.
+        own: statistics of the converted mel.
     """
 
     model: Autoencoder
     pitch_centre: float
-    own: LoudMoments
+    own: Own
 
 
 class LongConversion:
@@ -81,7 +80,7 @@ class LongConversion:
 
     The recording is read three times. The first pass takes level and length; the second takes a sample of its mel, on
     which the network is run once to declare the statistics that it would otherwise take from the whole: those of every
-    instance norm, the source's pitch centre, and the per-bin level of the result. The third converts, in pieces that
+    instance norm, the source's pitch centre, and the mel statistics of the result. The third converts, in pieces that
     are shown as much around them as the network looks at, so that no seam is left; and they are spoken as they come.
 
     Args:
@@ -125,7 +124,7 @@ class LongConversion:
         mel = sampled(self._source_mels(), spread(self.frames, wanted, stretch))
         model = with_moments(self.engine.model, lambda _: Recorded())
         content = model.encode(mel[None])
-        own = loud_moments(decode(model, content, self.heard)[None])
+        own = own_of(decode(model, content, self.heard), self.heard, self.matching)
         sources: list[Source] = [Held(kept) if kept else masked_moments for kept in recorded(model)]
         return Declared(with_moments(model, sources.__getitem__), float(content.pitch_centre[0]), own)
 

@@ -19,6 +19,7 @@ from voiceae.inference.heard import Colour, Embedding, Heard, checked
 
 _PITCHES = ("speaker_pitch_centres", "pitch_centres")
 _COLOURS = ("speaker_colours", "colours")
+_COVARIANCES = ("speaker_covariances", "covariances")
 _STORED = re.compile(r"(?P<file>.+?\.(?:npy|npz))(?::(?P<name>.+))?", re.IGNORECASE | re.DOTALL)
 
 
@@ -36,6 +37,8 @@ class SpeakerTable:
         speaker_pitch_centres: mean of each speaker's files, (speakers,).
         colours: per-bin mean and deviation of every file and the frames they come from, (files, 2 M + 1).
         speaker_colours: of every speaker.
+        covariances: of the low cepstra of every file, upper triangles, (files, Q (Q + 1) / 2); older tables know none.
+        speaker_covariances: of every speaker.
         model: fingerprint of the model they were made with; vectors of two models cannot be compared.
     """
 
@@ -48,6 +51,8 @@ class SpeakerTable:
     speaker_pitch_centres: Embedding
     colours: Embedding
     speaker_colours: Embedding
+    covariances: Embedding
+    speaker_covariances: Embedding
     model: str = ""
 
     @classmethod
@@ -76,6 +81,8 @@ class SpeakerTable:
             speaker_pitch_centres=_pitches(means),
             colours=_colours(files),
             speaker_colours=_colours(means),
+            covariances=_covariances(files),
+            speaker_covariances=_covariances(means),
             model=model,
         )
 
@@ -91,6 +98,8 @@ class SpeakerTable:
             EmbeddingError: when it is missing, damaged, no such table, or of another model.
         """
         arrays = _read_arrays(Path(path))
+        if isinstance(arrays, dict):
+            arrays = _unknown(arrays) | arrays
         names = [field.name for field in fields(cls)]
         missing = names if isinstance(arrays, np.ndarray) else sorted({*names} - {*arrays})
         if missing or isinstance(arrays, np.ndarray):
@@ -105,7 +114,8 @@ class SpeakerTable:
 
     def heard(self, row: int) -> Heard:
         """What was heard of one file."""
-        pitch, colour = float(self.pitch_centres[row]), Colour.unpack(self.colours[row])
+        pitch = float(self.pitch_centres[row])
+        colour = Colour.unpack(self.colours[row], self.covariances[row])
         return Heard(self.embeddings[row], None if np.isnan(pitch) else pitch, colour)
 
     def save(self, path: str | Path, *, force: bool = False) -> None:
@@ -132,6 +142,8 @@ class SpeakerTable:
             "speaker_pitch_centres": self.speaker_pitch_centres,
             "colours": self.colours,
             "speaker_colours": self.speaker_colours,
+            "covariances": self.covariances,
+            "speaker_covariances": self.speaker_covariances,
             "model": np.array(self.model, dtype=np.str_),
         }
 
@@ -226,6 +238,14 @@ def _read_arrays(path: Path) -> NDArray[Any] | dict[str, NDArray[Any]]:
         raise EmbeddingError(f"{path}: is not a file of embeddings, or is damaged ({error})") from None
 
 
+def _unknown(arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    """Covariances as an older table has them: rows of NaN."""
+    lengths = {
+        name: len(arrays[like]) for name, like in zip(_COVARIANCES, _COLOURS, strict=True) if like in arrays
+    }
+    return {name: np.full((length, 1), np.nan, np.float32) for name, length in lengths.items()}
+
+
 def _pick(arrays: Mapping[str, NDArray[Any]], path: Path, name: str | None) -> Heard:
     """One voice of a table, by speaker, by path, or the only one there is."""
     try:
@@ -234,11 +254,13 @@ def _pick(arrays: Mapping[str, NDArray[Any]], path: Path, name: str | None) -> H
     except (KeyError, TypeError) as error:
         raise EmbeddingError(f"{path}: is not a table of voiceae embed: {error}") from None
     name = speakers[0] if name is None and len(speakers) == 1 else name
-    for names, vector, pitches, colours in zip((speakers, files), vectors, _PITCHES, _COLOURS, strict=True):
+    columns = zip((speakers, files), vectors, _PITCHES, _COLOURS, _COVARIANCES, strict=True)
+    for names, vector, pitches, colours, covariances in columns:
         if name in names:
             row = names.index(name)
             pitch = float(arrays[pitches][row]) if pitches in arrays else np.nan
-            colour = Colour.unpack(arrays[colours][row]) if colours in arrays else None
+            triangle = arrays[covariances][row] if covariances in arrays else None
+            colour = Colour.unpack(arrays[colours][row], triangle) if colours in arrays else None
             return Heard(checked(vector[row], f"{path}:{name}"), None if np.isnan(pitch) else pitch, colour)
     said = f"has no speaker {name!r}" if name else "holds several speakers"
     raise EmbeddingError(
@@ -259,9 +281,19 @@ def _pitches(heard: Sequence[Heard]) -> Embedding:
 
 def _colours(heard: Sequence[Heard]) -> Embedding:
     """(n, 2 M + 1), a row of NaN where the colour is not known."""
-    width = max((len(each.colour.pack()) for each in heard if each.colour is not None), default=1)
+    return _rows([None if each.colour is None else each.colour.pack() for each in heard])
+
+
+def _covariances(heard: Sequence[Heard]) -> Embedding:
+    """(n, Q (Q + 1) / 2), likewise."""
+    return _rows([None if each.colour is None else each.colour.pack_covariance() for each in heard])
+
+
+def _rows(rows: Sequence[Embedding | None]) -> Embedding:
+    """Stacked, NaN for None."""
+    width = max((len(row) for row in rows if row is not None), default=1)
     unknown = np.full(width, np.nan, np.float32)
-    return np.stack([unknown if each.colour is None else each.colour.pack() for each in heard])
+    return np.stack([unknown if row is None else row for row in rows])
 
 
 def _listing(names: Iterable[str], most: int = 8) -> str:

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from voiceae.errors import AudioError
-from voiceae.inference.core import LoudMoments, decode, match
+from voiceae.inference.core import Own, decode, match, own_of
 from voiceae.inference.engine import Engine
 from voiceae.inference.heard import Heard
 from voiceae.inference.mels import MelStream
@@ -22,7 +22,6 @@ from voiceae.models import Autoencoder
 from voiceae.nn.declared import Clock, Recorded, Running, recorded, twin_of, with_moments
 from voiceae.nn.norm import Moments
 from voiceae.nn.quick import quicken
-from voiceae.nn.statistics import loud_moments
 
 Wave = NDArray[np.float32]
 
@@ -228,7 +227,7 @@ class _Speaker:
         self._converted = _History(round(memory), (prior.converted,) if prior else ())
         self._said = 0
         self._pitch_centre: float | None = None
-        self._own: LoudMoments | None = None
+        self._own: Own | None = None
 
     def pass_by(self, mel: Tensor) -> None:
         """Hear a code frame of silence without an answer."""
@@ -270,7 +269,7 @@ class _Speaker:
 
     def _learn_colour(self) -> None:
         if self._due and self._converted.parts:
-            self._own = loud_moments(self._converted.parts[0][None])
+            self._own = own_of(self._converted.parts[0], self._heard, self._matching)
 
 
 class _History:

@@ -26,6 +26,7 @@ from voiceae.audio.meter import LevelMeter
 from voiceae.errors import AudioError
 from voiceae.files import atomic_path, require_new
 from voiceae.inference.bundled import find_model, find_vocoder
+from voiceae.inference.cepstra import loud_covariance
 from voiceae.inference.core import decode, match
 from voiceae.inference.engine import Engine
 from voiceae.inference.heard import Colour, Embedding, Heard, checked
@@ -101,7 +102,7 @@ class Voice:
         Args:
             source: the sentence, at least 0.1 s.
             target: the voice, at least 0.5 s of it; several are averaged.
-            matching: how far the result is given the target's per-bin statistics, 0 to 1; the model's own default
+            matching: how far the result is given the target's mel statistics, 0 to 1; the model's own default
                 otherwise.
             pieces: how to cut the source; by default it is converted whole up to five minutes.
             progress: show a bar for a source that is cut.
@@ -338,7 +339,8 @@ class Voice:
             with self._inference(stop - start):
                 traits = self.model.describe(mel[None, :, start:stop])
             mean, deviation = (x[0].numpy(force=True) for x in (traits.mel_mean, traits.mel_deviation))
-            colour = Colour(mean, deviation, float(traits.loud_frames[0]))
+            covariance = loud_covariance(mel[:, start:stop].numpy(force=True))
+            colour = Colour(mean, deviation, float(traits.loud_frames[0]), covariance)
             parts.append(
                 Heard(traits.speaker[0].float().numpy(force=True), float(traits.pitch_centre[0]), colour)
             )

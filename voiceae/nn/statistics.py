@@ -5,10 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from voiceae.nn.loud import LOUD_NATS
 from voiceae.nn.masking import masked_moments
 
-LOUD_NATS = 5.0
-"""Frames more than this below the loudest count as pauses."""
 SETTLED_FRAMES = 43
 """Half a second: with as many loud frames, statistics are trusted by half."""
 LARGEST_RATIO = 2.0

@@ -13,6 +13,7 @@ from voiceae.audio import io
 from voiceae.audio.io import Audio
 from voiceae.audio.level import Levelled, normalise
 from voiceae.errors import AudioError
+from voiceae.inference.cepstra import loud_covariance, reshaping
 from voiceae.inference.heard import Colour, Embedding, Heard, checked
 from voiceae.inference.level import at_level_of
 from voiceae.inference.speakers import is_stored, read_stored
@@ -60,7 +61,7 @@ class PortableVoice:
         Args:
             source: the sentence, 0.1 s to half an hour.
             target: the voice, at least 0.5 s of it; several are averaged.
-            matching: how far the result is given the target's per-bin statistics, 0 to 1; the model's own default
+            matching: how far the result is given the target's mel statistics, 0 to 1; the model's own default
                 otherwise.
             progress: taken and ignored; nothing here is cut into pieces.
 
@@ -133,7 +134,7 @@ class PortableVoice:
         strength = self._matching if matching is None else matching
         units, pitch, centre = self._export.run("encode", mel=mel[None])
         octaves = 0.0 if heard.pitch_centre is None else heard.pitch_centre - float(centre[0])
-        return self._export.run(
+        matched: Floats = self._export.run(
             "decode",
             units=units,
             pitch=pitch,
@@ -144,10 +145,14 @@ class PortableVoice:
             frames=np.array([colour.frames], np.float32),
             strength=np.array(strength if heard.colour else 0.0, np.float32),
         )[0][0]
+        if colour.covariance is None or not strength:
+            return matched
+        return reshaping(matched, colour.covariance, colour.frames, strength)(matched)
 
     def _listen(self, mel: Floats) -> Heard:
         speaker, centre, mean, deviation, loud = self._export.run("describe", mel=mel[None])
-        return Heard(speaker[0], float(centre[0]), Colour(mean[0], deviation[0], float(loud[0])))
+        colour = Colour(mean[0], deviation[0], float(loud[0]), loud_covariance(mel))
+        return Heard(speaker[0], float(centre[0]), colour)
 
     def _mel(self, wav: Floats) -> Floats:
         """(N,) -> (M, T), with frames up to the last sample."""

@@ -16,7 +16,9 @@ from voiceae.inference.voice import Voice
 
 def heard(rng: np.random.Generator, pitch: float) -> Heard:
     vector = rng.standard_normal(6).astype(np.float32)
-    colour = Colour(*rng.standard_normal((2, 4)).astype(np.float32), frames=float(rng.integers(5, 50)))
+    root = rng.standard_normal((3, 3)).astype(np.float32)
+    mean, deviation = rng.standard_normal((2, 4)).astype(np.float32)
+    colour = Colour(mean, deviation, float(rng.integers(5, 50)), root @ root.T)
     return Heard(vector / np.linalg.norm(vector), pitch, colour)
 
 
@@ -25,6 +27,7 @@ def same(a: Heard, b: Heard) -> None:
     assert a.pitch_centre == pytest.approx(b.pitch_centre, abs=1e-6)
     assert a.colour is not None and b.colour is not None
     np.testing.assert_allclose(a.colour.pack(), b.colour.pack(), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(a.colour.covariance, b.colour.covariance, rtol=1e-5, atol=1e-6)
 
 
 @pytest.fixture

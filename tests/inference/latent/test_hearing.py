@@ -15,4 +15,5 @@ def test_a_mel_is_heard_as_its_recording_is(tiny_voice: Voice, speakers: Path) -
     np.testing.assert_allclose(ours.speaker, theirs.speaker, atol=1e-6)
     assert ours.pitch_centre == theirs.pitch_centre
     np.testing.assert_allclose(ours.colour.pack(), theirs.colour.pack(), rtol=1e-5)
+    np.testing.assert_allclose(ours.colour.covariance, theirs.colour.covariance, rtol=1e-5)
     np.testing.assert_allclose(encode_mel(tiny_voice, mel).units, tiny_voice.encode(file).units, atol=1e-6)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
+from voiceae.inference.cepstra import loud_covariance
 from voiceae.inference.heard import Colour, Heard
 from voiceae.inference.runtime import inference
 
@@ -22,9 +23,10 @@ def describe_mel(voice: Voice, mel: Tensor) -> Heard:
     mean, deviation, speaker = (
         x[0].float().numpy(force=True) for x in (traits.mel_mean, traits.mel_deviation, traits.speaker)
     )
-    return Heard(
-        speaker, float(traits.pitch_centre[0]), Colour(mean, deviation, float(traits.loud_frames[0]))
+    colour = Colour(
+        mean, deviation, float(traits.loud_frames[0]), loud_covariance(mel.float().numpy(force=True))
     )
+    return Heard(speaker, float(traits.pitch_centre[0]), colour)
 
 
 def encode_mel(voice: Voice, mel: Tensor) -> Content:
