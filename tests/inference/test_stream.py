@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -100,6 +101,17 @@ def test_what_will_speak_may_be_known_before(tiny_voice: Voice, target: Audio) -
     mels = [tiny_voice._transform(torch.from_numpy(wav)) for wav in (whole, known, unknown)]
     near, far = (float((mel - mels[0])[:, 4:40].abs().mean()) for mel in mels[1:])
     assert near < 0.5 and near < 0.8 * far
+
+
+def test_the_voices_covariance_is_taken_on_as_far_as_it_is_wanted(tiny_voice: Voice, target: Audio) -> None:
+    heard, wav = tiny_voice.listen(target), buzz(1.5)
+    assert heard.colour is not None
+    older = replace(heard, colour=replace(heard.colour, covariance=None))
+    for matching, alike in ((1.0, False), (0.0, True)):
+        ours, theirs = (
+            in_blocks(tiny_voice.stream(each, matching=matching), wav, [len(wav)]) for each in (heard, older)
+        )
+        assert np.array_equal(ours, theirs) is alike
 
 
 def test_what_is_no_block_is_refused(tiny_voice: Voice, target: Audio) -> None:

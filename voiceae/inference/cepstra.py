@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,7 @@ from voiceae.nn.loud import LOUD_NATS
 
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
+Real = TypeVar("Real", Floats, Doubles)
 
 CEPSTRA = 24
 """Without the zeroth: how the level varies is what is said, and reshaped with the rest it makes speech less clean."""
@@ -40,10 +42,8 @@ class Reshaping:
 
     def __call__(self, mel: Floats) -> Floats:
         """(M, T) -> (M, T)."""
-        moved: Floats = mel + (self.change @ (mel - self.centre)).clip(
-            -LARGEST_CHANGE_NATS, LARGEST_CHANGE_NATS
-        )
-        return moved
+        change = _product(self.change, mel - self.centre)
+        return mel + change.clip(-LARGEST_CHANGE_NATS, LARGEST_CHANGE_NATS)
 
 
 @cache
@@ -96,8 +96,14 @@ def _loud(mel: Floats) -> NDArray[np.bool_]:
 
 def _covariance(mel: Floats) -> Doubles:
     """(M, T) -> (Q, Q)."""
-    cepstra = basis(len(mel)) @ (mel - mel.mean(1, keepdims=True, dtype=np.float64))
-    return np.asarray(cepstra @ cepstra.T / mel.shape[1])
+    cepstra = _product(basis(len(mel)), mel - mel.mean(1, keepdims=True, dtype=np.float64))
+    return _product(cepstra, cepstra.T) / mel.shape[1]
+
+
+def _product(left: Real, right: Real) -> Real:
+    """As `left @ right`, whose BLAS would wake threads that on a busy machine take longer than all the rest."""
+    product: Real = np.einsum("ij,jk->ik", left, right)
+    return product
 
 
 def _roots(matrix: Doubles, least: float) -> tuple[Doubles, Doubles]:
