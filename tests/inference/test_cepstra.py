@@ -76,3 +76,11 @@ def test_a_slip_of_the_network_is_not_made_a_click() -> None:
     wider = reshaping(mel, loud_covariance(speech(2_000, seed=2, scale=3.0)), 2_000, 1.0)(mel)
     assert loud_covariance(wider).trace() > 1.8 * loud_covariance(mel).trace()
     assert np.abs(wider - mel).max() == pytest.approx(LARGEST_CHANGE_NATS)
+
+
+def test_a_broken_network_is_left_to_others() -> None:
+    mel = speech(50, seed=1)
+    mel[3, 7] = np.nan
+    left = reshaping(mel, loud_covariance(speech(50, seed=2)), 50, 1.0)(mel)
+    np.testing.assert_array_equal(np.delete(left, 7, axis=1), np.delete(mel, 7, axis=1))
+    assert np.isnan(left[:, 7]).all()

@@ -75,6 +75,8 @@ def reshaping(
         way: how far that is.
     """
     own = mel[:, _loud(mel)]
+    if not own.shape[1]:  # nothing is louder than NaN: what a broken network says is for others to refuse
+        return Reshaping(np.zeros((len(mel), 1), np.float32), np.zeros((len(mel), len(mel)), np.float32))
     root, inverse = _roots(_covariance(own), _LEAST_VARIANCE)
     middle, _ = _roots(root @ covariance @ root, _LEAST_VARIANCE**2)
     ratios, axes = np.linalg.eigh(inverse @ middle @ inverse)
