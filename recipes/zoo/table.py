@@ -185,6 +185,7 @@ def draw(rows: Sequence[Row], path: Path) -> None:
             across = axis.get_yaxis_transform()
             axis.text(0.995, row[key], row["system"], transform=across, fontsize=7, color="0.4", ha="right")
         axis.set(xscale="log", xlabel="bits per second of the code", ylabel=label)
+        axis.margins(x=0.12)  # room for the last name
         axis.grid(alpha=0.3)
     figure.suptitle("Rate and distortion; dashed: codes of plain numbers, which have no rate")
     figure.savefig(path, dpi=110, format="png")

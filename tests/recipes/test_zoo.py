@@ -17,19 +17,19 @@ from tests.tiny import SPEC, write_model
 from voiceae.training.config import compose
 from voiceae.training.settings import Settings
 
-RECIPE = Path(__file__).resolve().parents[2] / "recipes" / "zoo"
+RECIPES = Path(__file__).resolve().parents[2] / "recipes"
 STORE = "data.store=STORE"
 
 
 def loaded(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(f"zoo_{name}", RECIPE / f"{name}.py")
+    spec = importlib.util.spec_from_file_location(Path(name).name, RECIPES / f"{name}.py")
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
 
 
-plan, table = loaded("plan"), loaded("table")
+plan, table = loaded("common/plan"), loaded("zoo/table")
 
 
 def planned(name: str, steps: int) -> dict[str, Any]:
@@ -38,7 +38,9 @@ def planned(name: str, steps: int) -> dict[str, Any]:
 
 
 def systems() -> list[str]:
-    line = next(line for line in (RECIPE / "run.sh").read_text().splitlines() if line.startswith("ALL="))
+    line = next(
+        line for line in (RECIPES / "zoo" / "run.sh").read_text().splitlines() if line.startswith("ALL=")
+    )
     return line.removeprefix("ALL=(").removesuffix(")").split()
 
 
@@ -119,7 +121,17 @@ def results(tmp_path: Path) -> Path:
 def make(out: Path, *options: str | Path) -> subprocess.CompletedProcess[str]:
     import sys
 
-    command = [sys.executable, RECIPE / "table.py", out, "--systems", "ae", "vae", "vqvae", "grl", *options]
+    command = [
+        sys.executable,
+        RECIPES / "zoo" / "table.py",
+        out,
+        "--systems",
+        "ae",
+        "vae",
+        "vqvae",
+        "grl",
+        *options,
+    ]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
@@ -168,7 +180,11 @@ def test_bad_arguments_are_one_line_and_leave_nothing(
     arguments: list[str], code: int, said: str, tmp_path: Path
 ) -> None:
     done = subprocess.run(
-        ["bash", RECIPE / "run.sh", *arguments], cwd=tmp_path, capture_output=True, text=True, check=False
+        ["bash", RECIPES / "zoo" / "run.sh", *arguments],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == code
     assert done.stderr.startswith(said) and done.stderr.count("\n") == 1
@@ -176,7 +192,9 @@ def test_bad_arguments_are_one_line_and_leave_nothing(
 
 
 def test_help_names_the_options_and_the_readme_has_a_place_for_the_table() -> None:
-    done = subprocess.run(["bash", RECIPE / "run.sh", "--help"], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        ["bash", RECIPES / "zoo" / "run.sh", "--help"], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0
     assert all(name in done.stdout for name in ("--corpus", "--minutes", "--only", "--readme"))
-    assert table.between((RECIPE / "README.md").read_text(), "x\n").count("x\n<!-- zoo:end -->") == 1
+    assert table.between((RECIPES / "zoo" / "README.md").read_text(), "x\n").count("x\n<!-- zoo:end -->") == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 import subprocess
 import sys
 import time
@@ -68,14 +69,19 @@ class Figure:
 
 
 def interleaved(tasks: Mapping[str, Callable[[], object]], runs: int = RUNS) -> dict[str, Timing]:
-    """Time tasks in turn, after an unmeasured round, so that a busy moment of the machine meets all alike."""
+    """Time tasks in turn, after an unmeasured round, so that a busy moment of the machine meets all alike.
+
+    Every round has another order, for what ran before leaves its caches and its clock rate to what runs next.
+    """
     seconds: dict[str, list[float]] = {name: [] for name in tasks}
     for task in tasks.values():
         task()
+    order, orders = list(tasks), random.Random(0)
     for _ in range(runs):
-        for name, task in tasks.items():
+        orders.shuffle(order)
+        for name in order:
             started = time.perf_counter()
-            task()
+            tasks[name]()
             seconds[name].append(time.perf_counter() - started)
     return {name: Timing(float(np.median(each)), min(each), max(each)) for name, each in seconds.items()}
 
