@@ -80,7 +80,7 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
                     f"{row['kl_nats']:.2g} nats", place, (0, 4), textcoords="offset points", ha="center"
                 )
         plot.set(xscale="log", xlabel="weight of the KL", ylabel=label)
-        plot.margins(y=0.2)
+        plot.margins(x=0.12, y=0.2)
     canvas.savefig(path, dpi=150)
 
 
