@@ -56,10 +56,9 @@ def own_of(mel: Tensor, heard: Heard, strength: float) -> Own:
         strength: as in `match`.
     """
     moments, colour = loud_moments(mel[None]), heard.colour
-    if colour is None or colour.covariance is None or not strength:
+    if colour is None:
         return Own(moments, None)
-    matched = _matched(mel, colour, strength, moments).numpy(force=True)
-    return Own(moments, reshaping(matched, colour.covariance, colour.frames, strength))
+    return Own(moments, _reshaping(_matched(mel, colour, strength, moments), colour, strength))
 
 
 def match(mel: Tensor, heard: Heard, strength: float, own: Own | None = None) -> Tensor:
@@ -73,11 +72,10 @@ def match(mel: Tensor, heard: Heard, strength: float, own: Own | None = None) ->
     """
     if heard.colour is None:
         return mel
-    own = own_of(mel, heard, strength) if own is None else own
-    matched = _matched(mel, heard.colour, strength, own.moments)
-    if own.reshaping is None:
-        return matched
-    return torch.from_numpy(own.reshaping(matched.numpy(force=True))).to(mel.device)
+    moments = loud_moments(mel[None]) if own is None else own.moments
+    matched = _matched(mel, heard.colour, strength, moments)
+    change = _reshaping(matched, heard.colour, strength) if own is None else own.reshaping
+    return matched if change is None else torch.from_numpy(change(matched.numpy(force=True))).to(mel.device)
 
 
 def _matched(mel: Tensor, colour: Colour, strength: float, own: LoudMoments) -> Tensor:
@@ -85,3 +83,10 @@ def _matched(mel: Tensor, colour: Colour, strength: float, own: LoudMoments) -> 
     mean, deviation = (torch.as_tensor(x, device=mel.device)[None] for x in (colour.mean, colour.deviation))
     frames = torch.tensor([colour.frames], device=mel.device)
     return match_moments(mel[None], mean, deviation, frames, strength=strength, own=own)[0]
+
+
+def _reshaping(matched: Tensor, colour: Colour, strength: float) -> Reshaping | None:
+    """What gives a mel with the voice's moments (M, T) its covariance too; None where that is not known or wanted."""
+    if colour.covariance is None or not strength:
+        return None
+    return reshaping(matched.numpy(force=True), colour.covariance, colour.frames, strength)
