@@ -8,6 +8,7 @@ import re
 import shutil
 import signal
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,19 +18,20 @@ import yaml
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from tests.training.conftest import Composer, run_script
-from voiceae import modelfile
+from voiceae import cli, modelfile
 from voiceae.errors import ConfigError, OutputError, SpecMismatchError, TrainingError, VocoderError
 from voiceae.training import run
-from voiceae.training.module import TrainingModule
+from voiceae.training.module import Steps, TrainingModule
 from voiceae.training.objectives.disentangling import Disentangling
 from voiceae.training.reporting import read_metrics
 from voiceae.training.run import fit
 from voiceae.training.settings import Settings
+from voiceae.training.stopping import Stopping
 
 KILLED = """
 import os, signal, sys
 from voiceae.commands.train import main
-from voiceae.training.module import TrainingModule
+from voiceae.training.module import Steps, TrainingModule
 
 step = TrainingModule.training_step
 
@@ -112,8 +114,10 @@ def test_a_killed_run_goes_on_as_if_nothing_had_happened(
     killed = run_script(tmp_path / "killed.py", KILLED.format(step=killed_at), [*overrides, *more])
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     resumed = composed(*more, "trainer.resume=auto")
+    assert (resumed.out / ".lock").exists()  # left behind, and no hindrance
     assert {step for step, _ in losses(resumed)} == {2, 4, 6}
     module = fit(resumed)
+    assert not (resumed.out / ".lock").exists()
     assert module.frames == 10 * 4 * 32
     assert losses(resumed) == pytest.approx(losses(whole), abs=1e-6)
     assert module.seconds > 0
@@ -180,6 +184,10 @@ def test_time_and_signals_end_a_run_with_everything_saved(
     assert "valid/total" in read_metrics(settings.out / "metrics.jsonl")[-1]
     monkeypatch.setattr(TrainingModule, "training_step", step)
     timed = composed("trainer.max_steps=100000", "trainer.max_minutes=1e-9", "trainer.resume=auto")
+    with pytest.warns(UserWarning, match=r"trainer\.max_minutes=1e-09 were over before the first step"):
+        assert fit(timed).step == 5
+    late = iter([False, True])  # asked before the first step, and after it
+    monkeypatch.setattr(Stopping, "time_is_up", lambda self: next(late))
     assert fit(timed).step == 6
     assert torch.load(settings.checkpoints / "last.ckpt", weights_only=True)["voiceae"]["step"] == 6
 
@@ -318,3 +326,93 @@ def test_a_run_without_validation_splits_trains(composed: Composer) -> None:
         assert fit(settings).step == 8
     assert not (settings.checkpoints / "best.ckpt").exists()
     assert (settings.out / "model.safetensors").exists()
+
+
+HANG_GUARD = 50  # epochs; a loop that ought to end and does not fails in place of hanging
+
+
+@pytest.fixture
+def bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A loop that does not end is broken off."""
+    asked = iter(range(HANG_GUARD))
+    steps = Steps.__iter__
+
+    def counted(self: Steps) -> Iterator[int]:
+        assert next(asked, None) is not None, "the loop does not end"
+        return steps(self)
+
+    monkeypatch.setattr(Steps, "__iter__", counted)
+
+
+STAGED = "trainer.stages=[{name: a, steps: 1}, {name: b, steps: 3}]"
+
+
+@pytest.mark.usefixtures("bounded")
+@pytest.mark.parametrize("more", [[], [STAGED, "trainer.max_steps=4"]])
+def test_a_finished_run_resumed_ends_at_once_and_changes_nothing(composed: Composer, more: list[str]) -> None:
+    short = ["trainer.max_steps=4", "trainer.validate_every=2", *more]
+    settings = composed(*short)
+    fit(settings)
+    names = ["metrics.jsonl", "checkpoints/last.ckpt", "checkpoints/best.ckpt", "model.safetensors"]
+    before = {name: (settings.out / name).read_bytes() for name in names}
+    with pytest.warns(UserWarning, match=r"run: is finished at step 4; raise trainer\.max_steps above 4"):
+        assert fit(composed(*short, "trainer.resume=auto")).step == 4
+    with pytest.warns(UserWarning, match="is finished"):  # a config that asks for less
+        assert fit(composed(*short, "trainer.resume=auto", "trainer.max_steps=3")).step == 4
+    assert {name: (settings.out / name).read_bytes() for name in names} == before
+    assert not (settings.out / ".lock").exists()
+
+
+@pytest.mark.usefixtures("bounded")
+@pytest.mark.filterwarnings("ignore:.*is finished at step 2")
+def test_a_run_killed_between_its_last_files_gets_them(composed: Composer, tmp_path: Path) -> None:
+    short = ["trainer.max_steps=2", "trainer.resume=auto"]
+    settings = composed(*short)
+    fit(settings)
+    model = settings.out / "model.safetensors"
+    model.unlink()
+    fit(settings)
+    assert modelfile.read_header(model).extra["steps"] == 2
+    elsewhere = composed(
+        *short, f"out={tmp_path / 'new'}", f"trainer.resume={settings.checkpoints / 'last.ckpt'}"
+    )
+    fit(elsewhere)
+    assert (elsewhere.checkpoints / "last.ckpt").exists() and (elsewhere.out / "model.safetensors").exists()
+
+
+@pytest.mark.usefixtures("bounded")
+def test_early_stopping_once_decided_stays_so(composed: Composer) -> None:
+    stuck = [
+        *("trainer.max_steps=1000", "trainer.validate_every=2", "trainer.resume=auto"),
+        *("optim.learning_rate=1e-12", "model.bottleneck.decay=1", "model.bottleneck.revive_below=0"),
+        "trainer.checkpoint_steps=2",
+    ]
+    ended = fit(composed(*stuck, "trainer.early_stopping_patience=1")).step
+    with pytest.warns(UserWarning, match=rf"was ended at step {ended}, .*early_stopping_patience above 1 "):
+        assert fit(composed(*stuck, "trainer.early_stopping_patience=1")).step == ended
+    assert fit(composed(*stuck, "trainer.early_stopping_patience=2")).step > ended
+
+
+def test_a_second_training_in_a_run_folder_is_refused_by_name(
+    composed: Composer,
+    overrides: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    more = ["trainer.max_steps=3", "trainer.validate_batches=0", "trainer.resume=auto"]
+    step, turns, second = TrainingModule.training_step, iter([1]), []
+
+    def joined(self: TrainingModule, *arguments: Any) -> None:
+        if self.step == 1 and next(turns, None):
+            second.append(cli.run(["train", *overrides, *more]))
+        step(self, *arguments)
+
+    monkeypatch.setattr(TrainingModule, "training_step", joined)
+    settings = composed(*more)
+    assert fit(settings).step == 3
+    assert second == [1]
+    assert re.fullmatch(
+        rf"voiceae: error: {settings.out}: is being written by process {os.getpid()} on .*another out\n",
+        capsys.readouterr().err,
+    )
+    assert [line["step"] for line in read_metrics(settings.out / "metrics.jsonl")] == [2, 3]

@@ -51,8 +51,10 @@ class Checkpoints(Callback):
         self.best, self.stage = state_dict["best"], state_dict.get("stage", "")
 
     def on_train_start(self, trainer: Trainer, pl_module: TrainingModule) -> None:  # type: ignore[override]
-        """Start counting."""
-        self.saved_step, self.saved_at = pl_module.step, time.monotonic()
+        """Start counting; what a run that was killed while it saved did not get to is due at the end."""
+        complete = (self.folder / LAST).is_file() and self.exporter.is_current(pl_module)
+        complete = trainer.strategy.broadcast(complete)  # on other nodes there may be no such folder
+        self.saved_step, self.saved_at = pl_module.step if complete else 0, time.monotonic()
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: TrainingModule, *_: Any) -> None:  # type: ignore[override]
         """Save when due, unless a validation comes first."""

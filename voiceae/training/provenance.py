@@ -13,6 +13,7 @@ import torch
 
 import voiceae
 from voiceae import modelfile
+from voiceae.errors import VoiceAEError
 from voiceae.training.config import without_paths
 from voiceae.training.settings import Settings
 
@@ -49,6 +50,14 @@ class Exporter:
                 spec=module.store.spec,
                 extra=self.provenance(module),
             )
+
+    def is_current(self, module: TrainingModule) -> bool:
+        """Whether the model file in the run folder is of the module's step."""
+        try:
+            legs = modelfile.read_header(self.settings.out / MODEL).extra["legs"]
+            return bool(legs[-1]["steps"] == module.step)
+        except (VoiceAEError, KeyError, IndexError, TypeError):
+            return False
 
     def provenance(self, module: TrainingModule) -> dict[str, Any]:
         """Corpus, amount of training, validation figures, config and versions; totals count every leg."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -19,6 +19,7 @@ from voiceae import modelfile
 from voiceae.data.store import FeatureStore
 from voiceae.errors import ConfigError, OutputError
 from voiceae.files import atomic_path
+from voiceae.locks import locked
 from voiceae.training.checkpoints import Checkpoints, require_fitting
 from voiceae.training.module import VALIDATION_SPLITS, TrainingModule, adversary_of
 from voiceae.training.objectives.base import Objective
@@ -60,15 +61,16 @@ def fit(settings: Settings) -> TrainingModule:
     has_adversary = any(True for _ in adversary_of(objective).parameters())
     sparing = has_adversary or objective.sparing or bool(settings.trainer.stages)
     trainer = build_trainer(settings, sparing, Exporter(settings=settings, earlier=earlier))
-    checkpoint = settings.resume_from
-    if checkpoint is not None:
-        require_fitting(checkpoint, module)
-    if is_first_process():
-        write_config(settings)
-    try:
-        trainer.fit(module, ckpt_path=checkpoint, weights_only=True)
-    except MisconfigurationException as error:
-        raise ConfigError(f"trainer: {error}") from error
+    with run_folder(settings):
+        checkpoint = settings.resume_from
+        if checkpoint is not None:
+            require_fitting(checkpoint, module)
+        if is_first_process():
+            write_config(settings)
+        try:
+            trainer.fit(module, ckpt_path=checkpoint, weights_only=True)
+        except MisconfigurationException as error:
+            raise ConfigError(f"trainer: {error}") from error
     return module
 
 
@@ -204,22 +206,43 @@ def build_callbacks(settings: Settings, exporter: Exporter) -> list[Callback]:
     if options.early_stopping_patience is not None:
         callbacks.append(
             EarlyStopping(
-                "valid/total", patience=options.early_stopping_patience, check_finite=False, mode="min"
+                "valid/total",
+                patience=options.early_stopping_patience,
+                check_finite=False,
+                mode="min",
+                check_on_train_epoch_end=False,  # but after the validation, so that `Checkpoints` keeps what it found
             )
         )
     by_steps, by_minutes = options.checkpoint_steps, options.checkpoint_minutes
     return [*callbacks, Checkpoints(settings.checkpoints, exporter, by_steps, by_minutes)]
 
 
+@contextmanager
+def run_folder(settings: Settings) -> Iterator[None]:
+    """Make the run folder and keep other trainings out of it while the block runs.
+
+    Of several processes the first holds the lock for all.
+
+    Raises:
+        OutputError: when the folder cannot be made or written to, or another training is at work in it.
+    """
+    if not is_first_process():
+        yield
+        return
+    try:
+        settings.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{settings.out}: cannot be made: {error.strerror}") from error
+    with locked(settings.out, "wait until that training has ended, or choose another out"):
+        settings.check_files()  # again: another may have begun and ended since
+        yield
+
+
 def write_config(settings: Settings) -> None:
     """Leave the resolved config in the run folder.
 
     Raises:
-        OutputError: when the folder cannot be made or written to.
+        OutputError: when it cannot be written.
     """
-    try:
-        Path(settings.out).mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{settings.out}: cannot be made: {error.strerror}") from error
     with atomic_path(settings.out / "config.yaml") as temporary:
         OmegaConf.save(settings.config, temporary)
