@@ -15,7 +15,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 LEVELS = [
     {"errors"},
-    {"specs", "files", "threads"},
+    {"specs", "files", "locks", "threads"},
     {"modelfile"},
     {"audio"},
     {"nn"},
