@@ -15,8 +15,8 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 LEVELS = [
     {"errors"},
-    {"specs", "files", "locks", "threads"},
-    {"modelfile"},
+    {"specs", "files", "locks", "streams", "threads"},
+    {"modelfile", "processes"},
     {"audio"},
     {"nn"},
     {"models", "vocoders"},

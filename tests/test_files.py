@@ -76,3 +76,61 @@ def test_require_new(tmp_path: Path) -> None:
         require_new(tmp_path / "a", force=False)
     with pytest.raises(OutputError, match="is a folder"):
         require_new(tmp_path, force=True)
+
+
+KILLED = """
+import os, signal, sys
+from voiceae.files import atomic_path
+with atomic_path(sys.argv[1]) as temporary:
+    temporary.write_text("half")
+    if sys.argv[2] == "kill":
+        os.kill(os.getpid(), signal.SIGKILL)
+    print("begun", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_what_a_killed_process_left_is_cleared_and_a_running_ones_is_not(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", KILLED]
+    killed = subprocess.run([*command, str(tmp_path / "killed.txt"), "kill"])
+    assert killed.returncode == -9 and len(os.listdir(tmp_path)) == 1
+    running = subprocess.Popen(
+        [*command, str(tmp_path / "running.txt"), "wait"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert running.stdout is not None and running.stdout.readline() == b"begun\n"
+    (tmp_path / ".mine-00000000.wav").write_text("a hidden file of the user's")
+    with atomic_path(tmp_path / "next.txt") as temporary:
+        temporary.write_text("whole")
+    kept = sorted(os.listdir(tmp_path))
+    assert kept[0] == ".mine-00000000.wav" and kept[1].startswith(".running-") and kept[2:] == ["next.txt"]
+    running.communicate()
+    assert running.returncode == 0 and (tmp_path / "running.txt").read_text() == "half"
+
+
+def test_the_umask_is_never_touched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def touched(_: int) -> int:
+        raise AssertionError(
+            "the umask is the whole process's: another thread's files would get other rights"
+        )
+
+    monkeypatch.setattr(os, "umask", touched)
+    with atomic_path(tmp_path / "a.txt") as temporary:
+        temporary.write_text("x")
+
+
+@pytest.mark.parametrize("name", ["y" * 300, "zero\0.wav", "file/a.wav"])
+def test_a_name_that_cannot_be_is_one_line(tmp_path: Path, name: str) -> None:
+    (tmp_path / "file").touch()
+    if name == "file/a.wav":
+        require_new(tmp_path / name, force=False)
+        return
+    with pytest.raises(OutputError, match="cannot be used|is no name of a file"):
+        require_new(tmp_path / name, force=False)
+
+
+def test_a_long_name_that_can_be_is_written(tmp_path: Path) -> None:
+    for name in ("ö" * 120 + ".wav", "a." + "b" * 250):
+        with atomic_path(tmp_path / name) as temporary:
+            temporary.write_text("x")
+        assert (tmp_path / name).read_text() == "x"
+    assert len(os.listdir(tmp_path)) == 2

@@ -1,10 +1,12 @@
 """The `voiceae` command: a group whose sub-commands are imported when they are called, and one way to fail.
 
-Exit codes: 0 done, 1 bad input (one line on standard error), 2 wrong usage, 130 interrupted.
+Exit codes: 0 done, 1 bad input (one line on standard error), 2 wrong usage, 128 + N ended by signal N (130
+interrupted), 141 nobody reads standard output.
 """
 
 from __future__ import annotations
 
+import signal
 import sys
 import warnings
 from collections.abc import Sequence
@@ -16,7 +18,10 @@ from typing import Any, NoReturn
 import click
 
 from voiceae import __version__
-from voiceae.errors import VoiceAEError
+from voiceae.errors import FileAccessError, VoiceAEError, printable
+from voiceae.files import reason
+from voiceae.processes import Terminated, ending_on_signals
+from voiceae.streams import OutputClosed, finish, protect
 from voiceae.threads import wait_passively
 
 COMMANDS = {
@@ -66,6 +71,21 @@ class LazyGroup(click.Group):
             return None
         return _train() if name == "train" else _command_of(name)
 
+    def invoke(self, context: click.Context) -> Any:
+        """Run the command; what the file system refuses is bad input, whoever asked it.
+
+        Errors of these families are turned into ours here, since click has ideas of its own about them: a broken pipe
+        exits 1, the early end of a file counts as an interrupt.
+        """
+        try:
+            return super().invoke(context)
+        except BrokenPipeError:
+            raise OutputClosed from None
+        except OSError as error:
+            raise FileAccessError(reason(error)) from error
+        except EOFError as error:
+            raise VoiceAEError(f"the input ended too early: {error}") from error
+
     def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands by the table above, without importing them."""
         with formatter.section("Commands"):
@@ -107,15 +127,17 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     Args:
         arguments: without the program's name; those of the process by default.
     """
+    protect()
     wait_passively()
     warnings.showwarning = _show_warning
-    sys.exit(run(list(sys.argv[1:] if arguments is None else arguments)))
+    sys.exit(finish(run(list(sys.argv[1:] if arguments is None else arguments))))
 
 
 def run(arguments: list[str]) -> int:
     """Run the command line: exit code."""
     try:
-        result = voiceae.main(arguments, prog_name="voiceae", standalone_mode=False)
+        with ending_on_signals():
+            result = voiceae.main(arguments, prog_name="voiceae", standalone_mode=False)
         return result if isinstance(result, int) else 0
     except click.ClickException as error:
         error.show()
@@ -133,10 +155,15 @@ def run(arguments: list[str]) -> int:
     except (KeyboardInterrupt, click.Abort):
         click.echo("voiceae: interrupted", err=True)
         return 130
+    except Terminated as ended:
+        click.echo(f"voiceae: ended by {signal.Signals(ended.number).name}", err=True)
+        return 128 + ended.number
+    except OutputClosed:
+        return 141
 
 
 def _one_line(message: object) -> str:
-    return " ".join(str(message).split())
+    return printable(" ".join(str(message).split()))
 
 
 def _show_warning(message: Warning | str, category: type[Warning], filename: str, *_: Any, **__: Any) -> None:

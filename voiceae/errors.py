@@ -1,5 +1,26 @@
 """One exception family: everything a user can cause is a `VoiceAEError`, and its message is one readable line."""
 
+from __future__ import annotations
+
+import re
+
+_UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def printable(text: str) -> str:
+    r"""Text that does nothing to a terminal: control characters, escapes and broken letters of file names spelled out.
+
+    Names of files that are not UTF-8 hold their bytes as lone surrogates; they are shown as such bytes, `\xe9`.
+    """
+    return _UNPRINTABLE.sub(_spelled, text)
+
+
+def _spelled(match: re.Match[str]) -> str:
+    code = ord(match[0])
+    if 0xDC80 <= code <= 0xDCFF:
+        code -= 0xDC00
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+
 
 class VoiceAEError(Exception):
     """Something the user can mend; the command line prints it as one line and exits 1."""
@@ -35,6 +56,10 @@ class VocoderError(VoiceAEError):
 
 class ConfigError(VoiceAEError):
     """A configuration value that is unknown or does not make sense."""
+
+
+class FileAccessError(VoiceAEError):
+    """A file or folder that the system refuses to open or to look at."""
 
 
 class OutputError(VoiceAEError):

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import csv
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -62,3 +64,46 @@ def test_bad_input_is_one_line(speakers: Run, clips: Path, run: Run, tiny_model:
     assert speakers("export")[0] == 2
     code, said = run("speakers", "list", "--bank", "none.npz", "--model", tiny_model)
     assert code == 1 and "none.npz: no such bank" in said
+
+
+def test_two_that_add_at_once_both_stay(
+    speakers: Run, clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_model: Path
+) -> None:
+    """While one listens, which takes minutes for many clips, another adds a voice."""
+    from voiceae.inference.voice import Voice
+
+    listen, nested = Voice.listen, [False]
+
+    def listen_while_another_adds(voice: Voice, source: object) -> object:
+        if not nested[0]:
+            nested[0] = True
+            assert speakers("add", "bert", clips / "bert ö") == (0, "")
+        return listen(voice, source)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Voice, "listen", listen_while_another_adds)
+    assert speakers("add", "anna", clips / "anna") == (0, "")
+    with np.load(tmp_path / "bank.npz") as table:
+        assert table["speaker_names"].tolist() == ["anna", "bert"]
+
+
+ADD = """
+import sys
+from pathlib import Path
+import numpy as np
+from voiceae.inference.heard import Heard
+from voiceae.inference.latent.bank import SpeakerBank
+
+for number in range(15):
+    name = f"{sys.argv[2]}{number}"
+    with SpeakerBank.changing(Path(sys.argv[1]), "model") as bank:
+        bank.add(name, {f"/{name}.wav": Heard(np.ones(4, np.float32) / 2)})
+"""
+
+
+def test_processes_that_write_one_bank_lose_nobody(tmp_path: Path) -> None:
+    bank = tmp_path / "bank.npz"
+    adding = [subprocess.Popen([sys.executable, "-c", ADD, str(bank), name]) for name in "ab"]
+    assert [process.wait() for process in adding] == [0, 0]
+    with np.load(bank) as table:
+        assert len(table["speaker_names"]) == 30
+    assert [path.name for path in tmp_path.iterdir()] == ["bank.npz"]

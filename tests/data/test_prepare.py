@@ -33,6 +33,7 @@ def test_a_store_holds_what_it_should(store: Path) -> None:
         "store.json",
         "utterances.csv",
         "report.csv",
+        "sources.csv",
         "statistics.npz",
         "shards/mel-00000.npy",
         "shards/mel-00001.npy",

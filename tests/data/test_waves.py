@@ -1,13 +1,17 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 
+from voiceae import cli
 from voiceae.audio.mel import LogMel
+from voiceae.data.prepare import prepare
 from voiceae.data.store import FeatureStore
 from voiceae.data.waves import WaveCrops, add_waves, wave_path
 from voiceae.errors import StoreError
@@ -60,3 +64,49 @@ def test_a_corpus_that_is_gone_or_changed_is_refused(store: Path, tmp_path: Path
         add_waves(opened)
     assert not list(root.glob("waves/*.npy"))
     assert np.load(next(root.glob("shards/*.npy")), mmap_mode="r").size
+
+
+def test_force_takes_the_old_waves_away(tmp_path: Path, write_voice: Callable[..., Path]) -> None:
+    for number in range(3):
+        write_voice(tmp_path / f"c/a/{number}.wav", seed=number)
+    arguments = ["folder", str(tmp_path / "c"), "--out", str(tmp_path / "s"), "--jobs", "1", "--no-progress"]
+    for options in (["--no-trim"], ["--trim", "--force"]):
+        done = CliRunner().invoke(
+            cli.voiceae, ["prepare", *arguments, "--waves", *options], catch_exceptions=False
+        )
+        assert done.exit_code == 0
+    made = FeatureStore.open(tmp_path / "s")
+    samples = len(np.load(wave_path(made.path, 0)))
+    assert samples == made.spec.samples(sum(u.frames for u in made.utterances))
+    batch = WaveCrops(made, "train", **SHAPE).batch(0)
+    inside = ((LogMel(made.spec)(batch.wav) - batch.mel) * batch.mask[:, None])[:, 4:40, 3:-3].abs()
+    assert float(inside.median()) < 0.02
+
+
+def test_waves_of_another_store_are_refused_and_made_again(store: Path, tmp_path: Path) -> None:
+    root = tmp_path / "store"
+    shutil.copytree(store, root)
+    add_waves(FeatureStore.open(root))
+    whole = np.load(wave_path(root, 0))
+    np.save(wave_path(root, 0), whole[:-256])
+    with pytest.raises(
+        StoreError, match=f"holds {len(whole) - 256} samples, its shard stands for {len(whole)}"
+    ):
+        WaveCrops(FeatureStore.open(root), "train", **SHAPE)
+    other = FeatureStore.open(root)
+    other.info["listing"] = "another"
+    with pytest.raises(StoreError, match="its waves are of an earlier store"):
+        WaveCrops(other, "train", **SHAPE)
+    (root / "waves/made-from.json").unlink()  # as before stores said it
+    add_waves(FeatureStore.open(root))
+    np.testing.assert_array_equal(np.load(wave_path(root, 0)), whole)
+
+
+def test_waves_are_made_of_the_recordings_that_the_store_was_made_from(
+    tmp_path: Path, write_voice: Callable[..., Path]
+) -> None:
+    write_voice(tmp_path / "c/a/1.wav", seed=1)
+    prepare("folder", tmp_path / "c", tmp_path / "s", jobs=1)
+    write_voice(tmp_path / "c/a/1.wav", seed=1, pitch=200.0)
+    with pytest.raises(StoreError, match="is not the recording that the store was made from"):
+        add_waves(FeatureStore.open(tmp_path / "s"))

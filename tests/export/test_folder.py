@@ -51,3 +51,27 @@ def test_a_place_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="cannot be written"), whole_folder(tmp_path / "file" / "out"):
         pass
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_the_old_export_is_there_whatever_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at_once: bool
+) -> None:
+    out, rename = make_export(tmp_path / "out"), Path.rename
+
+    def refuse(self: Path, target: Path) -> Path:
+        if Path(target) == out and (self / "manifest.json").read_text() == "new":
+            raise PermissionError(1, "Operation not permitted")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", refuse)
+    if not at_once:  # as where the system cannot swap two names
+        monkeypatch.setattr("voiceae.files._exchange", lambda *_: False, raising=False)
+    try:
+        with whole_folder(out) as folder:
+            (folder / "manifest.json").write_text("new")
+        assert at_once
+    except OutputError as error:
+        assert not at_once and "Operation not permitted" in str(error)
+    assert (out / "manifest.json").read_text() == ("new" if at_once else "old")
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]

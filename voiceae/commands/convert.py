@@ -116,11 +116,12 @@ def command(
     """Speak SOURCE, a recording or a folder of them, in the voice of the target."""
     # numpy's matrix products are small here, and starting its threads takes longer; it reads this when imported.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    from voiceae.files import is_dir
     from voiceae.inference.batch import Folders, Parts
     from voiceae.onnx.choose import chosen
 
     parts = Parts(model=model, vocoder=vocoder, device=device)
-    alone = source is not None and pairs is None and not Path(source).is_dir()
+    alone = source is not None and pairs is None and not is_dir(source)
     parts = chosen(parts, runtime, (str(source), *targets) if alone else None)
     if pairs is not None:
         _refuse_beside(
@@ -130,7 +131,7 @@ def command(
             raise click.UsageError("--pairs needs --out-dir")
         folders = Folders(root=root or pairs.parent, out_dir=out_dir, force=force)
         return _convert_table(pairs, parts, folders, jobs)
-    if source is not None and Path(source).is_dir():
+    if source is not None and is_dir(source):
         _refuse_beside("a folder", {"--root": root, "--out": out})
         if not targets or out_dir is None:
             raise click.UsageError("a folder needs --target and --out-dir")

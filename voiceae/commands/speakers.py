@@ -40,7 +40,8 @@ def command() -> None:
 def add(name: str, clips: tuple[str, ...], replace: bool, bank: Path | None, model: str, device: str) -> int:
     """Add clips, or folders of them, to the speaker NAME."""
     from voiceae.commands._latent import bar, tell
-    from voiceae.errors import AudioError, VoiceAEError
+    from voiceae.errors import AudioError
+    from voiceae.files import FILE_ERRORS, reason
     from voiceae.inference.batch import Failure
     from voiceae.inference.collect import find_recordings
     from voiceae.inference.latent.bank import SpeakerBank, default_bank, require_name
@@ -49,19 +50,20 @@ def add(name: str, clips: tuple[str, ...], replace: bool, bank: Path | None, mod
     require_name(name)
     files = list(find_recordings(clips))
     voice = load(model, "griffinlim", device)
-    known = SpeakerBank.open(bank or default_bank(voice.fingerprint), voice.fingerprint)
-    if replace and name in known.voices:
-        known.remove(name)
+    path = bank or default_bank(voice.fingerprint)
+    SpeakerBank.open(path, voice.fingerprint)  # one that is damaged is said before the work is done
     heard, failures = {}, []
     for file in bar("listen", "clip")(files):
         try:
             heard[str(file.absolute())] = voice.listen(file)
-        except VoiceAEError as error:
-            failures.append(Failure(str(file), str(error)))
+        except FILE_ERRORS as error:
+            failures.append(Failure(str(file), reason(error, file)))
     if not heard:
         raise AudioError(failures[0].reason)
-    known.add(name, heard)
-    known.save()
+    with SpeakerBank.changing(path, voice.fingerprint) as known:
+        if replace and name in known.voices:
+            known.remove(name)
+        known.add(name, heard)
     click.echo(f"{known.path}: {name} has {len(known.voices[name])} clips")
     return tell(failures, len(files), "clips")
 
@@ -87,10 +89,12 @@ def list_(bank: Path | None, model: str, device: str) -> None:
 def remove(names: tuple[str, ...], bank: Path | None, model: str, device: str) -> None:
     """Forget speakers."""
     del device
-    known = _open(bank, model)
-    for name in names:
-        known.remove(name)
-    known.save()
+    from voiceae.inference.latent.bank import SpeakerBank
+
+    path, fingerprint = _place(bank, model)
+    with SpeakerBank.changing(path, fingerprint, must_exist=bank is not None) as known:
+        for name in names:
+            known.remove(name)
     click.echo(f"{known.path}: {len(known.voices)} speakers are left")
 
 
@@ -138,9 +142,17 @@ def export(
 
 def _open(bank: Path | None, model: str) -> SpeakerBank:
     """The bank of a model, without loading the model."""
+    from voiceae.inference.latent.bank import SpeakerBank
+
+    path, fingerprint = _place(bank, model)
+    return SpeakerBank.open(path, fingerprint, must_exist=bank is not None)
+
+
+def _place(bank: Path | None, model: str) -> tuple[Path, str]:
+    """Where the bank of a model is, and the model's fingerprint."""
     from voiceae.inference.bundled import find_model
-    from voiceae.inference.latent.bank import SpeakerBank, default_bank
+    from voiceae.inference.latent.bank import default_bank
     from voiceae.modelfile import read_header
 
     fingerprint = read_header(find_model(model)).checksum
-    return SpeakerBank.open(bank or default_bank(fingerprint), fingerprint, must_exist=bank is not None)
+    return bank or default_bank(fingerprint), fingerprint

@@ -50,7 +50,7 @@ def encode(
 
     if collapse and pitch:
         raise click.UsageError("--pitch goes with every frame, --collapse has none left; use one of them")
-    from voiceae.errors import VoiceAEError
+    from voiceae.files import FILE_ERRORS, reason
 
     files, voice = _start(paths, model, device)
     require_files([out], force)
@@ -59,8 +59,8 @@ def encode(
     for file in bar("encode", "file")(files):
         try:
             lines.append(encode_units(voice, file, str(file), pitch=pitch))
-        except VoiceAEError as error:
-            failures.append(Failure(str(file), str(error)))
+        except FILE_ERRORS as error:
+            failures.append(Failure(str(file), reason(error, file)))
     if lines:
         write_units(
             out, UnitText(tuple(lines), codes_per_second(voice), collapse, voice.fingerprint), force=force

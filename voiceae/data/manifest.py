@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -65,7 +66,7 @@ def _name(recording: Recording) -> str:
 
 
 def _shuffled(names: Iterable[str], seed: int) -> list[str]:
-    return sorted(names, key=lambda name: hashlib.sha256(f"{seed}/{name}".encode()).digest())
+    return sorted(names, key=lambda name: hashlib.sha256(os.fsencode(f"{seed}/{name}")).digest())
 
 
 def _draw_speakers(recordings: Sequence[Recording], seed: int) -> list[str]:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import json
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TextIO
 
 from voiceae.data.corpora import Recording
-from voiceae.data.store import FORMAT, PLAN, REPORT, SHARDS, STATISTICS, STORE, TABLE
-from voiceae.errors import StoreError
-from voiceae.files import atomic_path
+from voiceae.data.store import FORMAT, PLAN, REPORT, SHARDS, SOURCES, STATISTICS, STORE, TABLE, WAVES
+from voiceae.errors import OutputError, StoreError
+from voiceae.files import atomic_path, exists, explain, is_dir, is_file
+from voiceae.locks import lock_file, locked
 from voiceae.specs import AudioSpec
 
 RECORDS = "records"  # what is known of finished shards, until the store is complete
@@ -47,7 +50,7 @@ def make_plan(
     """What the store is made of; two plans that agree make the same store."""
     listing = hashlib.sha256()
     for recording in recordings:
-        size = recording.path.stat().st_size if recording.path.is_file() else -1
+        size = _size(recording.path)
         row = [relative_path(recording.path, root), size, recording.speaker, recording.split, recording.text]
         listing.update(json.dumps([*row, recording.utterance, recording.gender]).encode())
     return {
@@ -60,20 +63,67 @@ def make_plan(
     }
 
 
+def _size(path: Path) -> int:
+    """Bytes of a file; -1 for one that cannot be looked at, which the report tells."""
+    try:
+        return path.stat().st_size if path.is_file() else -1
+    except OSError:
+        return -1
+
+
+def plan_digest(plan: dict[str, Any]) -> str:
+    """Names a plan: what is made beside a store, of the same recordings, carries it."""
+    known = {name: plan[name] for name in ("format", "kind", "recordings", "listing", "spec", "options")}
+    return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()[:16]
+
+
 def relative_path(path: Path, root: Path) -> str:
     """Path below the corpus, links left as they are; absolute for what lies elsewhere."""
     absolute = Path(os.path.abspath(path))
     return absolute.relative_to(root).as_posix() if absolute.is_relative_to(root) else absolute.as_posix()
 
 
-def claim(out: Path, plan: dict[str, Any], force: bool) -> None:
-    """Make `out` ours: new, begun with the same plan, or cleared by force."""
-    if out.exists() and not out.is_dir():
+@contextmanager
+def store_lock(out: Path) -> Iterator[None]:
+    """One writer at a time for a store, whose folder is made.
+
+    Raises:
+        StoreError: when `out` is a file, or holds something else.
+        OutputError: when the folder cannot be made, or another process is writing the store.
+    """
+    require_ours(out)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{out}: cannot be written: {explain(error)}") from error
+    with locked(out, "wait until that prepare has ended, or give another --out"):
+        yield
+
+
+def require_ours(out: Path) -> None:
+    """Refuse a place that no store can be in; nothing is touched.
+
+    Raises:
+        StoreError: when it is a file, or a folder with something else in it.
+    """
+    if exists(out) and not is_dir(out):
         raise StoreError(f"{out}: is a file; give a folder for the store")
-    theirs, leftovers = _read_plan(out / PLAN), _leftovers(out)
-    if theirs is None and out.exists() and set(out.iterdir()) - set(leftovers):
+    if not exists(out) or _read_plan(out / PLAN) is not None:
+        return
+    if set(out.iterdir()) - {*_leftovers(out), lock_file(out)}:
         raise StoreError(f"{out}: holds something that is no feature store; give another --out")
-    for leftover in leftovers:
+
+
+def is_finished(out: Path, plan: dict[str, Any]) -> bool:
+    """Whether a store of this plan is complete, so that there is nothing to do."""
+    return is_file(out / STORE) and not exists(out / RECORDS) and _read_plan(out / PLAN) == plan
+
+
+def claim(out: Path, plan: dict[str, Any], force: bool) -> None:
+    """Make `out`, which is locked, ours: new, begun with the same plan, or cleared by force."""
+    require_ours(out)
+    theirs = _read_plan(out / PLAN)
+    for leftover in _leftovers(out):
         leftover.unlink()
     if theirs is not None and theirs != plan and not force:
         odd = ", ".join(_differences(theirs, plan))
@@ -86,11 +136,10 @@ def claim(out: Path, plan: dict[str, Any], force: bool) -> None:
 
 
 def _leftovers(out: Path) -> list[Path]:
-    """Temporary files of a killed run."""
-    patterns = [f".{Path(name).stem}-*" for name in (PLAN, STORE, TABLE, REPORT, STATISTICS)]
-    return [
-        path for pattern in (*patterns, f"{SHARDS}/.mel-*", f"{RECORDS}/.*-*") for path in out.glob(pattern)
-    ]
+    """Temporary files of a killed run; of a running one there are none while its store is locked."""
+    patterns = [f".{Path(name).stem}-*" for name in (PLAN, STORE, TABLE, REPORT, STATISTICS, SOURCES)]
+    patterns += [f"{SHARDS}/.mel-*", f"{RECORDS}/.*-*", f"{WAVES}/.wave-*"]
+    return [path for pattern in patterns for path in out.glob(pattern)]
 
 
 def _read_plan(path: Path) -> dict[str, Any] | None:
@@ -99,6 +148,27 @@ def _read_plan(path: Path) -> dict[str, Any] | None:
     except (OSError, ValueError, TypeError):
         return None
     return plan if {"format", "listing", "options"} <= set(plan) else None
+
+
+def open_table(path: Path, mode: Literal["r", "w"]) -> TextIO:
+    """A table of a store, in UTF-8; names of files that are none keep their bytes."""
+    return path.open(mode, newline="", encoding="utf-8", errors="surrogateescape")
+
+
+def read_sources(path: Path) -> dict[str, tuple[int, int, str]]:
+    """Size, time and digest of the recordings of a store by their paths; none where it is older than this list.
+
+    Raises:
+        StoreError: when the list is damaged.
+    """
+    if not is_file(path):
+        return {}
+    try:
+        with open_table(path, "r") as file:
+            rows = list(csv.DictReader(file))
+        return {row["path"]: (int(row["size"]), int(row["mtime_ns"]), row["sha256"]) for row in rows}
+    except (OSError, KeyError, TypeError, ValueError, csv.Error) as error:
+        raise StoreError(f"{path}: damaged ({error}); prepare the store again with --force") from None
 
 
 def _differences(theirs: dict[str, Any], plan: dict[str, Any]) -> list[str]:
@@ -118,7 +188,7 @@ def _differences(theirs: dict[str, Any], plan: dict[str, Any]) -> list[str]:
 def _clear(out: Path) -> None:
     """The plan goes last: until then a killed run is still known for a store."""
     (out / STORE).unlink(missing_ok=True)
-    for folder in (SHARDS, RECORDS):
+    for folder in (SHARDS, RECORDS, WAVES):
         shutil.rmtree(out / folder, ignore_errors=True)
-    for name in (TABLE, REPORT, STATISTICS, PLAN):
+    for name in (TABLE, REPORT, STATISTICS, SOURCES, PLAN):
         (out / name).unlink(missing_ok=True)

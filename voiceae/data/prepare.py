@@ -20,11 +20,30 @@ from tqdm import tqdm
 from voiceae.audio.io import UpperBandWarning
 from voiceae.data.corpora import Recording, walk
 from voiceae.data.manifest import TRAIN, assign_splits
-from voiceae.data.plan import RECORDS, PrepareOptions, claim, make_plan, relative_path
-from voiceae.data.shards import ShardJob, ShardRecord, build_shard, read_record
-from voiceae.data.store import COLUMNS, REPORT, STATISTICS, STORE, TABLE, shard_path
-from voiceae.errors import CorpusError
-from voiceae.files import atomic_path
+from voiceae.data.plan import (
+    RECORDS,
+    PrepareOptions,
+    claim,
+    is_finished,
+    make_plan,
+    open_table,
+    read_sources,
+    relative_path,
+    store_lock,
+)
+from voiceae.data.shards import (
+    ShardJob,
+    ShardRecord,
+    build_shard,
+    changed,
+    is_changed,
+    read_record,
+    stored_record,
+)
+from voiceae.data.store import COLUMNS, REPORT, SOURCES, STATISTICS, STORE, TABLE, shard_path
+from voiceae.errors import CorpusError, StoreError
+from voiceae.files import atomic_path, is_file
+from voiceae.processes import attended, no_survivors
 from voiceae.specs import AudioSpec
 from voiceae.threads import available_cpus
 
@@ -34,6 +53,10 @@ _SHARD_UTTERANCES = 64  # few, so that a kill loses little
 _MOST_SHARDS = 4096  # few, so that a folder of them stays handy; each is in memory while it is made
 _MOST_NAMED = 2  # bad files on the last line; the report has them all
 _LEAST_STD = 1e-2  # float16 cannot tell smaller spreads from rounding
+
+
+class ChangedWarning(UserWarning):
+    """Recordings that were replaced while a store was being made of them."""
 
 
 @dataclass(frozen=True)
@@ -96,8 +119,9 @@ def prepare(
 
     Raises:
         CorpusError: when the corpus has not the layout of its kind, or nothing of it can be used.
-        StoreError: when `out` holds something else and `force` is false.
-        OutputError: when the store cannot be written.
+        StoreError: when `out` holds something else, or `force` is false and it was made of another corpus or of
+            recordings that were replaced since.
+        OutputError: when the store cannot be written, or another process is writing it.
     """
     spec, options, out = spec or AudioSpec(), options or PrepareOptions(), Path(out)
     found = walk(kind, corpus, mic=options.mic)
@@ -109,16 +133,14 @@ def prepare(
     )
     root = _corpus_root(kind, Path(corpus))
     plan = make_plan(kind, root, found, spec, options)
-    claim(out, plan, force)
     shard_jobs = _shard_jobs(out, recordings, spec, options)
-    if not (out / STORE).is_file():
-        resumed = sum(read_record(job) is not None for job in shard_jobs)
-        records = _run(shard_jobs, jobs, progress)
-        _finish(out, root, plan, shard_jobs, records)
-        _warn_narrow(records)
+    if force or not is_finished(out, plan):
+        with store_lock(out):
+            claim(out, plan, force)
+            resumed = _make(out, root, plan, shard_jobs, jobs, progress)
     else:
+        _require_unchanged(out, root, recordings)
         resumed = len(shard_jobs)
-    shutil.rmtree(out / RECORDS, ignore_errors=True)
     info = json.loads((out / STORE).read_text(encoding="utf-8"))
     return Prepared(
         path=out,
@@ -129,6 +151,59 @@ def prepare(
         reasons=_first_reasons(out / REPORT),
         resumed=resumed,
     )
+
+
+def _make(
+    out: Path,
+    root: Path,
+    plan: dict[str, Any],
+    shard_jobs: Sequence[ShardJob],
+    jobs: int | None,
+    progress: bool,
+) -> int:
+    """Make what is missing of a store that is ours and locked: the number of shards that were there."""
+    resumed = len(shard_jobs)
+    if not is_file(out / STORE):
+        _warn_changed(out, shard_jobs)
+        resumed = sum(read_record(job) is not None for job in shard_jobs)
+        records = _run(shard_jobs, jobs, progress)
+        _finish(out, root, plan, shard_jobs, records)
+        _warn_narrow(records)
+    shutil.rmtree(out / RECORDS, ignore_errors=True)
+    return resumed
+
+
+def _warn_changed(out: Path, shard_jobs: Sequence[ShardJob]) -> None:
+    """Tell which recordings of a begun store are others by now; their shards will be made again."""
+    records = [(job, record) for job in shard_jobs if (record := stored_record(job)) is not None]
+    paths = [path for job, record in records for path in changed(job, record)]
+    if paths:
+        warnings.warn(
+            f"{out}: {_some(paths)} changed since the store was begun; prepared again",
+            ChangedWarning,
+            stacklevel=4,
+        )
+
+
+def _require_unchanged(out: Path, root: Path, recordings: Sequence[Recording]) -> None:
+    """Refuse a finished store whose recordings were replaced since; one that is older than its list of them passes."""
+    sources = read_sources(out / SOURCES)
+    paths = [
+        recording.path
+        for recording in recordings
+        if (was := sources.get(relative_path(recording.path, root))) and is_changed(recording.path, was)
+    ]
+    if paths:
+        raise StoreError(
+            f"{out}: {_some(paths)} changed since the store was made; use --force to start anew, "
+            "or give another --out"
+        )
+
+
+def _some(paths: Sequence[Path]) -> str:
+    named = ", ".join(path.name for path in paths[:_MOST_NAMED])
+    more = f" and {len(paths) - _MOST_NAMED} more" if len(paths) > _MOST_NAMED else ""
+    return f"{len(paths)} recording{'s' if len(paths) > 1 else ''} ({named}{more})"
 
 
 def _corpus_root(kind: str, corpus: Path) -> Path:
@@ -159,9 +234,11 @@ def _shard_jobs(
 def _run(shard_jobs: Sequence[ShardJob], jobs: int | None, progress: bool) -> list[ShardRecord]:
     """Records in the order of the shards, whatever order they are finished in."""
     records: list[ShardRecord] = []
-    with tqdm(total=sum(len(job.recordings) for job in shard_jobs), unit="file", disable=not progress) as bar:
+    total = sum(len(job.recordings) for job in shard_jobs)
+    folders = {path.parent for job in shard_jobs for path in (job.mel_path, job.record_path)}
+    with no_survivors(folders), tqdm(total=total, unit="file", disable=not progress) as bar:
         parallel = joblib.Parallel(n_jobs=_processes(jobs, len(shard_jobs)), return_as="generator")
-        done: Iterable[ShardRecord] = parallel(joblib.delayed(build_shard)(job) for job in shard_jobs)
+        done: Iterable[ShardRecord] = parallel(attended(build_shard, job) for job in shard_jobs)
         for job, record in zip(shard_jobs, done, strict=True):
             records.append(record)
             bar.update(len(job.recordings))
@@ -197,6 +274,12 @@ def _finish(
     rows, skipped = _rows(root, shard_jobs, records)
     _write_csv(out / TABLE, COLUMNS, rows)
     _write_csv(out / REPORT, ("path", "reason"), skipped)
+    sources = [
+        [relative_path(own.path, root), *source]
+        for job, record in zip(shard_jobs, records, strict=True)
+        for own, source in zip(job.recordings, record.sources, strict=True)
+    ]
+    _write_csv(out / SOURCES, ("path", "size", "mtime_ns", "sha256"), sources)
     with atomic_path(out / STATISTICS) as temporary:
         np.savez(temporary, mean=mean.astype(np.float32), std=std.astype(np.float32))
     info = plan | {
@@ -242,7 +325,7 @@ def _rows(
 
 
 def _write_csv(path: Path, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+    with atomic_path(path) as temporary, open_table(temporary, "w") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(columns)
         writer.writerows(rows)
@@ -250,9 +333,9 @@ def _write_csv(path: Path, columns: Sequence[str], rows: Sequence[Sequence[Any]]
 
 def _first_reasons(report: Path) -> tuple[tuple[str, str], ...]:
     """(path, reason) of the first bad files; none where the report of a finished store was removed."""
-    if not report.is_file():
+    if not is_file(report):
         return ()
-    with report.open(newline="", encoding="utf-8") as file:
+    with open_table(report, "r") as file:
         rows = islice(csv.DictReader(file), _MOST_NAMED)
         return tuple((row["path"], row["reason"]) for row in rows)
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 import warnings
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -20,7 +23,7 @@ from voiceae.audio.trim import trim
 from voiceae.data.corpora import Recording
 from voiceae.data.manifest import TRAIN
 from voiceae.errors import AudioError
-from voiceae.files import atomic_path
+from voiceae.files import FILE_ERRORS, atomic_path, reason
 from voiceae.specs import AudioSpec
 from voiceae.threads import torch_threads
 
@@ -59,6 +62,7 @@ class ShardRecord:
         squares: (M,) sum of the squares of the training frames.
         narrow: recordings whose rate leaves out part of the speech band.
         seconds_read: duration of the audio before trimming.
+        sources: what every recording's file was, as `describe` tells it.
     """
 
     rows: list[tuple[int, int, int, float]] = field(default_factory=list)
@@ -69,6 +73,32 @@ class ShardRecord:
     squares: list[float] = field(default_factory=list)
     narrow: int = 0
     seconds_read: float = 0.0
+    sources: list[tuple[int, int, str]] = field(default_factory=list)
+
+
+def describe(path: Path) -> tuple[int, int, str]:
+    """What a file is: its size, when it was written (ns), and the beginning of its SHA-256; (-1, 0, "") for none."""
+    try:
+        with path.open("rb") as file:
+            state = os.fstat(file.fileno())
+            return state.st_size, state.st_mtime_ns, hashlib.file_digest(file, "sha256").hexdigest()[:16]
+    except OSError:
+        return -1, 0, ""
+
+
+def is_changed(path: Path, was: Sequence[Any]) -> bool:
+    """Whether a file is another than it was; one of the same size and time is taken to be the same, unread.
+
+    One that is gone is no other: what was made of it stands.
+    """
+    try:
+        state = path.stat()
+        if [state.st_size, state.st_mtime_ns] == list(was[:2]):
+            return False
+    except OSError:
+        return False
+    size, _, digest = describe(path)
+    return [size, digest] != [was[0], was[2]]
 
 
 def build_shard(job: ShardJob) -> ShardRecord:
@@ -81,6 +111,7 @@ def build_shard(job: ShardJob) -> ShardRecord:
     if done is not None:
         return done
     record = ShardRecord(total=[0.0] * job.spec.n_mels, squares=[0.0] * job.spec.n_mels)
+    record.sources = [describe(recording.path) for recording in job.recordings]
     with torch_threads(1):
         mels = [mel for place in range(len(job.recordings)) if (mel := _add(record, job, place)) is not None]
     empty = np.zeros((0, job.spec.n_mels), dtype=np.float16)
@@ -92,14 +123,27 @@ def build_shard(job: ShardJob) -> ShardRecord:
 
 
 def read_record(job: ShardJob) -> ShardRecord | None:
-    """What is known of a finished shard, None when it still has to be made."""
+    """What is known of a finished shard; None when it still has to be made, or a recording is another by now."""
+    record = stored_record(job)
+    return None if record is None or changed(job, record) else record
+
+
+def stored_record(job: ShardJob) -> ShardRecord | None:
+    """What is known of a shard that was finished, whatever became of its recordings since."""
     try:
         values: dict[str, Any] = json.loads(job.record_path.read_text(encoding="utf-8"))
         record = ShardRecord(**values)
         shard = np.load(job.mel_path, mmap_mode="r" if record.frames else None)
     except (OSError, ValueError, TypeError):
         return None
-    return record if shard.shape == (record.frames, job.spec.n_mels) else None
+    whole = shard.shape == (record.frames, job.spec.n_mels) and len(record.sources) == len(job.recordings)
+    return record if whole else None
+
+
+def changed(job: ShardJob, record: ShardRecord) -> list[Path]:
+    """Recordings whose files are others than those that the shard was made from."""
+    paths = [recording.path for recording in job.recordings]
+    return [path for path, was in zip(paths, record.sources, strict=True) if is_changed(path, was)]
 
 
 def speech(
@@ -143,8 +187,9 @@ def _add(record: ShardRecord, job: ShardJob, place: int) -> NDArray[np.float16] 
             mel, seconds_read = features(
                 recording.path, job.spec, cut_silence=job.trim, min_seconds=job.min_seconds
             )
-        except AudioError as error:
-            record.skipped.append((place, str(error).removeprefix(f"{recording.path}: ")))
+        except FILE_ERRORS as error:
+            said = reason(error, recording.path)
+            record.skipped.append((place, said.removeprefix(f"{recording.path}: ")))
             return None
     record.narrow += any(issubclass(warning.category, UpperBandWarning) for warning in caught)
     record.rows.append((place, record.frames, len(mel), len(mel) / job.spec.frame_rate))

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from voiceae.data.manifest import SPLITS, TRAIN
 from voiceae.data.mapped import SHARDS, Shards, shard_path
 from voiceae.errors import StoreError
+from voiceae.files import exists, is_file
 from voiceae.specs import AudioSpec
 
 __all__ = [
@@ -24,9 +25,11 @@ __all__ = [
     "PLAN",
     "REPORT",
     "SHARDS",
+    "SOURCES",
     "STATISTICS",
     "STORE",
     "TABLE",
+    "WAVES",
     "FeatureStore",
     "Shards",
     "Utterance",
@@ -36,6 +39,7 @@ __all__ = [
 FORMAT = 1
 STORE, PLAN = "store.json", "prepare.json"
 TABLE, REPORT, STATISTICS = "utterances.csv", "report.csv", "statistics.npz"
+SOURCES, WAVES = "sources.csv", "waves"
 _REMEDY = "prepare it again with --force"
 
 
@@ -147,10 +151,10 @@ class FeatureStore:
 
 def _read_info(root: Path) -> dict[str, Any]:
     path = root / STORE
-    if not path.is_file():
-        if not root.exists():
+    if not is_file(path):
+        if not exists(root):
             raise StoreError(f"{root}: no such feature store; make it with voiceae prepare")
-        begun = (root / PLAN).is_file()
+        begun = is_file(root / PLAN)
         state = "is not finished; run the same prepare again" if begun else "is no feature store"
         raise StoreError(f"{root}: {state} (it has no {STORE})")
     try:
@@ -167,7 +171,7 @@ def _read_table(path: Path) -> list[Utterance]:
     kinds: dict[str, Callable[[str], Any]] = dict.fromkeys(("index", "shard", "start", "frames"), int)
     kinds["seconds"] = float
     kinds |= dict.fromkeys(("speaker", "split", "gender"), sys.intern)  # few, and said in every row
-    with path.open(newline="", encoding="utf-8") as file:
+    with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
         rows = csv.reader(file, strict=True)
         places = {name: place for place, name in enumerate(next(rows, ()))}
         readers = [(name, kinds.get(name, str), places[name]) for name in COLUMNS]

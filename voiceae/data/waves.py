@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,13 +17,15 @@ from tqdm import tqdm
 
 from voiceae.data.batches import Batch, Crops
 from voiceae.data.frames import send
-from voiceae.data.shards import speech
-from voiceae.data.store import FeatureStore, Utterance
-from voiceae.errors import AudioError, StoreError
-from voiceae.files import atomic_path
+from voiceae.data.plan import plan_digest, read_sources, store_lock
+from voiceae.data.shards import is_changed, speech
+from voiceae.data.store import SOURCES, WAVES, FeatureStore, Utterance
+from voiceae.errors import StoreError
+from voiceae.files import FILE_ERRORS, atomic_path, reason
+from voiceae.processes import attended, no_survivors
 from voiceae.specs import AudioSpec
 
-WAVES = "waves"
+_MADE_FROM = "made-from.json"
 _FULL_SCALE = 32767.0
 
 
@@ -53,25 +57,59 @@ def add_waves(store: FeatureStore, *, jobs: int = 1, progress: bool = False) -> 
         StoreError: when a recording is gone, or is not the one that the store was made from.
         OutputError: when a file cannot be written.
     """
+    with store_lock(store.path):
+        _add_missing(store, jobs, progress)
+
+
+def _add_missing(store: FeatureStore, jobs: int, progress: bool) -> None:
+    folder, made_from = store.path / WAVES, _belonging(store)
+    if _made_from(folder) != made_from:  # of a store that stood here before
+        shutil.rmtree(folder, ignore_errors=True)
+        with atomic_path(folder / _MADE_FROM) as temporary:
+            temporary.write_text(json.dumps(made_from) + "\n", encoding="utf-8")
     missing = [n for n in range(len(store.shards)) if not wave_path(store.path, n).is_file()]
     rows = {n: [u for u in store.utterances if u.shard == n] for n in missing}
+    sources = read_sources(store.path / SOURCES)
+    known = {n: {u.path: sources[u.path] for u in rows[n] if u.path in sources} for n in missing}
     run = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered")
-    done = run(joblib.delayed(_write_shard)(store.path, store.info, store.spec, n, rows[n]) for n in missing)
-    for _ in tqdm(done, total=len(missing), desc="waves", unit="shard", disable=not progress):
-        pass
+    with no_survivors([store.path / WAVES]):
+        done = run(
+            attended(_write_shard, store.path, store.info, store.spec, n, rows[n], known[n]) for n in missing
+        )
+        for _ in tqdm(done, total=len(missing), desc="waves", unit="shard", disable=not progress):
+            pass
+
+
+def _belonging(store: FeatureStore) -> dict[str, Any]:
+    """What is written beside waves to know them by."""
+    return {"plan": plan_digest(store.info)}
+
+
+def _made_from(folder: Path) -> dict[str, Any] | None:
+    """What the waves in a folder belong to; None where nothing says it."""
+    try:
+        return dict(json.loads((folder / _MADE_FROM).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
 
 
 def _write_shard(
-    root: Path, info: dict[str, Any], spec: AudioSpec, shard: int, rows: list[Utterance]
+    root: Path,
+    info: dict[str, Any],
+    spec: AudioSpec,
+    shard: int,
+    rows: list[Utterance],
+    known: dict[str, tuple[int, int, str]],
 ) -> None:
     waves, options = [np.zeros(0, np.int16)], info["options"]
     for row in sorted(rows, key=lambda row: row.start):
         path = Path(info["corpus"]) / row.path
         try:
             wav, _ = speech(path, spec, cut_silence=options["trim"], min_seconds=options["min_seconds"])
-        except AudioError as error:
-            raise StoreError(f"{root}: the recordings behind it cannot be read any more: {error}") from None
-        if spec.frames(len(wav)) != row.frames:
+        except FILE_ERRORS as error:
+            said = reason(error, path)
+            raise StoreError(f"{root}: the recordings behind it cannot be read any more: {said}") from None
+        if spec.frames(len(wav)) != row.frames or (row.path in known and is_changed(path, known[row.path])):
             raise StoreError(f"{root}: {path} is not the recording that the store was made from")
         wav = np.pad(wav, (0, max(0, spec.samples(row.frames) - len(wav))))[: spec.samples(row.frames)]
         waves.append((np.clip(wav, -1.0, 1.0) * _FULL_SCALE).round().astype(np.int16))
@@ -92,6 +130,11 @@ class WaveCrops(Crops):
         super().__init__(store, split, **options)
         self._hop = store.spec.hop_length
         utterances = [store.utterances[index] for index in self._index]
+        made_from = _made_from(store.path / WAVES)
+        if made_from is not None and made_from != _belonging(store):
+            raise StoreError(
+                f"{store.path}: its waves are of an earlier store; prepare it again with --waves"
+            )
         shards = {shard: _open(store, shard) for shard in {u.shard for u in utterances}}
         parts = [shards[u.shard][u.start * self._hop : (u.start + u.frames) * self._hop] for u in utterances]
         margin = np.zeros(self.crop_frames * self._hop, np.int16)
@@ -111,4 +154,10 @@ def _open(store: FeatureStore, shard: int) -> NDArray[np.int16]:
     path = wave_path(store.path, shard)
     if not path.is_file():
         raise StoreError(f"{store.path}: has no waves; add them with voiceae prepare ... --waves")
-    return np.asarray(np.load(path, mmap_mode="r"))
+    wav = np.asarray(np.load(path, mmap_mode="r"))
+    wanted = store.spec.samples(int(store.info["shard_frames"][shard]))
+    if wav.shape != (wanted,):
+        raise StoreError(
+            f"{path}: holds {wav.size} samples, its shard stands for {wanted}; prepare again with --force --waves"
+        )
+    return wav

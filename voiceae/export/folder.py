@@ -1,14 +1,14 @@
-"""A folder that appears whole or not at all."""
+"""Where an export may go, and how it gets there: whole or not at all, with one writer at a time."""
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from voiceae.errors import OutputError
+from voiceae.files import atomic_folder, exists
+from voiceae.locks import locked
 from voiceae.onnx.manifest import is_export
 
 
@@ -18,7 +18,7 @@ def require_free(path: Path, force: bool) -> None:
     Raises:
         OutputError: when `path` exists and is anything but an earlier export that `force` says to replace.
     """
-    if not path.exists():
+    if not exists(path):
         return
     if not is_export(path):
         raise OutputError(f"{path}: exists already and is no export; give a folder that is not there yet")
@@ -30,22 +30,10 @@ def require_free(path: Path, force: bool) -> None:
 def whole_folder(path: Path) -> Iterator[Path]:
     """Temporary folder beside `path` that takes its place when the block succeeds and vanishes when it fails.
 
+    An earlier export is there until the new one is, whatever fails.
+
     Raises:
-        OutputError: when it cannot be made (a full disk, no permission).
+        OutputError: when it cannot be made (a full disk, no permission), or another process is writing it.
     """
-    temporary: Path | None = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name[:40]}-", dir=path.parent))
+    with locked(path, "wait until that export has ended"), atomic_folder(path) as temporary:
         yield temporary
-        temporary.chmod(0o755)
-        old = temporary.with_name(temporary.name + ".old")
-        if path.exists():
-            path.rename(old)
-        temporary.rename(path)
-        shutil.rmtree(old, ignore_errors=True)
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written: {error.strerror or error}") from error
-    finally:
-        if temporary is not None:
-            shutil.rmtree(temporary, ignore_errors=True)

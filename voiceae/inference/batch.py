@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from voiceae.audio import io
 from voiceae.data.pairs import PairRow
-from voiceae.errors import AudioError, OutputError, VoiceAEError
-from voiceae.files import require_new
+from voiceae.errors import AudioError, OutputError
+from voiceae.files import FILE_ERRORS, reason, require_new
 from voiceae.threads import one_thread
 
 if TYPE_CHECKING:
@@ -76,8 +76,8 @@ class PairConverter:
         """Convert one row, or say why not."""
         try:
             self.convert(pair)
-        except VoiceAEError as error:
-            return Failure(pair.where, str(error))
+        except FILE_ERRORS as error:
+            return Failure(pair.where, reason(error, pair.source))
         return None
 
     def convert(self, pair: PairRow) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from voiceae.errors import ModelFileError
+from voiceae.files import exists
 from voiceae.modelfile import read_header
 from voiceae.specs import AudioSpec
 
@@ -25,7 +26,7 @@ def find_model(name_or_path: str | Path) -> Path:
     """
     ours = bundled()
     found = ours.get(str(name_or_path), Path(name_or_path))
-    if not found.exists():
+    if not exists(found):
         names = ", ".join(ours) or "none in this installation"
         raise ModelFileError(f"{name_or_path}: no such model; give a model file or a bundled name ({names})")
     return found

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from voiceae.audio.io import SUFFIXES
-from voiceae.errors import AudioError, VoiceAEError
+from voiceae.errors import AudioError
+from voiceae.files import FILE_ERRORS, reason
 from voiceae.inference.batch import Failure
 from voiceae.inference.heard import Heard
 from voiceae.inference.speakers import SpeakerTable
@@ -89,10 +90,10 @@ def embed_files(
     for path in watch(speakers):
         try:
             heard[str(path)] = voice.listen(path)
-        except VoiceAEError as error:
+        except FILE_ERRORS as error:
             if len(speakers) == 1:
                 raise
-            failures.append(Failure(str(path), str(error)))
+            failures.append(Failure(str(path), reason(error, path)))
     if not heard:
         raise AudioError(f"none of {len(speakers)} files could be used; the first: {failures[0].reason}")
     owners = {str(path): speaker for path, speaker in speakers.items() if str(path) in heard}

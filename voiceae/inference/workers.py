@@ -6,14 +6,15 @@ import itertools
 import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TypeAlias
 
 from voiceae.data.pairs import PairRow
-from voiceae.errors import WorkerError
 from voiceae.inference.batch import Failure, Folders, PairConverter, Parts, repeated
+from voiceae.processes import attended, no_survivors
 from voiceae.threads import available_cpus
 
 ROWS_WORTH_A_PROCESS = 8  # fewer do not pay for loading the model once more
@@ -70,7 +71,9 @@ def convert_pairs(
     todo = [pair for place, pair in enumerate(pairs) if place not in twice]
     done = iter(_here(parts, folders, todo) if jobs == 1 else _in_processes(parts, folders, todo, jobs))
     results = (twice[place] if place in twice else next(done) for place in range(len(pairs)))
-    return [failure for failure in watch(results) if failure is not None]
+    written = {(folders.out_dir / pair.out).parent for pair in todo}
+    with nullcontext() if jobs == 1 else no_survivors(written, jobs):
+        return [failure for failure in watch(results) if failure is not None]
 
 
 def default_jobs(rows: int, device: str) -> int:
@@ -89,19 +92,13 @@ def _in_processes(
     parts: Parts, folders: Folders, pairs: Sequence[PairRow], jobs: int
 ) -> Iterator[Failure | None]:
     import joblib
-    from joblib.externals.loky.process_executor import TerminatedWorkerError
 
     batch = _Batch(parts, folders, os.getcwd(), next(_NUMBERS))
     parallel = joblib.Parallel(n_jobs=jobs, backend="loky", return_as="generator", max_nbytes=None)
-    try:
-        for result in parallel(joblib.delayed(_attempt)(batch, pair) for pair in pairs):
-            for text, category in result.warnings:
-                warnings.warn(text, category, stacklevel=2)
-            yield result.failure
-    except TerminatedWorkerError:
-        raise WorkerError(
-            f"one of {jobs} processes was killed, most likely for want of memory; use fewer --jobs"
-        ) from None
+    for result in parallel(attended(_attempt, batch, pair) for pair in pairs):
+        for text, category in result.warnings:
+            warnings.warn(text, category, stacklevel=2)
+        yield result.failure
 
 
 def _attempt(batch: _Batch, pair: PairRow) -> _Result:

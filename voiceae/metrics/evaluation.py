@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from voiceae.audio.io import Audio
-from voiceae.errors import AudioError, JudgeError, VoiceAEError
+from voiceae.errors import AudioError, JudgeError
+from voiceae.files import FILE_ERRORS, reason
 from voiceae.metrics.judges import Measured, load_panel
 from voiceae.metrics.listening import Findings, Heard, Watch, listen_all, unwatched
 from voiceae.metrics.natural import Natural, draw_natural, natural_scores
@@ -107,8 +108,8 @@ def evaluate(
     for index, pair in enumerate(watch(pairs, len(pairs), "convert")):
         try:
             waves.update(_merged(waves, _waves(pair, workshop, judges, index < options.subset)))
-        except VoiceAEError as error:
-            excluded.append(Exclusion(pair.name, str(error)))
+        except FILE_ERRORS as error:
+            excluded.append(Exclusion(pair.name, reason(error)))
     gone = {exclusion.pair for exclusion in excluded}
     if len(gone) == len(pairs):
         raise AudioError(
@@ -173,8 +174,8 @@ def _natural_waves(clips: Sequence[Clip], excluded: list[Exclusion]) -> dict[str
     for clip in clips:
         try:
             waves[str(clip.path)] = Heard.from_audio(clip.path, ["speaker"])
-        except VoiceAEError as error:
-            excluded.append(Exclusion("natural", str(error), "speaker"))
+        except FILE_ERRORS as error:
+            excluded.append(Exclusion("natural", reason(error, clip.path), "speaker"))
     return waves
 
 

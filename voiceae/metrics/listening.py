@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,9 +14,10 @@ import numpy as np
 
 from voiceae.audio import io
 from voiceae.audio.io import Audio
-from voiceae.errors import JudgeError, OutputError
-from voiceae.files import atomic_path
+from voiceae.errors import ConfigError, JudgeError, OutputError
+from voiceae.files import atomic_path, user_folder
 from voiceae.metrics.judges import SAMPLE_RATE, Measured, Wav, load_panel
+from voiceae.processes import attended, no_survivors
 
 Findings: TypeAlias = dict[str, Measured | str]
 """What each judge measured, by its name; a text is the reason why it could not."""
@@ -31,9 +31,12 @@ def unwatched(items: Iterable[Any], total: int, what: str) -> Iterable[Any]:
     return items
 
 
-def default_cache() -> Path:
-    """Folder that judgements are kept in: `$XDG_CACHE_HOME/voiceae/judges`."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "voiceae" / "judges"
+def default_cache() -> Path | None:
+    """Folder that judgements are kept in, `$XDG_CACHE_HOME/voiceae/judges`; None for a user without a home folder."""
+    try:
+        return user_folder("XDG_CACHE_HOME", ".cache") / "voiceae" / "judges"
+    except ConfigError:
+        return None
 
 
 @dataclass(frozen=True)
@@ -98,9 +101,9 @@ def listen_all(
     import joblib
 
     config = {"backend": "loky", "inner_max_num_threads": 1} if jobs > 1 else {"backend": "sequential"}
-    with joblib.parallel_config(**config, n_jobs=jobs):
+    with no_survivors(), joblib.parallel_config(**config, n_jobs=jobs):
         done = joblib.Parallel(return_as="generator", batch_size=1)(
-            joblib.delayed(listen)(heard, cache) for heard in waves.values()
+            attended(listen, heard, cache) for heard in waves.values()
         )
         return dict(zip(waves, watch(done, len(waves), "judge"), strict=True))
 

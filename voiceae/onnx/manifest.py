@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from voiceae.errors import ExportError, ModelFileError
+from voiceae.files import is_file
 from voiceae.specs import AudioSpec
 
 FORMAT = 1
@@ -113,7 +114,7 @@ def read_graph(folder: Path, manifest: Manifest, name: str) -> bytes:
 
 def is_export(path: Path) -> bool:
     """Whether a path is a folder that `voiceae export` wrote, or that looks like one."""
-    return (path / NAME).is_file()
+    return is_file(path / NAME)
 
 
 def _read(folder: Path) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from voiceae.errors import ConfigError, ExportError
+from voiceae.files import is_file
 from voiceae.onnx.manifest import Manifest, read_graph, read_manifest
 from voiceae.onnx.weights import read_weights
 
@@ -102,6 +103,6 @@ def weights_path(folder: Path, manifest: Manifest) -> Path:
     """
     name = Path(manifest.weights).name
     for place in (folder / name, folder.parent / name):
-        if place.is_file():
+        if is_file(place):
             return place
     raise ExportError(f"{folder}: damaged export: {name} is neither in it nor beside it; export again")

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from voiceae.errors import VocoderError
+from voiceae.files import exists
 from voiceae.nn.windows import windows
 from voiceae.specs import AudioSpec
 
@@ -73,7 +74,7 @@ def load_vocoder(name_or_path: str | Path, spec: AudioSpec, device: str | torch.
     path = Path(name_or_path)
     if path.suffix == ".safetensors":
         return _load_own(path, spec, device)
-    if not path.exists():
+    if not exists(path):
         raise VocoderError(
             f"{name_or_path}: no such vocoder; give {GRIFFIN_LIM}, a vocoder .safetensors file, "
             "or a HiFi-GAN checkpoint (its folder, or its generator file with config.json beside it)"

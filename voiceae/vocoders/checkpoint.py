@@ -14,7 +14,7 @@ from torch import Tensor
 
 from voiceae import modelfile
 from voiceae.errors import OutputError, VocoderError
-from voiceae.files import require_new
+from voiceae.files import is_dir, is_file, require_new
 from voiceae.specs import AudioSpec
 from voiceae.vocoders.hifigan import HiFiGAN
 
@@ -72,15 +72,15 @@ def locate(path: Path) -> tuple[Path, Path]:
         VocoderError: when either is missing.
     """
     generator = path
-    if path.is_dir():
+    if is_dir(path):
         found = sorted(path.glob("generator_*")) or sorted(path.glob("g_*"))
         if not found:
             raise VocoderError(f"{path}: holds no generator_* file; give the folder of a HiFi-GAN checkpoint")
         generator = found[-1]
-    if not generator.is_file():
+    if not is_file(generator):
         raise VocoderError(f"{generator}: no such HiFi-GAN generator file")
     config = generator.with_name("config.json")
-    if not config.is_file():
+    if not is_file(config):
         raise VocoderError(
             f"{generator}: has no config.json beside it; put the one it was published with there"
         )

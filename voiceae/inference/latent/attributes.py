@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from voiceae.errors import EmbeddingError
-from voiceae.files import atomic_path, require_new
+from voiceae.files import atomic_path, is_file, require_new
 from voiceae.inference.heard import Colour, Heard
 from voiceae.inference.latent.labels import Classes
 from voiceae.inference.latent.nearest import hint
@@ -285,7 +285,7 @@ def find_attribute(name_or_path: str) -> Path:
         EmbeddingError: when it is neither.
     """
     path = Path(name_or_path)
-    if path.is_file():
+    if is_file(path):
         return path
     ours = bundled_attributes()
     if name_or_path in ours:

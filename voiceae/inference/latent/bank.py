@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,15 +13,18 @@ import numpy as np
 
 from voiceae.audio.io import SUFFIXES
 from voiceae.errors import EmbeddingError
+from voiceae.files import exists, is_file, user_folder
 from voiceae.inference.heard import Heard
 from voiceae.inference.latent.nearest import hint
 from voiceae.inference.maps import similarity
 from voiceae.inference.speakers import SpeakerTable, is_stored
+from voiceae.locks import locked
 
 if TYPE_CHECKING:
     from voiceae.inference.voice import Voice
 
 VARIABLE = "VOICEAE_BANK"
+_WAIT_SECONDS = 600.0  # for another to write it, which takes moments; on a stuck disk, longer
 
 
 @dataclass(frozen=True)
@@ -68,7 +72,7 @@ class SpeakerBank:
         Raises:
             EmbeddingError: when the file is damaged, of another model, or missing where it must not be.
         """
-        if not path.exists():
+        if not exists(path):
             if must_exist:
                 raise EmbeddingError(f"{path}: no such bank; make one with voiceae speakers add")
             return cls(path, model)
@@ -77,6 +81,25 @@ class SpeakerBank:
         for row, (name, clip) in enumerate(zip(table.speakers, table.paths, strict=True)):
             bank.voices.setdefault(name, {})[clip] = table.heard(row)
         return bank
+
+    @classmethod
+    @contextmanager
+    def changing(cls, path: Path, model: str, *, must_exist: bool = False) -> Iterator[SpeakerBank]:
+        """The bank as it is now, saved when the block succeeds; others who change it wait meanwhile.
+
+        Args:
+            path: as for `open`, likewise the others.
+            model: fingerprint of the model that the bank is used with.
+            must_exist: refuse a missing file.
+
+        Raises:
+            EmbeddingError: as `open`.
+            OutputError: when it cannot be written.
+        """
+        with locked(path, "try again when that has ended", _WAIT_SECONDS):
+            bank = cls.open(path, model, must_exist=must_exist)
+            yield bank
+            bank.save()
 
     def add(self, name: str, clips: Mapping[str, Heard]) -> None:
         """Add clips to a speaker, new or known; a clip that is known already is heard afresh.
@@ -183,10 +206,14 @@ def default_bank(model: str) -> Path:
 
     Args:
         model: fingerprint of the model.
+
+    Raises:
+        ConfigError: for a user without a home folder, where no variable says another place.
     """
     own = os.environ.get(VARIABLE)
-    home = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
-    return Path(own) if own else home / "voiceae" / "speakers" / f"{model}.npz"
+    if own:
+        return Path(own)
+    return user_folder("XDG_DATA_HOME", ".local", "share") / "voiceae" / "speakers" / f"{model}.npz"
 
 
 def hear_target(voice: Voice, target: str, bank: Path | None = None) -> Heard:
@@ -201,7 +228,7 @@ def hear_target(voice: Voice, target: str, bank: Path | None = None) -> Heard:
         AudioError: for audio that is missing, damaged, silent or shorter than 0.5 s.
         EmbeddingError: for a stored embedding that cannot be used, or a name that the bank does not know.
     """
-    if is_stored(target) or Path(target).is_file():
+    if is_stored(target) or is_file(target):
         return voice.listen(target)
     known = SpeakerBank.open(
         bank or default_bank(voice.fingerprint), voice.fingerprint, must_exist=bool(bank)

@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from voiceae.errors import AudioError, VoiceAEError
+from voiceae.errors import AudioError
+from voiceae.files import FILE_ERRORS, reason
 from voiceae.inference.batch import Failure
 from voiceae.inference.heard import Heard
 from voiceae.inference.latent.hearing import bins_per_octave, describe_mel, encode_mel, working
@@ -108,8 +109,8 @@ def _hear(
     for clip in watch(clips):
         try:
             mel = clip.mel()
-        except VoiceAEError as error:
-            failures.append(Failure(clip.name, str(error)))
+        except FILE_ERRORS as error:
+            failures.append(Failure(clip.name, reason(error, clip.name)))
         else:
             heard[clip.speaker].append(describe_mel(voice, mel))
             coded.append(_coded(voice, encode_mel(voice, mel), rng))

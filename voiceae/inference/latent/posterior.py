@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from voiceae.errors import ModelFileError, OutputError
-from voiceae.files import atomic_path, require_new
+from voiceae.files import atomic_path, require_new, user_folder
 from voiceae.inference.latent.mixture import Array, Mixture
 from voiceae.inference.speakers import require_model
 
@@ -213,5 +212,6 @@ def posterior_path(model: Path, fingerprint: str, bundled: Sequence[Path] = ()) 
     """
     if model not in bundled:
         return model.with_name(model.stem + SUFFIX)
-    home = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
-    return home / "voiceae" / "posteriors" / f"{fingerprint}{SUFFIX}"
+    return (
+        user_folder("XDG_DATA_HOME", ".local", "share") / "voiceae" / "posteriors" / f"{fingerprint}{SUFFIX}"
+    )

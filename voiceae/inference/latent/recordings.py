@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from voiceae.data.store import STORE, FeatureStore
-from voiceae.errors import AudioError, VoiceAEError
+from voiceae.errors import AudioError
+from voiceae.files import FILE_ERRORS, is_file, reason
 from voiceae.inference.batch import Failure
 from voiceae.inference.collect import find_recordings
 from voiceae.inference.heard import Heard
@@ -56,7 +57,7 @@ def find_clips(voice: Voice, source: str | Path, speakers: Collection[str] = ())
         SpecMismatchError: for a store of another mel contract.
     """
     path = Path(source)
-    if (path / STORE).is_file():
+    if is_file(path / STORE):
         clips = _of_store(voice, path)
     else:
         owners = find_recordings([path])
@@ -120,8 +121,8 @@ def hear_clips(
     for clip in watch(clips):
         try:
             each = describe_mel(voice, clip.mel())
-        except VoiceAEError as error:
-            failures.append(Failure(clip.name, str(error)))
+        except FILE_ERRORS as error:
+            failures.append(Failure(clip.name, reason(error, clip.name)))
         else:
             heard[clip.speaker].append(each)
     if not heard:

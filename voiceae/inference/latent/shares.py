@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from voiceae.errors import EmbeddingError
+from voiceae.files import is_file
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ def read_share(text: str) -> Share:
     """
     name, colon, number = text.rpartition(":")
     stored = name.lower().endswith(".npz")  # what follows is the speaker, whatever it looks like
-    if not colon or stored or Path(text).is_file():
+    if not colon or stored or is_file(text):
         return Share(text, None)
     try:
         amount = float(number)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from voiceae.audio import io
 from voiceae.errors import AudioError
+from voiceae.files import FILE_ERRORS, reason
 from voiceae.inference.batch import Failure
 from voiceae.inference.latent import canvas
 from voiceae.inference.latent.phones import PAUSE, Recogniser, phones_at
@@ -134,8 +135,8 @@ def listen_for_phones(
         try:
             line = encode_units(voice, file, file.name)
             heard = recogniser.listen(io.load(file, SAMPLE_RATE).wav)
-        except AudioError as error:
-            failures.append(Failure(str(file), str(error)))
+        except FILE_ERRORS as error:
+            failures.append(Failure(str(file), reason(error, file)))
             continue
         codes.append(line.codes)
         phones.append(phones_at(heard.phones, (np.arange(len(line.codes)) + 0.5) / rate))
@@ -156,8 +157,8 @@ def count_codes(voice: Voice, files: Iterable[Path]) -> tuple[Purity, list[Failu
     for file in files:
         try:
             codes.append(encode_units(voice, file, file.name).codes)
-        except AudioError as error:
-            failures.append(Failure(str(file), str(error)))
+        except FILE_ERRORS as error:
+            failures.append(Failure(str(file), reason(error, file)))
     if not codes:
         raise AudioError(
             f"no recording could be used; the first: {failures[0].reason if failures else 'none'}"

@@ -8,6 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+from voiceae.files import is_file
 from voiceae.inference.heard import Heard
 from voiceae.inference.latent.attributes import move_along
 from voiceae.inference.latent.bank import hear_target
@@ -51,7 +52,7 @@ def as_files(
     Raises:
         VoiceAEError: for a target or an attribute that cannot be used.
     """
-    if not steps and all(is_stored(target) or Path(target).is_file() for target in targets):
+    if not steps and all(is_stored(target) or is_file(target) for target in targets):
         yield targets
         return
     voice = parts.load()
