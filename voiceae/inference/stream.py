@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -215,7 +216,7 @@ class _Speaker:
     ) -> None:
         self._heard, self._matching = heard, matching
         self._rate, self._ahead = model.rate, options.look_ahead
-        self._clock = Clock()
+        self._clock = Clock(options.look_ahead)
         memory = options.memory_seconds * frame_rate
         self.model = with_moments(
             model, lambda index: _running(self._clock, memory / model.rate, index, prior)
@@ -223,14 +224,16 @@ class _Speaker:
         context = -(-round(options.context_seconds * frame_rate) // model.rate)
         self._window_frames = (context + 1 + options.look_ahead) * model.rate
         self._window: Tensor | None = None
+        self._counts = deque([False] * (self._ahead + 1), maxlen=self._ahead + 1)  # of the latest code frames
         self._source = _History(round(memory), (prior.pitch, prior.mel) if prior else ())
         self._converted = _History(round(memory), (prior.converted,) if prior else ())
         self._said = 0
         self._pitch_centre: float | None = None
         self._own: Own | None = None
 
-    def pass_by(self, mel: Tensor) -> None:
-        """Hear a code frame of silence without an answer."""
+    def pass_by(self, mel: Tensor, counts: bool = False) -> None:
+        """Hear a code frame without an answer."""
+        self._counts.append(counts)
         window = mel if self._window is None else torch.cat((self._window, mel), dim=-1)
         self._window = window[:, -self._window_frames :]
 
@@ -241,9 +244,10 @@ class _Speaker:
             mel: the newest code frame.
             counts: whether it belongs into the statistics: pauses do, silence does not.
         """
-        self.pass_by(mel)
+        self.pass_by(mel, counts)
         assert self._window is not None
-        self._clock.frames, self._clock.fresh = self._window.shape[-1] // self._rate, int(counts)
+        said_counts = self._counts[0]  # the norms and the result are those of the code frame that is said now
+        self._clock.frames, self._clock.fresh = self._window.shape[-1] // self._rate, int(said_counts)
         content = self.model.encode(self._window[None])
         if counts:
             self._source.add(content.pitch[0, :, -self._rate :], mel)
@@ -251,7 +255,7 @@ class _Speaker:
         converted = decode(self.model, content, self._heard, self._pitch_centre)
         stop = max(converted.shape[-1] - self._ahead * self._rate, self._rate)
         newest = converted[:, stop - self._rate : stop]
-        if counts:
+        if said_counts:
             self._converted.add(newest)
         self._learn_colour()
         self._said += 1

@@ -56,11 +56,13 @@ class Clock:
 
     Attributes:
         frames: code frames in what the model is given.
-        fresh: how many of those, at the end, have not been counted yet; 0 leaves the statistics as they are.
+        fresh: how many of those have not been counted yet; 0 leaves the statistics as they are.
+        ahead: how many follow the fresh ones. What stands at the very end lacks its surroundings, so that its
+            statistics are not those of speech.
     """
 
-    def __init__(self) -> None:
-        self.frames, self.fresh = 1, 0
+    def __init__(self, ahead: int = 0) -> None:
+        self.frames, self.fresh, self.ahead = 1, 0, ahead
 
 
 class Running:
@@ -86,8 +88,10 @@ class Running:
     def __call__(self, x: Tensor, mask: Tensor | None, eps: float) -> Moments:
         """(1, T, D) -> (1, 1, D), (1, 1, D)."""
         per_code = max(1, x.shape[1] // self.clock.frames)
-        if self.clock.fresh:
-            self._add(*_moments_of_few(x[:, -self.clock.fresh * per_code :].float(), eps), self.clock.fresh)
+        stop = x.shape[1] - self.clock.ahead * per_code
+        fresh = x[:, max(0, stop - self.clock.fresh * per_code) : max(0, stop)]
+        if fresh.shape[1]:
+            self._add(*_moments_of_few(fresh.float(), eps), self.clock.fresh)
         if self._mean is None or self._variance is None or self._count < min(ENOUGH_FRAMES, self.memory):
             return masked_moments(x, mask, eps)
         return self._mean, self._variance.sqrt()
