@@ -74,7 +74,7 @@ def test_the_wave_of_again_vc_in_pieces_is_that_of_the_whole() -> None:
     assert float(apart.mean()) < 1e-3, f"{float(apart.mean()):.4f} nats from the whole on average"
 
 
-@pytest.mark.parametrize("name", ["vae", "again_vc"])
+@pytest.mark.parametrize("name", ["vae", "again_vc", "autovc"])
 def test_the_mel_streamed_is_near_that_of_the_whole(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of a speaker who is known before, so that the statistics are settled from the first word on."""
     voice, source = voice_of(name), Audio(np.tile(speechlike(2.0), 2), RATE)

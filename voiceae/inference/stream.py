@@ -20,7 +20,7 @@ from voiceae.inference.runtime import inference
 from voiceae.inference.stream_level import Gate, RunningLevel
 from voiceae.inference.stream_vocoder import frame_wise
 from voiceae.models import Autoencoder
-from voiceae.nn.declared import Clock, Recorded, Running, recorded, twin_of, with_moments
+from voiceae.nn.declared import Clock, FirstHeard, Recorded, Running, recorded, twin_of, with_moments
 from voiceae.nn.norm import Moments
 from voiceae.nn.quick import quicken
 
@@ -62,6 +62,7 @@ class Prior:
         pitch: (K, T) distributions of the speaker to come, or none of them.
         mel: (M, T) that they come from.
         converted: (M, T) what became of it.
+        voice: (1, S) of the speaker to come, where the content encoder asks for it.
     """
 
     moments: list[Moments | None]
@@ -69,6 +70,7 @@ class Prior:
     pitch: Tensor
     mel: Tensor
     converted: Tensor
+    voice: Tensor | None = None
 
 
 class Stream:
@@ -221,6 +223,9 @@ class _Speaker:
         self.model = with_moments(
             model, lambda index: _running(self._clock, memory / model.rate, index, prior)
         )
+        self._voice = FirstHeard(self.model.speaker)
+        self._voice.voice = prior.voice if prior else None
+        self.model.content.join(self._voice)
         context = -(-round(options.context_seconds * frame_rate) // model.rate)
         self._window_frames = (context + 1 + options.look_ahead) * model.rate
         self._window: Tensor | None = None
@@ -251,6 +256,7 @@ class _Speaker:
         content = self.model.encode(self._window[None])
         if counts:
             self._source.add(content.pitch[0, :, -self._rate :], mel)
+        self._learn_voice()
         self._learn_pitch()
         converted = decode(self.model, content, self._heard, self._pitch_centre)
         stop = max(converted.shape[-1] - self._ahead * self._rate, self._rate)
@@ -265,6 +271,11 @@ class _Speaker:
     def _due(self) -> bool:
         """Medians and moments of the past change slowly: often at first, later every fourth time."""
         return self._said < _EAGER_STEPS or self._said % 4 == 0
+
+    def _learn_voice(self) -> None:
+        """Where the content encoder asks for it."""
+        if self._due and self._source.parts and self._voice.asked:
+            self._voice.voice = self.model.embed(self._source.parts[1][None])
 
     def _learn_pitch(self) -> None:
         if self._due and self._source.parts:
@@ -333,11 +344,15 @@ def prior_of(model: Autoencoder, mel: Tensor, heard: Heard, *, own: bool) -> Pri
             which counts for some seconds, but not how high or how loud in each bin the speaker is.
     """
     twin = with_moments(model, lambda _: Recorded())
+    listener = FirstHeard(twin.speaker)
+    twin.content.join(listener)
     content = twin.encode(mel[None])
     converted = decode(twin, content, heard)
     frames = -(-mel.shape[-1] // model.rate)
-    prior = Prior(recorded(twin), float(frames), content.pitch[0], mel, converted)
+    prior = Prior(recorded(twin), float(frames), content.pitch[0], mel, converted, listener.voice)
     if own:
         return prior
     none = mel[:, :0]
-    return replace(prior, frames=min(frames, STRANGER_FRAMES), pitch=none, mel=none, converted=none)
+    return replace(
+        prior, frames=min(frames, STRANGER_FRAMES), pitch=none, mel=none, converted=none, voice=None
+    )

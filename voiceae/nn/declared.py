@@ -1,7 +1,8 @@
 """Instance norms with statistics of something else than what they are given: kept, held, running.
 
 A norm over an utterance asks for all of it. Where audio goes by in pieces the statistics are declared instead: they are
-recorded over a sample and held while the pieces pass, or they run along with the audio.
+recorded over a sample and held while the pieces pass, or they run along with the audio. The same goes for the source's
+voice, where a content encoder asks for that.
 """
 
 from __future__ import annotations
@@ -116,6 +117,30 @@ def _moments_of_few(x: Tensor, eps: float) -> tuple[Tensor, Tensor | float]:
         return x, eps
     variance, mean = torch.var_mean(x, dim=1, keepdim=True, correction=0)
     return mean, variance + eps
+
+
+class FirstHeard(nn.Module):
+    """The voice of what it was given first, whatever it is given later: (B, M, T) -> (B, S).
+
+    For content encoders that ask whose voice they hear (`ContentPart.join`): of a piece they would be told something
+    else than of the whole.
+
+    Args:
+        speaker: hears it; none is asked where `voice` is set before.
+    """
+
+    def __init__(self, speaker: nn.Module) -> None:
+        super().__init__()
+        self._speaker = (speaker,)  # in a tuple it does not count as a part
+        self.voice: Tensor | None = None
+        self.asked = False
+
+    def forward(self, mel: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Normalised mel (B, M, T), mask (B, T) -> (B, S)."""
+        self.asked = True
+        if self.voice is None:
+            self.voice = self._speaker[0](mel, mask)
+        return self.voice
 
 
 def norms(model: nn.Module) -> list[InstanceNorm]:
