@@ -17,7 +17,7 @@ from voiceae.inference.core import Own, decode, match, own_of
 from voiceae.inference.engine import Engine
 from voiceae.inference.mels import MelStream, sampled, spread
 from voiceae.inference.reach import reach
-from voiceae.nn.declared import Held, Recorded, Source, recorded, with_moments
+from voiceae.nn.declared import FirstHeard, Held, Recorded, Source, recorded, with_moments
 from voiceae.nn.masking import masked_moments
 from voiceae.nn.windows import windows
 from voiceae.specs import AudioSpec
@@ -80,8 +80,9 @@ class LongConversion:
 
     The recording is read three times. The first pass takes level and length; the second takes a sample of its mel, on
     which the network is run once to declare the statistics that it would otherwise take from the whole: those of every
-    instance norm, the source's pitch centre, and the mel statistics of the result. The third converts, in pieces that
-    are shown as much around them as the network looks at, so that no seam is left; and they are spoken as they come.
+    instance norm, the source's voice and pitch centre, and the mel statistics of the result. The third converts, in
+    pieces that are shown as much around them as the network looks at, so that no seam is left; and they are spoken as
+    they come.
 
     Args:
         engine: the network, and what is around it.
@@ -123,6 +124,7 @@ class LongConversion:
         wanted, stretch = self._frames("statistics"), self._frames("stretch")
         mel = sampled(self._source_mels(), spread(self.frames, wanted, stretch))
         model = with_moments(self.engine.model, lambda _: Recorded())
+        model.content.join(FirstHeard(model.speaker))
         content = model.encode(mel[None])
         own = own_of(decode(model, content, self.heard), self.heard, self.matching)
         sources: list[Source] = [Held(kept) if kept else masked_moments for kept in recorded(model)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -19,7 +20,7 @@ from voiceae.inference.runtime import inference
 from voiceae.inference.stream_level import Gate, RunningLevel
 from voiceae.inference.stream_vocoder import frame_wise
 from voiceae.models import Autoencoder
-from voiceae.nn.declared import Clock, Recorded, Running, recorded, twin_of, with_moments
+from voiceae.nn.declared import Clock, FirstHeard, Recorded, Running, recorded, twin_of, with_moments
 from voiceae.nn.norm import Moments
 from voiceae.nn.quick import quicken
 
@@ -61,6 +62,7 @@ class Prior:
         pitch: (K, T) distributions of the speaker to come, or none of them.
         mel: (M, T) that they come from.
         converted: (M, T) what became of it.
+        voice: (1, S) of the speaker to come, where the content encoder asks for it.
     """
 
     moments: list[Moments | None]
@@ -68,6 +70,7 @@ class Prior:
     pitch: Tensor
     mel: Tensor
     converted: Tensor
+    voice: Tensor | None = None
 
 
 class Stream:
@@ -215,22 +218,27 @@ class _Speaker:
     ) -> None:
         self._heard, self._matching = heard, matching
         self._rate, self._ahead = model.rate, options.look_ahead
-        self._clock = Clock()
+        self._clock = Clock(options.look_ahead)
         memory = options.memory_seconds * frame_rate
         self.model = with_moments(
             model, lambda index: _running(self._clock, memory / model.rate, index, prior)
         )
+        self._voice = FirstHeard(self.model.speaker)
+        self._voice.voice = prior.voice if prior else None
+        self.model.content.join(self._voice)
         context = -(-round(options.context_seconds * frame_rate) // model.rate)
         self._window_frames = (context + 1 + options.look_ahead) * model.rate
         self._window: Tensor | None = None
+        self._counts = deque([False] * (self._ahead + 1), maxlen=self._ahead + 1)  # of the latest code frames
         self._source = _History(round(memory), (prior.pitch, prior.mel) if prior else ())
         self._converted = _History(round(memory), (prior.converted,) if prior else ())
         self._said = 0
         self._pitch_centre: float | None = None
         self._own: Own | None = None
 
-    def pass_by(self, mel: Tensor) -> None:
-        """Hear a code frame of silence without an answer."""
+    def pass_by(self, mel: Tensor, counts: bool = False) -> None:
+        """Hear a code frame without an answer."""
+        self._counts.append(counts)
         window = mel if self._window is None else torch.cat((self._window, mel), dim=-1)
         self._window = window[:, -self._window_frames :]
 
@@ -241,17 +249,19 @@ class _Speaker:
             mel: the newest code frame.
             counts: whether it belongs into the statistics: pauses do, silence does not.
         """
-        self.pass_by(mel)
+        self.pass_by(mel, counts)
         assert self._window is not None
-        self._clock.frames, self._clock.fresh = self._window.shape[-1] // self._rate, int(counts)
+        said_counts = self._counts[0]  # the norms and the result are those of the code frame that is said now
+        self._clock.frames, self._clock.fresh = self._window.shape[-1] // self._rate, int(said_counts)
         content = self.model.encode(self._window[None])
         if counts:
             self._source.add(content.pitch[0, :, -self._rate :], mel)
+        self._learn_voice()
         self._learn_pitch()
         converted = decode(self.model, content, self._heard, self._pitch_centre)
         stop = max(converted.shape[-1] - self._ahead * self._rate, self._rate)
         newest = converted[:, stop - self._rate : stop]
-        if counts:
+        if said_counts:
             self._converted.add(newest)
         self._learn_colour()
         self._said += 1
@@ -261,6 +271,11 @@ class _Speaker:
     def _due(self) -> bool:
         """Medians and moments of the past change slowly: often at first, later every fourth time."""
         return self._said < _EAGER_STEPS or self._said % 4 == 0
+
+    def _learn_voice(self) -> None:
+        """Where the content encoder asks for it."""
+        if self._due and self._source.parts and self._voice.asked:
+            self._voice.voice = self.model.embed(self._source.parts[1][None])
 
     def _learn_pitch(self) -> None:
         if self._due and self._source.parts:
@@ -329,11 +344,15 @@ def prior_of(model: Autoencoder, mel: Tensor, heard: Heard, *, own: bool) -> Pri
             which counts for some seconds, but not how high or how loud in each bin the speaker is.
     """
     twin = with_moments(model, lambda _: Recorded())
+    listener = FirstHeard(twin.speaker)
+    twin.content.join(listener)
     content = twin.encode(mel[None])
     converted = decode(twin, content, heard)
     frames = -(-mel.shape[-1] // model.rate)
-    prior = Prior(recorded(twin), float(frames), content.pitch[0], mel, converted)
+    prior = Prior(recorded(twin), float(frames), content.pitch[0], mel, converted, listener.voice)
     if own:
         return prior
     none = mel[:, :0]
-    return replace(prior, frames=min(frames, STRANGER_FRAMES), pitch=none, mel=none, converted=none)
+    return replace(
+        prior, frames=min(frames, STRANGER_FRAMES), pitch=none, mel=none, converted=none, voice=None
+    )

@@ -6,6 +6,8 @@ layers, this one in a further block.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -16,10 +18,10 @@ from voiceae.models.decoder import DecoderPart
 from voiceae.models.speaker import SpeakerPart
 from voiceae.nn.blocks import Block, Fold, Unfold
 from voiceae.nn.masking import apply_mask, coarser_mask, masked_moments
-from voiceae.nn.norm import EPS, FrameNorm
+from voiceae.nn.norm import EPS, FrameNorm, InstanceNorm, Moments
 
-Moments = tuple[Tensor, Tensor]
-"""Mean and deviation over time, (B, 1, C) each."""
+Source = Callable[[Tensor, Tensor | None, float], Moments]
+"""Where a norm's mean and deviation come from, as in `InstanceNorm.moments`."""
 
 
 class GuidedEncoder(ContentPart):
@@ -45,19 +47,29 @@ class GuidedEncoder(ContentPart):
             Block(channels, hidden, norm=FrameNorm(channels), kernel_size=kernel_size)
             for _ in range(n_blocks)
         )
+        self.norms = nn.ModuleList(InstanceNorm() for _ in range(n_blocks))
 
     def forward(self, mel: Tensor, mask: Tensor | None = None) -> Tensor:
         """Encode: mel (B, M, T), mask (B, T) -> (B, C, T')."""
-        return self.take_apart(mel, mask)[0]
+        return self._normalised(mel, mask, [norm.moments for norm in self.norms])[0]  # type: ignore[misc]
 
     def take_apart(self, mel: Tensor, mask: Tensor | None = None) -> tuple[Tensor, list[Moments]]:
-        """What the norms leave, (B, C, T'), and what each of them takes out, from the first to the last."""
+        """What the norms leave, (B, C, T'), and what each of them takes out, from the first to the last.
+
+        A voice is what its own recording's statistics are, so they are those of `mel` even where the norms were given
+        statistics of something else.
+        """
+        return self._normalised(mel, mask, [masked_moments] * len(self.blocks))
+
+    def _normalised(
+        self, mel: Tensor, mask: Tensor | None, sources: Sequence[Source]
+    ) -> tuple[Tensor, list[Moments]]:
         x = self.enter(self.fold(apply_mask(mel.transpose(1, 2), mask)))
         mask, taken = coarser_mask(mask, self.rate), []
         x = apply_mask(x, mask)
-        for block in self.blocks:
+        for block, moments in zip(self.blocks, sources, strict=True):
             x = block(x, mask)
-            taken.append(masked_moments(x, mask, EPS))
+            taken.append(moments(x, mask, EPS))
             x = apply_mask(_normal(x, taken[-1]), mask)
         return x.transpose(1, 2), taken
 
@@ -158,6 +170,7 @@ class GuidedDecoder(DecoderPart):
             Block(channels, hidden, norm=FrameNorm(channels), kernel_size=kernel_size)
             for _ in range(n_blocks + 1)
         )
+        self.norms = nn.ModuleList(InstanceNorm() for _ in self.widths)
         self.leave = nn.Linear(channels, rate * n_mels)
 
     def forward(
@@ -173,9 +186,9 @@ class GuidedDecoder(DecoderPart):
         *voice, innermost = self.moments(speaker)
         coarse = coarser_mask(mask, self.rate)
         x = units.transpose(1, 2)
-        x = self.enter(_give(x, innermost, coarse))
-        for block, moments in zip(self.blocks, reversed(voice), strict=False):
-            x = _give(block(x, coarse), moments, coarse)
+        x = self.enter(_give(self.norms[0](x, coarse), innermost, coarse))
+        for block, norm, moments in zip(self.blocks[:-1], self.norms[1:], reversed(voice), strict=True):
+            x = _give(norm(block(x, coarse), coarse), moments, coarse)
         frames = self.unfold(self.leave(self.blocks[-1](x, coarse)), pitch.shape[-1])
         return apply_mask(frames, mask).transpose(1, 2)
 
@@ -211,8 +224,7 @@ def _normal(x: Tensor, moments: Moments) -> Tensor:
     return (x - mean.to(x.dtype)) / deviation.to(x.dtype)
 
 
-def _give(x: Tensor, moments: Moments, mask: Tensor | None) -> Tensor:
-    """With another mean and deviation: (B, T, C) -> (B, T, C)."""
+def _give(normal: Tensor, moments: Moments, mask: Tensor | None) -> Tensor:
+    """With a mean and a deviation, having had none: (B, T, C) -> (B, T, C)."""
     mean, deviation = moments
-    normal = _normal(x, masked_moments(x, mask, EPS))
-    return apply_mask(normal * deviation.to(x.dtype) + mean.to(x.dtype), mask)
+    return apply_mask(normal * deviation.to(normal.dtype) + mean.to(normal.dtype), mask)

@@ -1,7 +1,8 @@
 """Instance norms with statistics of something else than what they are given: kept, held, running.
 
 A norm over an utterance asks for all of it. Where audio goes by in pieces the statistics are declared instead: they are
-recorded over a sample and held while the pieces pass, or they run along with the audio.
+recorded over a sample and held while the pieces pass, or they run along with the audio. The same goes for the source's
+voice, where a content encoder asks for that.
 """
 
 from __future__ import annotations
@@ -56,11 +57,13 @@ class Clock:
 
     Attributes:
         frames: code frames in what the model is given.
-        fresh: how many of those, at the end, have not been counted yet; 0 leaves the statistics as they are.
+        fresh: how many of those have not been counted yet; 0 leaves the statistics as they are.
+        ahead: how many follow the fresh ones. What stands at the very end lacks its surroundings, so that its
+            statistics are not those of speech.
     """
 
-    def __init__(self) -> None:
-        self.frames, self.fresh = 1, 0
+    def __init__(self, ahead: int = 0) -> None:
+        self.frames, self.fresh, self.ahead = 1, 0, ahead
 
 
 class Running:
@@ -86,8 +89,10 @@ class Running:
     def __call__(self, x: Tensor, mask: Tensor | None, eps: float) -> Moments:
         """(1, T, D) -> (1, 1, D), (1, 1, D)."""
         per_code = max(1, x.shape[1] // self.clock.frames)
-        if self.clock.fresh:
-            self._add(*_moments_of_few(x[:, -self.clock.fresh * per_code :].float(), eps), self.clock.fresh)
+        stop = x.shape[1] - self.clock.ahead * per_code
+        fresh = x[:, max(0, stop - self.clock.fresh * per_code) : max(0, stop)]
+        if fresh.shape[1]:
+            self._add(*_moments_of_few(fresh.float(), eps), self.clock.fresh)
         if self._mean is None or self._variance is None or self._count < min(ENOUGH_FRAMES, self.memory):
             return masked_moments(x, mask, eps)
         return self._mean, self._variance.sqrt()
@@ -112,6 +117,30 @@ def _moments_of_few(x: Tensor, eps: float) -> tuple[Tensor, Tensor | float]:
         return x, eps
     variance, mean = torch.var_mean(x, dim=1, keepdim=True, correction=0)
     return mean, variance + eps
+
+
+class FirstHeard(nn.Module):
+    """The voice of what it was given first, whatever it is given later: (B, M, T) -> (B, S).
+
+    For content encoders that ask whose voice they hear (`ContentPart.join`): of a piece they would be told something
+    else than of the whole.
+
+    Args:
+        speaker: hears it; none is asked where `voice` is set before.
+    """
+
+    def __init__(self, speaker: nn.Module) -> None:
+        super().__init__()
+        self._speaker = (speaker,)  # in a tuple it does not count as a part
+        self.voice: Tensor | None = None
+        self.asked = False
+
+    def forward(self, mel: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Normalised mel (B, M, T), mask (B, T) -> (B, S)."""
+        self.asked = True
+        if self.voice is None:
+            self.voice = self._speaker[0](mel, mask)
+        return self.voice
 
 
 def norms(model: nn.Module) -> list[InstanceNorm]:
