@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from voiceae.nn.blocks import MaskedConv
-from voiceae.nn.masking import coarser_mask
+from voiceae.nn.masking import coarser_mask, pooled
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class MelCritic(nn.Module):
         x, features, masks = mel.transpose(1, 2), [], []
         for number, layer in enumerate(self.layers):
             if number:
-                x = functional.avg_pool1d(x.transpose(1, 2), 2, ceil_mode=True).transpose(1, 2)
+                x = pooled(x, mask, 2)
                 mask = coarser_mask(mask, 2)  # type: ignore[assignment]  # a mask in, a mask out
             x = functional.leaky_relu(layer(x, mask), 0.2)
             features.append(x)

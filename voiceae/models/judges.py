@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from voiceae.models.adversary import Verdict
 from voiceae.nn.blocks import MaskedConv
-from voiceae.nn.masking import coarser_mask, masked_moments
+from voiceae.nn.masking import coarser_mask, masked_moments, pooled
 
 SLOPE = 0.2
 POOL_EPS = 1e-4
@@ -69,7 +69,7 @@ class PatchCritic(nn.Module):
         x, features, masks = mel.transpose(1, 2), [], []
         for number, layer in enumerate(self.layers):
             if number:
-                x = functional.avg_pool1d(x.transpose(1, 2), 2, ceil_mode=True).transpose(1, 2)
+                x = pooled(x, mask, 2)
                 mask = coarser_mask(mask, 2)  # type: ignore[assignment]  # a mask in, a mask out
             x = functional.leaky_relu(layer(x, mask), SLOPE)
             features.append(x)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import torch
 
 import voiceae
 from tests.audio.waves import harmonic
+from tests.tiny import small_model
 from voiceae import modelfile
 from voiceae.commands.train import main
 from voiceae.data.prepare import prepare
@@ -78,7 +80,7 @@ JUDGES = {
 WEIGHTS = dict.fromkeys(("spectral", "mel", "pitch", "adversarial", "feature_matching"), 1.0)
 
 
-def judged(store: FeatureStore) -> Vocoding:
+def judged(store: FeatureStore, **options: Any) -> Vocoding:
     """A vocoder that says something, and discriminators."""
     description = {
         "_target_": "voiceae.vocoders.sourcefilter.SourceFilter",
@@ -87,7 +89,9 @@ def judged(store: FeatureStore) -> Vocoding:
     }
     torch.manual_seed(0)
     model, judges = modelfile.build(description), modelfile.build(JUDGES)
-    return Vocoding(model=model, spec=store.spec, weights=WEIGHTS, sizes=[256, 1024], adversary=judges)
+    return Vocoding(
+        model=model, spec=store.spec, weights=WEIGHTS, sizes=[256, 1024], adversary=judges, **options
+    )
 
 
 def one(store: FeatureStore, frames: int) -> WaveBatch:
@@ -95,9 +99,11 @@ def one(store: FeatureStore, frames: int) -> WaveBatch:
     return WaveCrops(store, "train", **shape).batch(0)
 
 
-def test_what_pads_a_short_utterance_counts_in_no_loss(spoken: Path) -> None:
+@pytest.mark.parametrize("through", [False, True])
+def test_what_pads_a_short_utterance_counts_in_no_loss(spoken: Path, through: bool) -> None:
     store = FeatureStore.open(spoken)
-    padded, objective = one(store, 240), judged(store)
+    autoencoder = small_model().eval() if through else None
+    padded, objective = one(store, 240), judged(store, through=autoencoder, through_share=1.0)
     frames = int(padded.mask.sum())
     assert frames < 120
     samples = frames * store.spec.hop_length

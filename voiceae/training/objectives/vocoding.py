@@ -120,9 +120,9 @@ class Vocoding(Objective):
         with torch.no_grad():
             speaker = through.embed(batch.reference, batch.reference_mask)
             content = through.encode(batch.mel, batch.mask)
-            mel = match_moments(
-                through.decode(content, speaker, mask=batch.mask), *loud_moments(batch.mel, batch.mask)
-            )
+            mel = through.decode(content, speaker, mask=batch.mask)
+            own, wanted = (loud_moments(each, batch.mask) for each in (mel, batch.mel))
+            mel = match_moments(mel, *wanted, own=own)
         chance = torch.rand(len(mel), 1, 1, generator=generator, device=mel.device)
         return torch.where((chance < self.through_share) & batch.mask[:, None], mel, batch.mel)
 
