@@ -55,6 +55,27 @@ def test_a_store_without_waves_says_how_to_add_them(store: Path) -> None:
         WaveCrops(FeatureStore.open(store), "train", **SHAPE)
 
 
+@pytest.mark.parametrize("wrong", ["longer", "shorter", "cut", "float"])
+def test_waves_that_are_not_those_of_the_mels_are_refused(
+    with_waves: FeatureStore, tmp_path: Path, wrong: str
+) -> None:
+    root = tmp_path / "store"
+    shutil.copytree(with_waves.path, root)
+    path = wave_path(root, 0)
+    samples = np.load(path)
+    if wrong == "cut":
+        path.write_bytes(path.read_bytes()[:-1000])
+    else:
+        kinds = {
+            "longer": np.append(samples, samples[:256]),
+            "shorter": samples[:-1],
+            "float": samples / np.float32(32768),
+        }
+        np.save(path, kinds[wrong])
+    with pytest.raises(StoreError, match=r"wave-00000\.npy: .*add them again with voiceae prepare"):
+        WaveCrops(FeatureStore.open(root), "train", **SHAPE)
+
+
 def test_a_corpus_that_is_gone_or_changed_is_refused(store: Path, tmp_path: Path) -> None:
     root = tmp_path / "store"
     shutil.copytree(store, root)

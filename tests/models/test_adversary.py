@@ -18,6 +18,19 @@ def test_padding_is_not_judged():
     torch.testing.assert_close(adversarial_loss(both), adversarial_loss(alone))
 
 
+@pytest.mark.parametrize("frames", [16, 15, 13])  # whose last patch is whole, half and a quarter speech
+def test_padding_is_in_no_loss(frames: int):
+    torch.manual_seed(0)
+    critic = MelCritic(n_mels=80, speaker_dim=4, channels=8).eval()
+    real, made, speaker = torch.randn(1, 80, frames), torch.randn(1, 80, frames), torch.randn(1, 4)
+    padding, mask = torch.full((1, 80, 32 - frames), 7.0), lengths_to_mask(torch.tensor([frames]), 32)
+    alone = [critic(mel, speaker, torch.ones(1, frames, dtype=torch.bool)) for mel in (real, made)]
+    padded = [critic(torch.cat((mel, padding), -1), speaker, mask) for mel in (real, made)]
+    torch.testing.assert_close(feature_matching_loss(*padded), feature_matching_loss(*alone))
+    torch.testing.assert_close(adversarial_loss(padded[1]), adversarial_loss(alone[1]))
+    torch.testing.assert_close(critic_loss(padded[0], padded[1:]), critic_loss(alone[0], alone[1:]))
+
+
 def test_critic_learns_to_tell_and_by_voice():
     """Two kinds of mel in two voices: only the voice tells which pairing is right."""
     generator = torch.Generator().manual_seed(0)

@@ -21,7 +21,7 @@ def waves(kind: str, count: int = 4) -> torch.Tensor:
 def test_every_judge_scores_patches_of_every_wave(judges: Discriminators) -> None:
     judged = judges(waves("noise"))
     assert len(judged) == 4
-    assert all(scores.shape[0] == 4 and len(features) == 4 for scores, features in judged)
+    assert all(each.scores.shape[0] == 4 and len(each.features) == 4 for each in judged)
 
 
 def test_they_learn_to_tell_noise_from_tones(judges: Discriminators) -> None:

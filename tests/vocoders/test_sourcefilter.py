@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 
+import voiceae
 from tests.audio.waves import harmonic
 from voiceae import modelfile
 from voiceae.audio.mel import LogMel
@@ -13,6 +14,8 @@ from voiceae.vocoders import base, load_vocoder
 from voiceae.vocoders.sourcefilter import PitchReader, SourceFilter
 
 SPEC = AudioSpec()
+CLIPS = Path(__file__).parents[2] / "recipes/demo/clips"
+BUNDLED = Path(voiceae.__file__).parent / "assets/vocoder.safetensors"
 DESCRIPTION = {
     "_target_": "voiceae.vocoders.sourcefilter.SourceFilter",
     "audio": SPEC.to_dict(),
@@ -91,6 +94,35 @@ def test_the_peak_is_found_between_the_grid_points() -> None:
     logits = -0.5 * (torch.arange(reader.n_bins) - place).square()[None, None]
     wanted = 55.0 * 2 ** (place / 48)
     assert float(reader.fundamental(logits)) == pytest.approx(wanted, rel=1e-3)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("clip", ["slt_1", "rms_2"])
+def test_the_fundamental_is_as_fine_under_autocast(clip: str) -> None:
+    """Or a vocoder is trained on another fundamental than it speaks with."""
+    wav, _ = librosa.load(CLIPS / f"{clip}.flac", sr=SPEC.sample_rate)
+    mel = LogMel(SPEC)(torch.from_numpy(wav)[None])
+    bundled = load_vocoder(BUNDLED, SPEC)
+    _, wanted = bundled.read_pitch(mel)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        f0 = bundled.read_pitch(mel)[1].float()
+    assert len(f0.unique()) > 0.9 * f0.numel()
+    cents = 1200 * (f0 / wanted).log2().abs()[0]
+    assert float(cents.median()) < 0.5 and float(cents.quantile(0.95)) < 2.0
+    assert float((cents > 50).float().mean()) < 0.02  # two peaks of the grid that are about as likely
+
+
+def test_each_item_may_start_elsewhere(vocoder: SourceFilter) -> None:
+    """As if each were spoken alone, from its own phase and its own part of the noise."""
+    mel = mel_of(0.5).repeat(3, 1, 1)
+    with torch.no_grad():
+        f0 = vocoder.read_pitch(mel)[1]
+        turns, first = vocoder.excitation.draw(3, torch.Generator().manual_seed(0))
+        together = vocoder.spectra(mel, f0, turns, first)
+        alone = [vocoder.spectra(mel[:1], f0[:1], turns[n, None], int(first[n])) for n in range(3)]
+    assert torch.allclose(together, torch.cat(alone), atol=1e-5, rtol=1e-4)
+    assert len(turns.unique()) == len(first.unique()) == 3
+    assert float(turns.min()) >= 0 and float(turns.max()) < 1
 
 
 def test_is_loaded_as_a_vocoder_of_its_mel_only(vocoder: SourceFilter, tmp_path: Path) -> None:

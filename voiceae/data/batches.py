@@ -40,6 +40,14 @@ class Batch:
         """Mel frames that count, padding included: B * T."""
         return self.mel.shape[0] * self.mel.shape[-1]
 
+    @property
+    def other(self) -> Tensor:
+        """For each item the nearest one before it of another speaker, or just the one before: (B,) -> (B,)."""
+        places = torch.arange(len(self.speaker), device=self.speaker.device)
+        distance = (places[:, None] - places - 1) % len(places)
+        same = self.speaker[:, None] == self.speaker
+        return (distance + len(places) * same).argmin(1)
+
 
 class Crops:
     """Random crops, a pure function of (seed, step, rank): no state, so that training resumes exactly.
@@ -57,8 +65,9 @@ class Crops:
         seed: of all draws.
         device: where the batches come out.
         resident: keep all frames on the device; otherwise crops are read from the memory-mapped shards one step
-            ahead, and a step's crops are shared out by their place in the store, so that each rank reads its own part
-            of it.
+            ahead, and a step's crops are shared out by utterance, so that those of a rank lie in its own part of the
+            store. The parts are drawn: each has some utterances of all speakers, for losses compare the voices of a
+            rank's batch.
 
     Raises:
         StoreError: when the split is empty.
@@ -90,6 +99,7 @@ class Crops:
         self._first = np.searchsorted(self._speaker, np.arange(len(self.speakers)))
         self._count = np.bincount(self._speaker, minlength=len(self.speakers))
         recorded = np.bincount(self._speaker, weights=self._length)
+        self._part = np.random.default_rng(seed).permutation(len(utterances))
         self._chance = np.cumsum(self._length / np.sqrt(recorded[self._speaker]))
         longest = max(crop_frames, reference_frames)
         self._frames: Frames = (
@@ -100,7 +110,7 @@ class Crops:
         self._ahead = None if resident else Ahead(self._make)
 
     def batch(self, step: int, rank: int = 0, world_size: int = 1) -> Batch:
-        """The batch of one step and rank; ranks never share a crop that was drawn once.
+        """The batch of one step and rank; each draw of a step goes to one rank, but may draw the same crop again.
 
         Args:
             step: from 0.
@@ -129,9 +139,8 @@ class Crops:
         room = np.maximum(self._length[drawn] - self.crop_frames, 0)
         offset = (rng.random(count) * (room + 1)).astype(np.int64)
         draws = np.stack([drawn, offset, *self._other_part(drawn, offset, rng)])
-        if world_size > 1 and not self.resident:
-            draws = draws[:, np.argsort(drawn, kind="stable")]
-        return draws[:, rank * self.batch_size : (rank + 1) * self.batch_size]
+        order = np.arange(count) if self.resident else np.argsort(self._part[drawn], kind="stable")
+        return draws[:, np.sort(order[rank * self.batch_size : (rank + 1) * self.batch_size])]
 
     def _other_part(
         self, drawn: NDArray[np.int64], offset: NDArray[np.int64], rng: np.random.Generator

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -19,7 +20,10 @@ class Frames(Protocol):
     """Cuts crops out of utterances, which are known by their place in a list."""
 
     def cut(self, drawn: Whole, offset: Whole, frames: int) -> tuple[Tensor, Tensor]:
-        """Crops and what of them counts: -> (B, M, frames) float32, zero past the end; (B, frames).
+        """Crops and what of them counts: -> (B, M, frames) float32, silent past the end; (B, frames).
+
+        Silence is the logarithm of the mel contract's floor: a log-mel of 0 is louder than speech, and convolutions
+        over the crop hear it from within.
 
         Args:
             drawn: (B,) places of the utterances.
@@ -42,7 +46,7 @@ class ResidentFrames:
     def __init__(
         self, store: FeatureStore, utterances: Sequence[Utterance], longest: int, device: torch.device
     ) -> None:
-        self.device = device
+        self.device, self._silence = device, math.log(store.spec.log_floor)
         self._length = np.array([u.frames for u in utterances])
         self._start = np.concatenate(([0], self._length.cumsum()[:-1]))
         margin = np.zeros((longest, store.spec.n_mels), np.float16)
@@ -54,7 +58,7 @@ class ResidentFrames:
         start = send(self._start[drawn] + offset, self.device)
         mask = counting(self._length[drawn] - offset, frames, self.device)
         steps = torch.arange(frames, device=self.device)
-        mel = self._frames[start[:, None] + steps].float().masked_fill_(~mask[..., None], 0)
+        mel = self._frames[start[:, None] + steps].float().masked_fill_(~mask[..., None], self._silence)
         return mel.transpose(1, 2), mask
 
 
@@ -68,7 +72,7 @@ class MappedFrames:
     """
 
     def __init__(self, store: FeatureStore, utterances: Sequence[Utterance], device: torch.device) -> None:
-        self.store, self.device = store, device
+        self.store, self.device, self._silence = store, device, math.log(store.spec.log_floor)
         self._index = np.array([u.index for u in utterances])
         self._length = np.array([u.frames for u in utterances])
 
@@ -79,7 +83,8 @@ class MappedFrames:
             part = self.store.mel(index)[first : first + frames]
             crop[: len(part)] = part
         mask = counting(self._length[drawn] - offset, frames, self.device)
-        return send(crops, self.device).float().transpose(1, 2), mask
+        mel = send(crops, self.device).float().masked_fill_(~mask[..., None], self._silence)
+        return mel.transpose(1, 2), mask
 
 
 def counting(left: Whole, frames: int, device: torch.device) -> Tensor:

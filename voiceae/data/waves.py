@@ -27,6 +27,7 @@ from voiceae.specs import AudioSpec
 
 _MADE_FROM = "made-from.json"
 _FULL_SCALE = 32767.0
+_AGAIN = "prepare again with --force --waves"
 
 
 @dataclass(frozen=True)
@@ -123,7 +124,7 @@ class WaveCrops(Crops):
     """Crops whose batches have waves too, held in memory, or on the GPU; arguments as in `Crops`.
 
     Raises:
-        StoreError: when the split is empty, or the store has no waves.
+        StoreError: when the split is empty, or the store has no waves or those of other mels.
     """
 
     def __init__(self, store: FeatureStore, split: str, **options: Any) -> None:
@@ -154,10 +155,14 @@ def _open(store: FeatureStore, shard: int) -> NDArray[np.int16]:
     path = wave_path(store.path, shard)
     if not path.is_file():
         raise StoreError(f"{store.path}: has no waves; add them with voiceae prepare ... --waves")
-    wav = np.asarray(np.load(path, mmap_mode="r"))
-    wanted = store.spec.samples(int(store.info["shard_frames"][shard]))
-    if wav.shape != (wanted,):
+    try:
+        samples = np.asarray(np.load(path, mmap_mode="r"))
+    except (OSError, ValueError) as error:
+        raise StoreError(f"{path}: cannot be read: {error}; {_AGAIN}") from None
+    wanted = store.spec.samples(store.info["shard_frames"][shard])
+    if samples.shape != (wanted,) or samples.dtype != np.int16:
         raise StoreError(
-            f"{path}: holds {wav.size} samples, its shard stands for {wanted}; prepare again with --force --waves"
+            f"{path}: holds {samples.dtype} {samples.shape}, the mels beside it stand for {wanted} samples: they are "
+            f"not of the same recordings; {_AGAIN}"
         )
-    return wav
+    return samples

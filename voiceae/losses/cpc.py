@@ -44,7 +44,8 @@ class Foretelling(nn.Module):
     @staticmethod
     def _foretell(foretold: Tensor, x: Tensor, mask: Tensor, distance: int) -> Tensor:
         """Cross-entropy of what is foretold, (B, T' - distance, D), against all of x (B, T', D): -> ()."""
-        logits = (foretold @ x.transpose(1, 2)).float() / x.shape[-1] ** 0.5
+        with torch.autocast(x.device.type, enabled=False):
+            logits = (foretold.float() @ x.float().transpose(1, 2)) / x.shape[-1] ** 0.5
         logits = logits.masked_fill(~mask[:, None].bool(), -1e4)
         counted = mask[:, distance:].bool()
         right = torch.arange(distance, x.shape[1], device=x.device).expand(len(x), -1)

@@ -33,7 +33,7 @@ def reconstruction_loss(
     """
     if distance not in DISTANCES:
         raise ValueError(f"distance {distance!r}: expected one of {', '.join(DISTANCES)}")
-    error = DISTANCES[distance](mel, wanted)
+    error = DISTANCES[distance](mel.float(), wanted.float())  # under autocast features are bfloat16
     if mask is None:
         return error.mean()
     weight = mask[:, None].to(error.dtype)

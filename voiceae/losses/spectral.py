@@ -11,7 +11,7 @@ _FLOOR = 1e-4  # of magnitudes under a window of unit sum: -80 dB of full scale
 
 
 class SpectralLoss(nn.Module):
-    """Distance of magnitude spectra at several resolutions: wav (B, N), wav (B, N) -> ().
+    """Distance of magnitude spectra at several resolutions: wav (B, N), wav (B, N), mask (B, N) -> ().
 
     Mean absolute difference of log magnitudes plus spectral convergence, the relative Frobenius norm of the
     difference (Yamamoto, Song and Kim 2020, arXiv 1910.11480).
@@ -29,13 +29,25 @@ class SpectralLoss(nn.Module):
             window = torch.hann_window(size, periodic=True)
             self.register_buffer(f"window_{size}", window / window.sum(), persistent=False)
 
-    def forward(self, wav: Tensor, wanted: Tensor) -> Tensor:
-        """Mean over the resolutions."""
-        return torch.stack([self._distance(wav, wanted, size) for size in self.bins]).mean()
+    def forward(self, wav: Tensor, wanted: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Mean over the resolutions.
 
-    def _distance(self, wav: Tensor, wanted: Tensor, size: int) -> Tensor:
+        Args:
+            wav: samples.
+            wanted: the same.
+            mask: samples that count, all by default; frames that begin past them are left out, and nothing past them
+                is heard in the others.
+        """
+        if mask is None:
+            mask = torch.ones_like(wanted, dtype=torch.bool)
+        wav, wanted = wav * mask, wanted * mask
+        return torch.stack([self._distance(wav, wanted, mask, size) for size in self.bins]).mean()
+
+    def _distance(self, wav: Tensor, wanted: Tensor, mask: Tensor, size: int) -> Tensor:
         given, right = self.magnitude(wav, size), self.magnitude(wanted, size)
-        log_distance = ((given + _FLOOR).log() - (right + _FLOOR).log()).abs().mean()
+        counts = mask[:, : mask.shape[-1] - size + 1 : size // 4, None].float()
+        difference = ((given + _FLOOR).log() - (right + _FLOOR).log()).abs() * counts
+        log_distance = difference.sum() / (counts.sum() * given.shape[-1]).clamp_min(1)
         norms = [(x.square().sum((1, 2)) + _FLOOR**2).sqrt() for x in (right - given, right)]
         return log_distance + (norms[0] / norms[1]).mean()
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from voiceae.nn.blocks import MaskedConv
-from voiceae.nn.masking import coarser_mask
+from voiceae.nn.masking import coarser_mask, pooled
 
 
 @dataclass(frozen=True)
@@ -19,12 +19,17 @@ class Verdict:
     Attributes:
         scores: (B, P) one per patch; high for recorded speech of the voice.
         features: (B, T_i, C_i) of each layer, for feature matching.
-        mask: (B, P) patches that count.
+        masks: (B, T_i) frames of each layer that count.
     """
 
     scores: Tensor
     features: tuple[Tensor, ...]
-    mask: Tensor
+    masks: tuple[Tensor, ...]
+
+    @property
+    def mask(self) -> Tensor:
+        """(B, P) patches that count."""
+        return self.masks[-1]
 
 
 class NoAdversary(nn.Module):
@@ -58,15 +63,16 @@ class MelCritic(nn.Module):
 
     def forward(self, mel: Tensor, speaker: Tensor, mask: Tensor) -> Verdict:
         """Judge normalised mels: (B, M, T), (B, S), (B, T)."""
-        x, features = mel.transpose(1, 2), []
+        x, features, masks = mel.transpose(1, 2), [], []
         for number, layer in enumerate(self.layers):
             if number:
-                x = functional.avg_pool1d(x.transpose(1, 2), 2, ceil_mode=True).transpose(1, 2)
+                x = pooled(x, mask, 2)
                 mask = coarser_mask(mask, 2)  # type: ignore[assignment]  # a mask in, a mask out
             x = functional.leaky_relu(layer(x, mask), 0.2)
             features.append(x)
+            masks.append(mask)
         voice = (x * self.project(speaker)[:, None].to(x.dtype)).sum(-1) / x.shape[-1] ** 0.5
-        return Verdict(self.score(x)[..., 0].float() + voice.float(), tuple(features), mask)
+        return Verdict(self.score(x)[..., 0].float() + voice.float(), tuple(features), tuple(masks))
 
 
 def critic_loss(real: Verdict, fakes: list[Verdict]) -> Tensor:
@@ -81,10 +87,13 @@ def adversarial_loss(fake: Verdict) -> Tensor:
 
 
 def feature_matching_loss(real: Verdict, fake: Verdict) -> Tensor:
-    """Mean distance of the critic's features (Salimans et al. 2016, arXiv 1606.03498, per frame as in vocoders)."""
+    """Mean distance of the critic's features (Salimans et al. 2016, arXiv 1606.03498, per frame as in vocoders).
+
+    Over the frames that count, and in float32: under autocast the features are not.
+    """
     distances = [
-        (ours - theirs.detach()).abs().mean()
-        for ours, theirs in zip(fake.features, real.features, strict=True)
+        _mean((ours.float() - theirs.detach().float()).abs().mean(-1), mask)
+        for ours, theirs, mask in zip(fake.features, real.features, real.masks, strict=True)
     ]
     return torch.stack(distances).mean()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
@@ -11,8 +12,20 @@ from torch.nn import functional
 
 _SLOPE = 0.1
 
-Judged = tuple[Tensor, list[Tensor]]
-"""Scores of the patches, high for recorded speech, and the features of every layer."""
+
+@dataclass(frozen=True)
+class Judged:
+    """What a discriminator says of a batch of waves.
+
+    Attributes:
+        scores: (B, 1, ...) of the patches, high for recorded speech.
+        features: (B, C, ...) of every layer.
+        masks: (B, 1, ...) what of the features counts, layer by layer; of the scores what counts of the last layer.
+    """
+
+    scores: Tensor
+    features: list[Tensor]
+    masks: list[Tensor]
 
 
 class SpectrogramDiscriminator(nn.Module):
@@ -38,13 +51,14 @@ class SpectrogramDiscriminator(nn.Module):
         )
         self.score = nn.Conv2d(channels, 1, 3, padding=1)
 
-    def forward(self, wav: Tensor) -> Judged:
-        """Judge: (B, N)."""
+    def forward(self, wav: Tensor, mask: Tensor) -> Judged:
+        """Judge: (B, N), mask (B, N) of the samples that count; a frame does if it begins with one."""
         with torch.autocast(wav.device.type, enabled=False):
             frames = wav.float().unfold(-1, self.size, self.size // 4) * self.window
             parts = torch.view_as_real(torch.fft.rfft(frames)[..., : self.bins]).square()
             x = ((parts[..., 0] + parts[..., 1] + 1e-9).sqrt() + 1e-2).log()[:, None]
-        return _pass(x, self.layers, self.score)
+        counts = mask[:, None, : x.shape[2] * (self.size // 4) : self.size // 4, None]
+        return _pass(x, self.layers, self.score, [counts] * len(self.layers))
 
 
 class PeriodDiscriminator(nn.Module):
@@ -67,14 +81,17 @@ class PeriodDiscriminator(nn.Module):
         )
         self.score = nn.Conv2d(widths[-1], 1, (3, 1), padding=(1, 0))
 
-    def forward(self, wav: Tensor) -> Judged:
-        """Judge: (B, N)."""
-        wav = functional.pad(wav[:, None], (0, -wav.shape[-1] % self.period), mode="reflect")
-        return _pass(wav.unflatten(-1, (-1, self.period)), self.layers, self.score)
+    def forward(self, wav: Tensor, mask: Tensor) -> Judged:
+        """Judge: (B, N), mask (B, N) of the samples that count; a patch does if the sample in its middle does."""
+        missing = -wav.shape[-1] % self.period
+        wav = functional.pad(wav[:, None], (0, missing), mode="reflect")
+        counts = functional.pad(mask[:, None], (0, missing)).unflatten(-1, (-1, self.period))
+        masks = [counts[:, :, :: 3**layer] for layer in range(1, len(self.layers) + 1)]
+        return _pass(wav.unflatten(-1, (-1, self.period)), self.layers, self.score, masks)
 
 
 class Discriminators(nn.Module):
-    """All that judge one wave: wav (B, N) -> a list of `Judged`.
+    """All that judge one wave: wav (B, N), mask (B, N) -> a list of `Judged`.
 
     Args:
         sizes: of the spectrogram discriminators' transforms, samples; may be empty.
@@ -94,39 +111,56 @@ class Discriminators(nn.Module):
             [*spectrograms, *(PeriodDiscriminator(period=n, channels=channels) for n in periods)]
         )
 
-    def forward(self, wav: Tensor) -> list[Judged]:
-        """Judge: (B, N)."""
-        return [judge(wav) for judge in self.judges]
+    def forward(self, wav: Tensor, mask: Tensor | None = None) -> list[Judged]:
+        """Judge: (B, N), of which all samples count, or those in the mask; what is past them should be silent."""
+        mask = torch.ones_like(wav, dtype=torch.bool) if mask is None else mask
+        return [judge(wav, mask) for judge in self.judges]
 
 
-def discriminator_loss(judges: Discriminators, made: Tensor, recorded: Tensor) -> Tensor:
-    """Hinge loss of the discriminators, mean over them: (B, N), (B, N) -> ()."""
+def discriminator_loss(
+    judges: Discriminators, made: Tensor, recorded: Tensor, mask: Tensor | None = None
+) -> Tensor:
+    """Hinge loss of the discriminators, mean over them and over what counts: (B, N), (B, N), mask (B, N) -> ()."""
     losses = [
-        functional.relu(1 - real).mean() + functional.relu(1 + fake).mean()
-        for (real, _), (fake, _) in zip(judges(recorded), judges(made), strict=True)
+        _mean(functional.relu(1 - real.scores), real.masks[-1])
+        + _mean(functional.relu(1 + fake.scores), fake.masks[-1])
+        for real, fake in zip(judges(recorded, mask), judges(made, mask), strict=True)
     ]
     return torch.stack(losses).mean()
 
 
-def fooling_losses(judges: Discriminators, made: Tensor, recorded: Tensor) -> dict[str, Tensor]:
-    """What the vocoder is asked for: (B, N), (B, N) -> `adversarial` (hinge) and `feature_matching` (relative L1)."""
+def fooling_losses(
+    judges: Discriminators, made: Tensor, recorded: Tensor, mask: Tensor | None = None
+) -> dict[str, Tensor]:
+    """What the vocoder is asked for: `adversarial` (hinge) and `feature_matching` (relative L1) of what counts.
+
+    Args:
+        judges: that are to be fooled.
+        made: (B, N).
+        recorded: (B, N).
+        mask: (B, N) samples that count, all by default.
+    """
     with torch.no_grad():
-        real = judges(recorded)
-    fake = judges(made)
+        real = judges(recorded, mask)
+    fake = judges(made, mask)
     matching = [
-        (ours - theirs).abs().mean() / theirs.abs().mean().clamp_min(1e-3)
-        for (_, mine), (_, yours) in zip(fake, real, strict=True)
-        for ours, theirs in zip(mine, yours, strict=True)
+        _mean((ours.float() - theirs.float()).abs(), counts) / _mean(theirs.abs(), counts).clamp_min(1e-3)
+        for mine, yours in zip(fake, real, strict=True)
+        for ours, theirs, counts in zip(mine.features, yours.features, yours.masks, strict=True)
     ]
-    return {
-        "adversarial": torch.stack([functional.relu(1 - scores).mean() for scores, _ in fake]).mean(),
-        "feature_matching": torch.stack(matching).mean(),
-    }
+    fooling = [_mean(functional.relu(1 - each.scores), each.masks[-1]) for each in fake]
+    return {"adversarial": torch.stack(fooling).mean(), "feature_matching": torch.stack(matching).mean()}
 
 
-def _pass(x: Tensor, layers: nn.ModuleList, score: nn.Module) -> Judged:
+def _pass(x: Tensor, layers: nn.ModuleList, score: nn.Module, masks: list[Tensor]) -> Judged:
     features = []
     for layer in layers:
         x = functional.leaky_relu(layer(x), _SLOPE)
         features.append(x)
-    return score(x).float(), features
+    return Judged(score(x).float(), features, masks)
+
+
+def _mean(values: Tensor, mask: Tensor) -> Tensor:
+    """Mean over what counts, in float32: (B, C, ...), mask (B, 1, ...) -> ()."""
+    weight = mask.float()
+    return (values.float() * weight).sum() / (weight.sum() * (values.numel() / weight.numel())).clamp_min(1)

@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from voiceae.models.adversary import Verdict
 from voiceae.nn.blocks import MaskedConv
-from voiceae.nn.masking import coarser_mask, masked_moments
+from voiceae.nn.masking import coarser_mask, masked_moments, pooled
 
 SLOPE = 0.2
 POOL_EPS = 1e-4
@@ -66,12 +66,13 @@ class PatchCritic(nn.Module):
 
     def forward(self, mel: Tensor, mask: Tensor) -> tuple[Verdict, Tensor]:
         """Judge normalised mels: (B, M, T), (B, T)."""
-        x, features = mel.transpose(1, 2), []
+        x, features, masks = mel.transpose(1, 2), [], []
         for number, layer in enumerate(self.layers):
             if number:
-                x = functional.avg_pool1d(x.transpose(1, 2), 2, ceil_mode=True).transpose(1, 2)
+                x = pooled(x, mask, 2)
                 mask = coarser_mask(mask, 2)  # type: ignore[assignment]  # a mask in, a mask out
             x = functional.leaky_relu(layer(x, mask), SLOPE)
             features.append(x)
+            masks.append(mask)
         logits: Tensor = self.tell(torch.cat(masked_moments(x, mask, POOL_EPS), dim=-1)[:, 0])
-        return Verdict(self.score(x)[..., 0].float(), tuple(features), mask), logits.float()
+        return Verdict(self.score(x)[..., 0].float(), tuple(features), tuple(masks)), logits.float()

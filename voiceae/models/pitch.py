@@ -98,12 +98,16 @@ class MelPitch(nn.Module):
         self.register_buffer("templates", templates, persistent=False)
 
     def forward(self, mel: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Distribution over fundamentals, smoothed over three frames: (B, M, T), (B, T) -> (B, K, T)."""
+        """Distribution over fundamentals, smoothed over three frames: (B, M, T), (B, T) -> (B, K, T).
+
+        In float32 also under autocast, where one peak in thirty would move to another grid point.
+        """
         low = mel[:, : self.compared_mels].transpose(1, 2).float()
         low = torch.maximum(low, low.amax(-1, keepdim=True) - self.range_nats)
-        white = self._whiten(low)
-        white = white / (white.norm(dim=-1, keepdim=True) + 1.0)
-        salience = apply_mask(white @ self.templates.T, mask)
+        with torch.autocast(mel.device.type, enabled=False):
+            white = self._whiten(low)
+            white = white / (white.norm(dim=-1, keepdim=True) + 1.0)
+            salience = apply_mask(white @ self.templates.T, mask)
         return torch.softmax(_smooth(salience, mask) / self.temperature, dim=-1).transpose(1, 2)
 
     def centre(self, pitch: Tensor, mel: Tensor, mask: Tensor | None = None) -> Tensor:

@@ -24,6 +24,20 @@ def coarser_mask(mask: Tensor | None, rate: int) -> Tensor | None:
     return padded.unflatten(1, (-1, rate)).amax(-1).bool()
 
 
+def pooled(x: Tensor, mask: Tensor, rate: int) -> Tensor:
+    """Mean over every `rate` frames of those that are valid: (B, T, D), (B, T) -> (B, ceil(T / rate), D).
+
+    Zero where none is.
+    """
+    padding = (0, 0, 0, -x.shape[1] % rate)
+    weight = mask[..., None].to(x.dtype)
+    total, count = (
+        torch.nn.functional.pad(each, padding).unflatten(1, (-1, rate)).sum(2)
+        for each in (x * weight, weight)
+    )
+    return total / count.clamp_min(1)
+
+
 def masked_moments(x: Tensor, mask: Tensor | None, eps: float) -> tuple[Tensor, Tensor]:
     """Mean and standard deviation over valid frames, in float32: (B, T, D), (B, T) -> (B, 1, D), (B, 1, D).
 

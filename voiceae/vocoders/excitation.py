@@ -47,7 +47,7 @@ class Excitation(nn.Module):
         self,
         f0: Tensor,
         turns: Tensor | None = None,
-        first: int = 0,
+        first: int | Tensor = 0,
         span: tuple[int, int] | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Spectra of harmonics and of noise.
@@ -55,13 +55,19 @@ class Excitation(nn.Module):
         Args:
             f0: (B, T) Hz at the centres of the frames.
             turns: (B,) phase at the first of them, in turns; 0 by default.
-            first: number of the first frame in its utterance; where the noise goes on.
+            first: number of the first frame in its utterance, where the noise goes on; (B,) for one of each item.
             span: of the frames that noise is wanted of, all by default.
         """
         start, stop = span or (0, f0.shape[-1])
-        begin, samples = (first + start) * self.spec.hop_length, self._samples(stop - start)
-        steps = torch.arange(begin, begin + samples, device=f0.device) % _NOISE_SAMPLES
-        return self._spectra(self.harmonics(f0, turns)), self._spectra(self.noise[steps][None])
+        begin = ((first[:, None] if isinstance(first, Tensor) else first) + start) * self.spec.hop_length
+        steps = torch.arange(self._samples(stop - start), device=f0.device)[None] + begin
+        return self._spectra(self.harmonics(f0, turns)), self._spectra(self.noise[steps % _NOISE_SAMPLES])
+
+    def draw(self, items: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Somewhere to start for each item: -> turns (B,) in [0, 1), first frames (B,), on the generator's device."""
+        turns = torch.rand(items, generator=generator, device=generator.device)
+        frames = _NOISE_SAMPLES // self.spec.hop_length
+        return turns, torch.randint(frames, (items,), generator=generator, device=generator.device)
 
     def harmonics(self, f0: Tensor, turns: Tensor | None = None) -> Tensor:
         """Flat harmonic series over the samples that the frames hear: (B, T) -> (B, (T - 1) * hop + n_fft)."""

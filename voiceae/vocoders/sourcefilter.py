@@ -90,15 +90,20 @@ class PitchReader(nn.Module):
         x = self.enter(mel)
         for block in self.blocks:
             x = block(x)
-        logits: Tensor = self.leave(x).float()
+        with torch.autocast(x.device.type, enabled=False):  # 8 bits of a logit are some tenths of a cent
+            logits: Tensor = self.leave(x.float())
         return logits
 
     def fundamental(self, logits: Tensor) -> Tensor:
-        """Hz, the mean of log f0 over four bins on either side of the peak: (B, T, K) -> (B, T)."""
+        """Hz, the mean of log f0 over four bins on either side of the peak: (B, T, K) -> (B, T).
+
+        In float32 also under autocast: the 8 bits of a bfloat16 put the logarithm of 200 Hz into steps of 54 cents.
+        """
         peak = logits.argmax(-1, keepdim=True)
         distance = (torch.arange(self.n_bins, device=logits.device) - peak).abs()
-        near = torch.softmax(logits.masked_fill(distance > 4, float("-inf")), dim=-1)
-        return (near @ self.grid.log()).exp()
+        with torch.autocast(logits.device.type, enabled=False):
+            near = torch.softmax(logits.float().masked_fill(distance > 4, float("-inf")), dim=-1)
+            return (near @ self.grid.log()).exp()
 
 
 class SourceFilter(Vocoder):
@@ -200,10 +205,17 @@ class SourceFilter(Vocoder):
         """The same for streams, `look_ahead` frames late."""
         return LiveFilter(self, look_ahead)
 
-    def synthesise(self, mel: Tensor) -> Synthesis:
-        """With gradients, and all that losses need: (B, M, T) ->."""
+    def synthesise(self, mel: Tensor, generator: torch.Generator | None = None) -> Synthesis:
+        """With gradients, and all that losses need: (B, M, T) ->.
+
+        Args:
+            mel: natural log.
+            generator: draws for each item the phase that its harmonics start at and where in the noise it starts;
+                without one all start as at inference, which discriminators would learn to know what is made by.
+        """
         logits, f0 = self.read_pitch(mel)
-        spectra = self.spectra(mel, f0.detach())
+        turns, first = self.excitation.draw(len(mel), generator) if generator else (None, 0)
+        spectra = self.spectra(mel, f0.detach(), turns, first)
         return Synthesis(self._cut(self.excitation.overlap_add(spectra), mel.shape[-1]), logits, f0)
 
     def read_pitch(self, mel: Tensor) -> tuple[Tensor, Tensor]:
@@ -216,7 +228,7 @@ class SourceFilter(Vocoder):
         mel: Tensor,
         f0: Tensor,
         turns: Tensor | None = None,
-        first: int = 0,
+        first: int | Tensor = 0,
         span: tuple[int, int] | None = None,
     ) -> Tensor:
         """Filtered excitation: mel (B, M, T), f0 (B, T) -> (B, T, F), complex.

@@ -1,5 +1,7 @@
 """What a step asks for: losses that mean what they are called, and gradients that go where they should."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -95,11 +97,46 @@ def test_every_bottleneck_trains(bottleneck):
     assert course[-1] < 0.97 * course[0]
 
 
+def test_the_other_voice_is_of_another_speaker(monkeypatch: pytest.MonkeyPatch):
+    """Also where items of one speaker stand side by side."""
+    asked, given = objective(adversarial=True), replace(batch(5), speaker=torch.tensor([0, 0, 0, 1, 1]))
+    decode, voices = asked.model.decode, []
+    monkeypatch.setattr(
+        asked.model,
+        "decode",
+        lambda content, voice, **rest: voices.append(voice) or decode(content, voice, **rest),
+    )
+    result = asked(given, 0, generator())
+    own, other = voices
+    for item, voice in enumerate(other):
+        said_by = int((own - voice).norm(dim=-1).argmin())
+        assert given.speaker[said_by] != given.speaker[item], (item, said_by)
+    heard = []
+    critic = asked.adversary.forward
+    monkeypatch.setattr(
+        asked.adversary, "forward", lambda mel, voice, mask: heard.append(voice) or critic(mel, voice, mask)
+    )
+    asked.adversary_loss(given, result)
+    assert torch.equal(heard[-1], other)  # and the critic is told the same
+
+
+def test_items_of_one_speaker_are_no_negatives_of_each_other():
+    alone = replace(batch(), speaker=torch.zeros(4, dtype=torch.long))
+    assert (
+        float(objective()(alone, 0, generator()).stats["speaker_raw"]) == 0.0
+    )  # there is nobody to be told from
+    pairs = replace(batch(), speaker=torch.tensor([0, 0, 1, 1]))
+    told, all_told = (
+        float(objective()(each, 0, generator()).stats["speaker_raw"]) for each in (pairs, batch())
+    )
+    assert 0 < told < all_told
+
+
 def test_judges_do_not_learn_from_conversions():
     asked = objective(adversarial=True, changed=0.0)
     model, given = asked.model, batch()
     content = model.encode(given.mel, given.mask, generator=generator())
-    _, losses = asked._convert(content, model.embed(given.reference).detach(), given.mask)
+    _, losses = asked._convert(given, content, model.embed(given.reference).detach())
     for judge in (model.speaker, model.content):
         judge.zero_grad()
     losses["conversion_speaker"].backward(retain_graph=True)

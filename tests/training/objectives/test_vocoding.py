@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,11 +12,12 @@ import torch
 
 import voiceae
 from tests.audio.waves import harmonic
+from tests.tiny import small_model
 from voiceae import modelfile
 from voiceae.commands.train import main
 from voiceae.data.prepare import prepare
 from voiceae.data.store import FeatureStore
-from voiceae.data.waves import WaveCrops, add_waves
+from voiceae.data.waves import WaveBatch, WaveCrops, add_waves
 from voiceae.errors import StoreError
 from voiceae.training.objectives.vocoding import Vocoding
 from voiceae.vocoders import load_vocoder
@@ -68,6 +71,73 @@ def test_a_store_without_waves_is_refused(spoken: Path, tmp_path: Path) -> None:
     prepare("folder", corpus, tmp_path / "store", jobs=1)
     with pytest.raises(StoreError, match="has no waves"):
         main(["experiment=vocoder", f"out={tmp_path / 'run'}", f"data.store={tmp_path / 'store'}", *SMALL])
+
+
+JUDGES = {
+    "_target_": "voiceae.models.discriminators.Discriminators",
+    **{"sizes": [512], "periods": [3], "channels": 4},
+}
+WEIGHTS = dict.fromkeys(("spectral", "mel", "pitch", "adversarial", "feature_matching"), 1.0)
+
+
+def judged(store: FeatureStore, **options: Any) -> Vocoding:
+    """A vocoder that says something, and discriminators."""
+    description = {
+        "_target_": "voiceae.vocoders.sourcefilter.SourceFilter",
+        "audio": voiceae.AudioSpec().to_dict(),
+        **{"channels": 8, "hidden": 8, "n_blocks": 1, "pitch": {"channels": 8, "hidden": 8, "n_blocks": 1}},
+    }
+    torch.manual_seed(0)
+    model, judges = modelfile.build(description), modelfile.build(JUDGES)
+    return Vocoding(
+        model=model, spec=store.spec, weights=WEIGHTS, sizes=[256, 1024], adversary=judges, **options
+    )
+
+
+def one(store: FeatureStore, frames: int) -> WaveBatch:
+    shape = {"batch_size": 1, "crop_frames": frames, "reference_frames": 8, "seed": 0}
+    return WaveCrops(store, "train", **shape).batch(0)
+
+
+@pytest.mark.parametrize("through", [False, True])
+def test_what_pads_a_short_utterance_counts_in_no_loss(spoken: Path, through: bool) -> None:
+    store = FeatureStore.open(spoken)
+    autoencoder = small_model().eval() if through else None
+    padded, objective = one(store, 240), judged(store, through=autoencoder, through_share=1.0)
+    frames = int(padded.mask.sum())
+    assert frames < 120
+    samples = frames * store.spec.hop_length
+    parts = {"mel": padded.mel[..., :frames], "mask": padded.mask[:, :frames], "wav": padded.wav[:, :samples]}
+    alone = replace(padded, **parts)
+    ours, theirs = (objective(each, 0, torch.Generator().manual_seed(1)) for each in (padded, alone))
+    for name, value in theirs.losses.items():  # the frames that straddle the end differ a little
+        assert float(ours.losses[name]) == pytest.approx(float(value), rel=0.06), name
+    learnt = [float(objective.adversary_loss(*each)) for each in ((padded, ours), (alone, theirs))]
+    assert learnt[0] == pytest.approx(learnt[1], rel=0.03)
+    loudest = float(padded.mel[..., :frames].logsumexp(1).max())
+    assert float(padded.mel[..., frames:].logsumexp(1).max()) < loudest - 3.0  # silence, not full scale
+
+
+def test_no_two_items_start_at_the_same_phase_and_noise(spoken: Path) -> None:
+    """In training; or the discriminators learn the one start, which no recording has."""
+    store = FeatureStore.open(spoken)
+    batch, objective = one(store, 48), judged(store)
+    twice = replace(
+        batch, **{name: torch.cat([value, value]) for name, value in vars(batch).items()}
+    )  # the very same item
+
+    def made(seed: int) -> torch.Tensor:
+        with torch.no_grad():
+            return objective(twice, seed, torch.Generator().manual_seed(seed)).waves["given"]
+
+    first, second = made(0)
+    apart = float((first - second).abs().mean() / first.abs().mean())
+    assert apart > 0.3
+    assert float((made(0) - made(1)).abs().mean() / first.abs().mean()) > 0.3
+    assert torch.equal(made(0), made(0))
+    objective.eval()  # as at inference: the same whenever it is asked
+    assert torch.equal(*made(0)) and torch.equal(made(0), made(1))
+    assert torch.allclose(made(0)[0], objective.model(batch.mel)[0], atol=1e-5)
 
 
 def test_the_pitch_loss_is_least_where_the_reader_is_right(spoken: Path) -> None:

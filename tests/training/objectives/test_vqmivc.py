@@ -69,3 +69,14 @@ def test_a_contour_does_not_say_how_high_the_voice_is():
     torch.testing.assert_close(contour, pitch_contour(high, 36, mask, 2), atol=1e-5, rtol=0)
     torch.testing.assert_close(contour[0, :, 1], torch.tensor([0.0] * 10 + [0.25] * 10), atol=1e-5, rtol=0)
     assert contour[0, :, 0].unique().tolist() == [1]
+
+
+def test_a_contour_that_ends_within_a_code_frame_is_that_of_its_frames():
+    content = small_system("vqmivc").eval().encode(speechlike(1, 8))
+    pitch = torch.zeros(1, 104, 8)
+    pitch[:, 45] = 1
+    contour = pitch_contour(
+        replace(content, pitch=pitch, pitch_centre=torch.tensor([1.0])), 36, torch.arange(8)[None] < 5, 2
+    )
+    assert contour[0, :, 0].tolist() == [1, 1, 1, 0]
+    torch.testing.assert_close(contour[0, :3, 1], torch.full((3,), 0.25), atol=1e-5, rtol=0)

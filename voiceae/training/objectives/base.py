@@ -105,10 +105,13 @@ class Objective(nn.Module):
         mel, mask = batch.mel[:count], batch.mask[:count]
         reference, reference_mask = batch.reference[:count], batch.reference_mask[:count]
         model = self.model
+        # Of the whole batch, for its first items may be of one speaker.
+        other = batch.other[:count]
+        voices = model.describe(batch.reference[other], batch.reference_mask[other])
         return {
             "input": mel,
             "reconstructed": model.decode(model.encode(mel, mask), model.embed(reference, reference_mask)),
-            "converted": model.convert(mel, model.describe(reference.roll(1, 0), reference_mask.roll(1, 0))),
+            "converted": model.convert(mel, voices),
         }
 
     def adversary_loss(self, batch: Batch, result: StepResult) -> Tensor:

@@ -86,14 +86,16 @@ class Disentangling(Objective):
         given = model.decode(content, speaker, mask=mask)
         losses = {
             "reconstruction": reconstruction_loss(given, wanted, mask, self.distance),
-            "speaker": contrastive_loss(speaker, model.embed(wanted, mask), self.log_scale.exp()),
+            "speaker": contrastive_loss(
+                speaker, model.embed(wanted, mask), self.log_scale.exp(), batch.speaker
+            ),
             **content.bottlenecked.losses,
             **self.further_losses(batch, content, step),
         }
         mels = {"heard": heard, "wanted": wanted, "given": given}
         if self.adversary.active:
-            mels["converted"], judged = self._convert(content, speaker, mask)
-            losses |= judged | self._criticise(mels, speaker.detach(), mask)
+            mels["converted"], judged = self._convert(batch, content, speaker)
+            losses |= judged | self._criticise(mels, speaker.detach(), batch)
         total, weighted = self.weights(losses, step)
         return StepResult(
             total=total,
@@ -116,31 +118,33 @@ class Disentangling(Objective):
             for name, speaker in (
                 ("wanted", result.speaker),
                 ("given", result.speaker),
-                ("converted", result.speaker.roll(1, 0)),
+                ("converted", result.speaker[batch.other]),
             )
         }
         return critic_loss(judged["wanted"], [judged["given"], judged["converted"]])
 
-    def _convert(self, content: Content, speaker: Tensor, mask: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """Every content in its neighbour's voice, which must be heard in it, and the content too."""
-        other = speaker.roll(1, 0).detach()
-        octaves = content.pitch_centre.roll(1, 0) - content.pitch_centre
+    def _convert(self, batch: Batch, content: Content, speaker: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Every content in the voice of an item of another speaker, which must be heard in it, and the content too."""
+        mask, other = batch.mask, speaker[batch.other].detach()
+        octaves = content.pitch_centre[batch.other] - content.pitch_centre
         converted = self.model.decode(content, other, octaves=octaves, mask=mask)
         normalised = self.model.normalise(converted)
         voice = _call_frozen(self.model.speaker, normalised, mask)
         features = _call_frozen(self.model.content, normalised, mask)
         coarse = coarser_mask(mask, self.model.rate)
         return converted, {
-            "conversion_speaker": contrastive_loss(voice, other, self.log_scale.exp().detach()),
+            "conversion_speaker": contrastive_loss(
+                voice, other, self.log_scale.exp().detach(), batch.speaker[batch.other]
+            ),
             "conversion_content": reconstruction_loss(features, content.features.detach(), coarse, "l2"),
         }
 
-    def _criticise(self, mels: Mapping[str, Tensor], speaker: Tensor, mask: Tensor) -> dict[str, Tensor]:
+    def _criticise(self, mels: Mapping[str, Tensor], speaker: Tensor, batch: Batch) -> dict[str, Tensor]:
         """How far the critic is from taking the model's mels for recordings."""
-        judge, normalise = self.adversary, self.model.normalise
+        judge, normalise, mask = self.adversary, self.model.normalise, batch.mask
         real = judge(normalise(mels["wanted"]), speaker, mask)
         given = judge(normalise(mels["given"]), speaker, mask)
-        converted = judge(normalise(mels["converted"]), speaker.roll(1, 0), mask)
+        converted = judge(normalise(mels["converted"]), speaker[batch.other], mask)
         return {
             "adversarial": 0.5 * (adversarial_loss(given) + adversarial_loss(converted)),
             "feature_matching": feature_matching_loss(real, given),

@@ -15,7 +15,7 @@ from voiceae.audio.mel import LogMel
 from voiceae.data.batches import Crops
 from voiceae.data.store import FeatureStore
 from voiceae.data.waves import WaveBatch, WaveCrops
-from voiceae.losses import LossWeights
+from voiceae.losses import LossWeights, reconstruction_loss
 from voiceae.losses.spectral import SpectralLoss
 from voiceae.models.discriminators import Discriminators, discriminator_loss, fooling_losses
 from voiceae.nn.statistics import loud_moments, match_moments
@@ -24,7 +24,7 @@ from voiceae.training.objectives.base import Objective, StepResult
 from voiceae.vocoders.sourcefilter import SourceFilter
 
 _PERIODIC = 0.2  # aperiodicity below which a frame has a fundamental to learn
-_EDGE = 4  # frames at either end of a crop whose fundamental YIN hears only half of
+_EDGE = 4  # frames at either end of what counts of a crop whose fundamental YIN hears only half of
 
 
 class Vocoding(Objective):
@@ -77,33 +77,39 @@ class Vocoding(Objective):
 
     def forward(self, batch: WaveBatch, step: int, generator: torch.Generator) -> StepResult:
         """All losses of one batch."""
-        made = self.model.synthesise(self._spoken(batch, generator))
+        chance = generator if self.training else None
+        made = self.model.synthesise(self._spoken(batch, generator), chance)
+        heard = self._samples(batch)
+        wav = made.wav * heard  # neither the losses nor the discriminators hear what is said past the end
         mel = self.mel(made.wav)
-        frames = batch.mask[:, None].float()
         losses = {
-            "spectral": self.spectral(made.wav, batch.wav),
-            "mel": ((mel - batch.mel).abs() * frames).sum() / (frames.sum() * mel.shape[1]),
+            "spectral": self.spectral(wav, batch.wav, heard),
+            "mel": reconstruction_loss(mel, batch.mel, batch.mask),
             "pitch": self._pitch_loss(made.pitch, batch),
         }
         if isinstance(self.adversary, Discriminators):
-            losses |= fooling_losses(self.adversary, made.wav, batch.wav)
+            losses |= fooling_losses(self.adversary, wav, batch.wav, heard)
         total, weighted = self.weights(losses, step)
         return StepResult(
             total=total,
             losses={name: value.detach() for name, value in weighted.items()},
             stats={f"{name}_raw": value.detach() for name, value in losses.items()},
             mels={"wanted": batch.mel, "given": mel.detach()},
-            waves={"given": made.wav.detach()},
+            waves={"given": wav.detach()},
         )
 
     def adversary_loss(self, batch: WaveBatch, result: StepResult) -> Tensor:  # type: ignore[override]
         """What the discriminators minimise."""
-        return discriminator_loss(self.adversary, result.waves["given"], batch.wav)
+        return discriminator_loss(self.adversary, result.waves["given"], batch.wav, self._samples(batch))
 
     def examples(self, batch: WaveBatch, count: int) -> dict[str, Tensor]:  # type: ignore[override]
         """Wanted mels, and those of what the vocoder makes of them."""
         mel = batch.mel[:count]
         return {"input": mel, "spoken": self.mel(self.model.synthesise(mel).wav)}
+
+    def _samples(self, batch: WaveBatch) -> Tensor:
+        """Samples that count: (B, N)."""
+        return batch.mask.repeat_interleave(self.spec.hop_length, dim=1)
 
     def _spoken(self, batch: WaveBatch, generator: torch.Generator) -> Tensor:
         """The mels to speak: (B, M, T)."""
@@ -114,9 +120,9 @@ class Vocoding(Objective):
         with torch.no_grad():
             speaker = through.embed(batch.reference, batch.reference_mask)
             content = through.encode(batch.mel, batch.mask)
-            mel = match_moments(
-                through.decode(content, speaker, mask=batch.mask), *loud_moments(batch.mel, batch.mask)
-            )
+            mel = through.decode(content, speaker, mask=batch.mask)
+            own, wanted = (loud_moments(each, batch.mask) for each in (mel, batch.mel))
+            mel = match_moments(mel, *wanted, own=own)
         chance = torch.rand(len(mel), 1, 1, generator=generator, device=mel.device)
         return torch.where((chance < self.through_share) & batch.mask[:, None], mel, batch.mel)
 
@@ -127,7 +133,7 @@ class Vocoding(Objective):
             reader = self.model.pitch
             distance = (f0[..., None] / reader.grid).log2() * reader.bins_per_octave
             target = torch.softmax(-0.5 * distance.square(), dim=-1)
-            counts = (aperiodicity < _PERIODIC) & batch.mask
-            counts[:, :_EDGE] = counts[:, -_EDGE:] = False
+            whole = functional.pad(batch.mask.float(), (_EDGE, _EDGE)).unfold(-1, 2 * _EDGE + 1, 1).amin(-1)
+            counts = (aperiodicity < _PERIODIC) & whole.bool()
         entropy = -(target * functional.log_softmax(logits, dim=-1)).sum(-1)
         return (entropy * counts).sum() / counts.sum().clamp_min(1)

@@ -8,14 +8,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from voiceae.data.batches import Batch
 from voiceae.losses import reconstruction_loss
 from voiceae.losses.club import Club
 from voiceae.losses.cpc import Foretelling
 from voiceae.models import Autoencoder, Content
-from voiceae.nn.masking import coarser_mask
+from voiceae.nn.masking import coarser_mask, pooled
 from voiceae.training.objectives.base import StepResult
 from voiceae.training.objectives.plain import Plain
 
@@ -112,8 +111,7 @@ def pitch_contour(content: Content, bins_per_octave: int, mask: Tensor, rate: in
     grid = torch.arange(content.pitch.shape[1], device=mask.device) / bins_per_octave
     octaves = torch.einsum("bkt,k->bt", content.pitch, grid) - content.pitch_centre[:, None]
     clear = content.pitch.amax(1) * mask
-    both = torch.stack((clear, clear * octaves), dim=1)
-    return functional.avg_pool1d(both, rate, ceil_mode=True).transpose(1, 2)
+    return pooled(torch.stack((clear, clear * octaves), dim=-1), mask, rate)
 
 
 def _size(bottleneck: nn.Module) -> int:
