@@ -7,6 +7,7 @@ import pytest
 import voiceae
 from voiceae.errors import ConfigError
 from voiceae.training.config import compose, config_dir, without_paths
+from voiceae.training.settings import Settings
 
 
 def test_configs_of_a_checkout_are_found() -> None:
@@ -58,3 +59,26 @@ def test_paths_are_cut_to_names() -> None:
         "out": "x",
         "name": "x",
     }
+
+
+def test_an_experiment_file_that_is_no_yaml_is_refused_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "experiment").mkdir()
+    mine = tmp_path / "experiment" / "mine.yaml"
+    overrides = [f"hydra.searchpath=[file://{tmp_path}]", "experiment=mine", "data.store=none"]
+    for content in (
+        b"name: [",
+        b"a: b: c",
+        b"name: \xff\xfe",
+        b"name: a\x00b",
+        b"defaults:\n",
+        b"defaults: 3\n",
+        b"- a\n- b\n",
+        b"just words",
+        b"!!python/object/apply:os.system [ls]",
+        b"\t",
+        b"name: *nowhere",
+    ):
+        mine.write_bytes(content)
+        with pytest.raises(ConfigError) as refused:
+            Settings.read(compose(overrides))
+        assert str(refused.value) and all(c.isprintable() for c in str(refused.value))

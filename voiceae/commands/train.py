@@ -26,6 +26,7 @@ def main(arguments: Sequence[str]) -> None:
     import hydra
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
+    from yaml import YAMLError
 
     from voiceae.training.config import CONFIG_NAME, config_dir, one_line
 
@@ -42,7 +43,7 @@ def main(arguments: Sequence[str]) -> None:
             run()
     except Refused as refused:
         raise refused.error from refused.error.__cause__
-    except (HydraException, OmegaConfBaseException) as error:
+    except (HydraException, OmegaConfBaseException, YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(one_line(error)) from error
     finally:
         sys.argv = process_arguments

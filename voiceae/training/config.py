@@ -36,14 +36,18 @@ def compose(overrides: list[str]) -> dict[str, Any]:
     """
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
-    from hydra.errors import HydraException
-    from omegaconf.errors import OmegaConfBaseException
 
-    try:
-        with initialize_config_dir(str(config_dir()), version_base="1.3"):
+    with initialize_config_dir(str(config_dir()), version_base="1.3"):
+        try:
             return resolved(hydra_compose(CONFIG_NAME, overrides))
-    except (HydraException, OmegaConfBaseException) as error:
-        raise ConfigError(one_line(error)) from error
+        except ConfigError:
+            raise
+        except Exception as error:
+            # Whatever a user's own YAML can hold: beside its two families of errors Hydra lets those of the YAML reader
+            # and of decoding through, and raises plain ValueError, TypeError and AssertionError for odd structures.
+            raise ConfigError(
+                one_line(error) or f"the config cannot be read: {type(error).__name__}"
+            ) from error
 
 
 def resolved(config: Any) -> dict[str, Any]:
@@ -51,7 +55,8 @@ def resolved(config: Any) -> dict[str, Any]:
     from omegaconf import OmegaConf
 
     plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
-    assert isinstance(plain, dict)
+    if not isinstance(plain, dict):
+        raise ConfigError(f"the config is {type(plain).__name__}; give keys and values")
     return {str(name): value for name, value in plain.items()}
 
 
@@ -69,6 +74,7 @@ def one_line(error: BaseException) -> str:
         return f"missing value: {error.full_key}; give it as {error.full_key}=..."
     text = str(error).split("Config search path:")[0]
     lines = [line.strip() for line in text.splitlines()]
+    lines = ["".join(c for c in line if c.isprintable()) for line in lines]
     dull = ("full_key:", "object_type=", "reference_type=", "To append to your config", "Set the environment")
     return "; ".join(line.rstrip(".") for line in lines if line and not line.startswith(dull))
 
