@@ -72,7 +72,7 @@ def test_waves_that_are_not_those_of_the_mels_are_refused(
             "float": samples / np.float32(32768),
         }
         np.save(path, kinds[wrong])
-    with pytest.raises(StoreError, match=r"wave-00000\.npy: .*add them again with voiceae prepare"):
+    with pytest.raises(StoreError, match=r"wave-00000\.npy: .*prepare again with --force --waves"):
         WaveCrops(FeatureStore.open(root), "train", **SHAPE)
 
 
