@@ -110,9 +110,7 @@ def test_waves_of_another_store_are_refused_and_made_again(store: Path, tmp_path
     add_waves(FeatureStore.open(root))
     whole = np.load(wave_path(root, 0))
     np.save(wave_path(root, 0), whole[:-256])
-    with pytest.raises(
-        StoreError, match=f"holds {len(whole) - 256} samples, its shard stands for {len(whole)}"
-    ):
+    with pytest.raises(StoreError, match=f"holds int16 .{len(whole) - 256},., .* for {len(whole)} samples"):
         WaveCrops(FeatureStore.open(root), "train", **SHAPE)
     other = FeatureStore.open(root)
     other.info["listing"] = "another"
