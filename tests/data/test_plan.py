@@ -163,3 +163,15 @@ def test_a_begun_store_takes_replaced_recordings_anew(
         assert prepare("folder", tmp_path / "c", tmp_path / "s", jobs=1).resumed == 0
     prepare("folder", tmp_path / "c", tmp_path / "anew", jobs=1)
     assert contents(tmp_path / "s") == contents(tmp_path / "anew")
+
+
+def test_a_place_may_be_named_relatively_or_through_a_link(
+    tmp_path: Path, small_corpus: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    for place in ("relative", "link/store"):
+        prepare("folder", small_corpus, place, jobs=1)
+        prepare("folder", small_corpus, place, jobs=1)
+        assert len(FeatureStore.open(place).utterances)

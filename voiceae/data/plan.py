@@ -110,7 +110,8 @@ def require_ours(out: Path) -> None:
         raise StoreError(f"{out}: is a file; give a folder for the store")
     if not exists(out) or _read_plan(out / PLAN) is not None:
         return
-    if set(out.iterdir()) - {*_leftovers(out), lock_file(out)}:
+    # By name: the lock's path is the real one, whatever way `out` is written.
+    if {path.name for path in out.iterdir()} - {path.name for path in (*_leftovers(out), lock_file(out))}:
         raise StoreError(f"{out}: holds something that is no feature store; give another --out")
 
 
