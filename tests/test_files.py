@@ -124,7 +124,7 @@ def test_a_name_that_cannot_be_is_one_line(tmp_path: Path, name: str) -> None:
     if name == "file/a.wav":
         require_new(tmp_path / name, force=False)
         return
-    with pytest.raises(OutputError, match="cannot be used|is no name of a file"):
+    with pytest.raises(OutputError, match=r"cannot be used|is no name of a file"):
         require_new(tmp_path / name, force=False)
 
 

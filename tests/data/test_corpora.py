@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import re
 from pathlib import Path
 from typing import Any, NoReturn
@@ -155,10 +156,11 @@ def test_what_cannot_be_read_is_one_line(tmp_path: Path, monkeypatch: pytest.Mon
     place = tmp_path / "t.csv" if kind == "csv" else tmp_path
     (tmp_path / "t.csv").write_text("path,speaker\na.wav,b\n")
 
-    def refuse(self: Path, *arguments: Any, **options: Any) -> NoReturn:
+    def refuse(self: object, *arguments: Any, **options: Any) -> NoReturn:
         raise PermissionError(errno.EACCES, "Permission denied", str(self))
 
-    monkeypatch.setattr(Path, "open" if kind == "csv" else "iterdir", refuse)
+    owner, name = (Path, "open") if kind == "csv" else (os, "scandir")
+    monkeypatch.setattr(owner, name, refuse)
     with pytest.raises(CorpusError, match=f"^{re.escape(str(place))}: cannot be read: Permission denied$"):
         walk(kind, place)
 
