@@ -260,4 +260,4 @@ def _write_text(path: Path, text: str) -> None:
     from voiceae.files import atomic_path
 
     with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import csv
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from voiceae.data.csvtable import named_below, read_table
 from voiceae.data.walk import READABLE, Unused, audio_below, warn_unused
 from voiceae.errors import CorpusError
 from voiceae.files import exists, is_dir
@@ -153,28 +153,18 @@ def folder(root: Path, mic: str, unused: list[Unused]) -> Iterator[Recording]:
 
 
 def table(root: Path, mic: str, unused: list[Unused]) -> Iterator[Recording]:
-    """A CSV with columns path, speaker, optionally split, text, gender; paths are relative to it."""
+    """A table with columns path, speaker, optionally split, text, gender; paths are relative to it."""
     seen: dict[Path, int] = {}
-    with root.open(newline="", encoding="utf-8-sig") as file:
-        try:
-            reader = csv.DictReader(file)
-            absent = [name for name in ("path", "speaker") if name not in (reader.fieldnames or [])]
-            if absent:
-                raise CorpusError(f"{root}: column {' and '.join(absent)} missing; {_EXPECTED['csv']}")
-            for row in reader:
-                recording = _row_recording(
-                    root, {k: (v or "").strip() for k, v in row.items() if k}, reader.line_num
-                )
-                if recording.path in seen:
-                    where = f"lines {seen[recording.path]} and {reader.line_num}"
-                    raise CorpusError(f"{root}: {recording.path} is listed twice, {where}; keep one")
-                seen[recording.path] = reader.line_num
-                yield recording
-        except (UnicodeDecodeError, csv.Error) as error:
-            raise CorpusError(f"{root}: is not a CSV in UTF-8 ({error}); {_EXPECTED['csv']}") from None
+    for row in read_table(root, ("path", "speaker"), "a table of recordings"):
+        recording = _row_recording(root, row.cells, row.line)
+        if recording.path in seen:
+            where = f"lines {seen[recording.path]} and {row.line}"
+            raise CorpusError(f"{root}: {recording.path} is listed twice, {where}; keep one")
+        seen[recording.path] = row.line
+        yield recording
 
 
-def _row_recording(root: Path, row: dict[str, str], line: int) -> Recording:
+def _row_recording(root: Path, row: Mapping[str, str], line: int) -> Recording:
     if not row["path"] or not row["speaker"]:
         raise CorpusError(
             f"{root}: line {line} has no {'speaker' if row['path'] else 'path'}; {_EXPECTED['csv']}"
@@ -183,7 +173,7 @@ def _row_recording(root: Path, row: dict[str, str], line: int) -> Recording:
         raise CorpusError(f"{root}: line {line}: path {row['path']} is a folder; give an audio file")
     gender = row.get("gender", "")[:1].upper()
     return Recording(
-        path=root.parent / row["path"],
+        path=named_below(root.parent, row["path"]),
         speaker=row["speaker"],
         utterance=Path(row["path"]).with_suffix("").as_posix(),
         split=row.get("split") or None,
