@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -109,7 +110,7 @@ def promised_seconds(source: str | Path | Audio) -> float:
     if isinstance(source, Audio):
         return source.seconds
     try:
-        info = soundfile.info(str(source))
+        info = soundfile.info(os.fsencode(source))
     except (soundfile.LibsndfileError, OSError):
         return 0.0
     return float(info.frames / info.samplerate)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from voiceae.audio.containers import missing_bytes
 from voiceae.audio.door import Door, peak
 from voiceae.errors import AudioError, OutputError
-from voiceae.files import atomic_path, require_new
+from voiceae.files import atomic_path, exists, is_dir, require_new
 
 SUFFIXES = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3")
 _SPEECH_RATE = 16000  # Hz; below it a recording lacks part of the band up to 8 kHz
@@ -204,12 +205,12 @@ def _decode(path: Path, sample_rate: int | None, min_seconds: float, what: str) 
 @contextmanager
 def _opened(path: Path, what: str) -> Iterator[soundfile.SoundFile]:
     """The file, open; what goes wrong with it is said in one line."""
-    if path.is_dir():
+    if is_dir(path):
         raise AudioError(f"{path}: is a folder; give one audio file")
-    if not path.exists():
+    if not exists(path):
         raise AudioError(f"{path}: no such file; give the path of {what}")
     try:
-        with _Stream(path) as file:
+        with _Stream(os.fsencode(path)) as file:
             yield file
     except soundfile.LibsndfileError as error:
         known = ", ".join(name.lstrip(".") for name in SUFFIXES)

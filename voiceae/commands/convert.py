@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -172,11 +173,19 @@ def _convert_folder(wanted: Wanted, parts: Parts, folders: Folders, jobs: int | 
     from voiceae.inference.latent.wanted import as_files
 
     with as_files(parts, *wanted) as targets:
-        pairs = folder_rows(folders.root, targets, folders.out_dir)
-        return _convert_all(pairs, "files", parts, folders, jobs)
+        closed: list[Failure] = []
+        pairs = folder_rows(folders.root, targets, folders.out_dir, closed)
+        return _convert_all(pairs, "files", parts, folders, jobs, closed)
 
 
-def _convert_all(pairs: list[PairRow], what: str, parts: Parts, folders: Folders, jobs: int | None) -> int:
+def _convert_all(
+    pairs: list[PairRow],
+    what: str,
+    parts: Parts,
+    folders: Folders,
+    jobs: int | None,
+    closed: Sequence[Failure] = (),
+) -> int:
     from tqdm import tqdm
 
     from voiceae.inference.workers import convert_pairs
@@ -184,10 +193,11 @@ def _convert_all(pairs: list[PairRow], what: str, parts: Parts, folders: Folders
     def watch(results: Any) -> Any:
         return tqdm(results, desc="convert", unit=what.removesuffix("s"), total=len(pairs))
 
-    return report(convert_pairs(parts, folders, pairs, jobs=jobs, watch=watch), len(pairs), what)
+    failures = [*closed, *convert_pairs(parts, folders, pairs, jobs=jobs, watch=watch)]
+    return report(failures, len(pairs) + len(closed), what)
 
 
-def report(failures: list[Failure], total: int, what: str) -> int:
+def report(failures: Sequence[Failure], total: int, what: str) -> int:
     """Say on standard error what could not be used, one line each: exit code."""
     for failure in failures:
         click.echo(f"voiceae: {failure.where}: {failure.reason}", err=True)

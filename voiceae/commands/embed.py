@@ -44,6 +44,7 @@ def command(
     from tqdm import tqdm
 
     from voiceae.commands.convert import report
+    from voiceae.inference.batch import Failure
     from voiceae.inference.collect import embed_files, find_recordings
     from voiceae.inference.speakers import require_table_path
 
@@ -52,7 +53,8 @@ def command(
         from voiceae.inference.maps import require_picture_path
 
         require_picture_path(plot, force)
-    files = find_recordings(paths)
+    closed: list[Failure] = []
+    files = find_recordings(paths, closed)
 
     from voiceae.inference.voice import load
 
@@ -63,4 +65,4 @@ def command(
         from voiceae.inference.maps import draw_map
 
         draw_map(collected.table, plot, force=force)
-    return report(collected.failures, len(files), "files")
+    return report([*closed, *collected.failures], len(files) + len(closed), "files")

@@ -196,14 +196,17 @@ def _workshop(
 def _clips(kind: str, corpus: Path, trained_on: Iterable[str]) -> tuple[list[Clip], dict[str, str]]:
     """Clips that may be judged with, and why others may not."""
     from voiceae.data.corpora import walk
+    from voiceae.data.walk import Unused
     from voiceae.errors import CorpusError
     from voiceae.metrics.pairs import measure, unheard
 
-    kept, reasons = unheard(walk(kind, corpus), trained_on)
+    unused: list[Unused] = []
+    kept, reasons = unheard(walk(kind, corpus, unused=unused), trained_on)
     if not kept:
         raise CorpusError(f"{corpus}: the model was trained on all its speakers; evaluate on others")
     clips, bad = measure(kept)
-    return clips, {**reasons, **bad}
+    others = {str(each.path): f"{each.path}: not used: {each.why}" for each in unused}
+    return clips, {**reasons, **bad, **others}
 
 
 def _pairs(
@@ -257,4 +260,4 @@ def _write_text(path: Path, text: str) -> None:
     from voiceae.files import atomic_path
 
     with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")

@@ -48,24 +48,26 @@ def add(name: str, clips: tuple[str, ...], replace: bool, bank: Path | None, mod
     from voiceae.inference.voice import load
 
     require_name(name)
-    files = list(find_recordings(clips))
+    failures: list[Failure] = []
+    files = list(find_recordings(clips, failures))
+    total = len(files) + len(failures)
     voice = load(model, "griffinlim", device)
     path = bank or default_bank(voice.fingerprint)
     SpeakerBank.open(path, voice.fingerprint)  # one that is damaged is said before the work is done
-    heard, failures = {}, []
+    heard = {}
     for file in bar("listen", "clip")(files):
         try:
             heard[str(file.absolute())] = voice.listen(file)
         except FILE_ERRORS as error:
             failures.append(Failure(str(file), reason(error, file)))
     if not heard:
-        raise AudioError(failures[0].reason)
+        raise AudioError(failures[-1].reason)
     with SpeakerBank.changing(path, voice.fingerprint) as known:
         if replace and name in known.voices:
             known.remove(name)
         known.add(name, heard)
     click.echo(f"{known.path}: {name} has {len(known.voices[name])} clips")
-    return tell(failures, len(files), "clips")
+    return tell(failures, total, "clips")
 
 
 @command.command("list", epilog=EPILOG)

@@ -52,10 +52,11 @@ def encode(
         raise click.UsageError("--pitch goes with every frame, --collapse has none left; use one of them")
     from voiceae.files import FILE_ERRORS, reason
 
-    files, voice = _start(paths, model, device)
+    failures: list[Failure] = []
+    files, voice = _start(paths, model, device, failures)
+    total = len(files) + len(failures)
     require_files([out], force)
     lines: list[UnitLine] = []
-    failures: list[Failure] = []
     for file in bar("encode", "file")(files):
         try:
             lines.append(encode_units(voice, file, str(file), pitch=pitch))
@@ -66,19 +67,19 @@ def encode(
             out, UnitText(tuple(lines), codes_per_second(voice), collapse, voice.fingerprint), force=force
         )
         click.echo(f"{out}: {_rates(voice, lines)}")
-    return tell(failures, len(files), "files")
+    return tell(failures, total, "files")
 
 
 def _start(
-    paths: tuple[str, ...], model: str, device: str, vocoder: str = "griffinlim"
+    paths: tuple[str, ...], model: str, device: str, closed: list[Failure]
 ) -> tuple[list[Path], Voice]:
-    """Recordings, and a model with units."""
+    """Recordings, and a model with units; folders that cannot be opened go to `closed`."""
     from voiceae.inference.collect import find_recordings
     from voiceae.inference.latent.units import require_units
     from voiceae.inference.voice import load
 
-    files = list(find_recordings(paths))
-    voice = load(model, vocoder, device)
+    files = list(find_recordings(paths, closed))
+    voice = load(model, "griffinlim", device)
     require_units(voice)
     return files, voice
 
@@ -162,7 +163,8 @@ def tree(paths: tuple[str, ...], out: Path, no_phones: bool, model: str, device:
 
     require_picture_path(out, force)
     require_files([out.with_suffix(".json")], force)
-    files, voice = _start(paths, model, device)
+    closed: list[Failure] = []
+    files, voice = _start(paths, model, device, closed)
     purity, failures = _count(voice, files, no_phones)
     if len(purity.codes) < 2:
         raise ConfigError(
@@ -175,7 +177,7 @@ def tree(paths: tuple[str, ...], out: Path, no_phones: bool, model: str, device:
     figures["phones"] = purity.to_dict() if heard else None
     write_json(out.with_suffix(".json"), figures)
     click.echo(f"{out}: {len(purity.codes)} codes{_purity(purity) if heard else ''}")
-    return tell(failures, len(files), "files")
+    return tell([*closed, *failures], len(files) + len(closed), "files")
 
 
 def _count(voice: Voice, files: list[Path], no_phones: bool) -> tuple[Purity, list[Failure]]:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import csv
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from voiceae.audio.io import SUFFIXES
+from voiceae.data.csvtable import named_below, read_table
+from voiceae.data.walk import READABLE, Unused, audio_below, warn_unused
 from voiceae.errors import CorpusError
+from voiceae.files import exists, is_dir
 
 MICS = ("mic1", "mic2")
 _VCTK_AUDIO = "wav48_silence_trimmed"
@@ -46,13 +47,16 @@ class SpeakerInfo(NamedTuple):
     accent: str | None
 
 
-def walk(kind: str, root: str | Path, *, mic: str = "mic1") -> list[Recording]:
+def walk(
+    kind: str, root: str | Path, *, mic: str = "mic1", unused: list[Unused] | None = None
+) -> list[Recording]:
     """Recordings of a corpus in a fixed order: by speaker, utterance and path.
 
     Args:
         kind: one of `KINDS`.
         root: the corpus folder; for "csv" the table.
         mic: which microphone of VCTK, where both are there.
+        unused: gets what lies there and is no recording of the corpus; a warning sums it up where none is given.
 
     Raises:
         CorpusError: when the layout is not what the kind expects, something cannot be read, or nothing is found.
@@ -61,24 +65,29 @@ def walk(kind: str, root: str | Path, *, mic: str = "mic1") -> list[Recording]:
         raise CorpusError(f"{kind}: no such kind of corpus; use one of {', '.join(KINDS)}")
     if mic not in MICS:
         raise CorpusError(f"{mic}: no such microphone; use one of {', '.join(MICS)}")
+    left: list[Unused] = []
     try:
-        recordings = _found(kind, Path(root), mic)
+        recordings = _found(kind, Path(root), mic, left)
     except OSError as error:
         raise CorpusError(f"{error.filename or root}: cannot be read: {error.strerror}") from error
+    if unused is not None:
+        unused.extend(left)
+    else:
+        warn_unused(root, left)
     if not recordings:
         raise CorpusError(f"{root}: no recordings found; {_EXPECTED[kind]}")
     return recordings
 
 
-def _found(kind: str, root: Path, mic: str) -> list[Recording]:
-    if not root.exists():
+def _found(kind: str, root: Path, mic: str, unused: list[Unused]) -> list[Recording]:
+    if not exists(root):
         raise CorpusError(f"{root}: no such corpus; give the folder (or the table, for csv)")
-    if root.is_dir() == (kind == "csv"):
+    if is_dir(root) == (kind == "csv"):
         raise CorpusError(f"{root}: is {'a folder, csv wants a table' if kind == 'csv' else 'not a folder'}")
-    return sorted(KINDS[kind](root, mic), key=lambda r: (r.speaker, r.utterance, r.path.as_posix()))
+    return sorted(KINDS[kind](root, mic, unused), key=lambda r: (r.speaker, r.utterance, r.path.as_posix()))
 
 
-def vctk(root: Path, mic: str) -> Iterator[Recording]:
+def vctk(root: Path, mic: str, unused: list[Unused]) -> Iterator[Recording]:
     """VCTK 0.92: one microphone of each utterance, the other where that one is missing.
 
     The audio decides: speakers without text (p315), without one microphone (p280), with texts but no audio
@@ -90,14 +99,14 @@ def vctk(root: Path, mic: str) -> Iterator[Recording]:
     if not (root / _VCTK_AUDIO).is_dir():
         raise CorpusError(f"{root}: has no {_VCTK_AUDIO}; {_EXPECTED['vctk']}")
     info = vctk_speakers(root / "speaker-info.txt")
-    for folder in _subfolders(root / _VCTK_AUDIO):
-        for utterance, mics in sorted(_by_utterance(folder).items()):
+    for speaker, paths in _by_speaker(root / _VCTK_AUDIO, unused).items():
+        for utterance, mics in sorted(_by_utterance(paths, unused).items()):
             yield Recording(
                 path=mics.get(mic) or next(iter(mics.values())),
-                speaker=folder.name,
+                speaker=speaker,
                 utterance=utterance,
-                text=_text(root / "txt" / folder.name / f"{utterance}.txt"),
-                gender=info.get(folder.name, SpeakerInfo(None, None)).gender,
+                text=_text(root / "txt" / speaker / f"{utterance}.txt"),
+                gender=info.get(speaker, SpeakerInfo(None, None)).gender,
             )
 
 
@@ -115,7 +124,7 @@ def vctk_speakers(path: Path) -> dict[str, SpeakerInfo]:
     return table
 
 
-def libritts(root: Path, mic: str) -> Iterator[Recording]:
+def libritts(root: Path, mic: str, unused: list[Unused]) -> Iterator[Recording]:
     """LibriTTS: `<subset>/<speaker>/<chapter>/*.wav`; `root` may hold the subsets or be one of them."""
     root = next((place for place in (root, root / "LibriTTS", root / "LibriTTS_R") if _subsets(place)), root)
     subsets = _subsets(root)
@@ -123,49 +132,39 @@ def libritts(root: Path, mic: str) -> Iterator[Recording]:
         raise CorpusError(f"{root}: has no <subset>/<speaker>/<chapter> folders; {_EXPECTED['libritts']}")
     genders = _libritts_genders(root) or _libritts_genders(root.parent)
     for subset in subsets:
-        for folder in _subfolders(subset):
-            for path in _audio_below(folder):
+        for speaker, paths in _by_speaker(subset, unused, companions=(".txt", ".tsv")).items():
+            for path in paths:
                 yield Recording(
                     path=path,
-                    speaker=folder.name,
+                    speaker=speaker,
                     utterance=path.stem,
                     text=_text(path.with_suffix(".normalized.txt"))
                     or _text(path.with_suffix(".original.txt")),
-                    gender=genders.get(folder.name),
+                    gender=genders.get(speaker),
                 )
 
 
-def folder(root: Path, mic: str) -> Iterator[Recording]:
+def folder(root: Path, mic: str, unused: list[Unused]) -> Iterator[Recording]:
     """Any folder: one subfolder a speaker, recordings at any depth below it."""
-    for speaker in _subfolders(root):
-        for path in _audio_below(speaker):
-            utterance = path.relative_to(speaker).with_suffix("").as_posix()
-            yield Recording(path=path, speaker=speaker.name, utterance=utterance)
+    for speaker, paths in _by_speaker(root, unused).items():
+        for path in paths:
+            utterance = path.relative_to(root / speaker).with_suffix("").as_posix()
+            yield Recording(path=path, speaker=speaker, utterance=utterance)
 
 
-def table(root: Path, mic: str) -> Iterator[Recording]:
-    """A CSV with columns path, speaker, optionally split, text, gender; paths are relative to it."""
+def table(root: Path, mic: str, unused: list[Unused]) -> Iterator[Recording]:
+    """A table with columns path, speaker, optionally split, text, gender; paths are relative to it."""
     seen: dict[Path, int] = {}
-    with root.open(newline="", encoding="utf-8-sig") as file:
-        try:
-            reader = csv.DictReader(file)
-            absent = [name for name in ("path", "speaker") if name not in (reader.fieldnames or [])]
-            if absent:
-                raise CorpusError(f"{root}: column {' and '.join(absent)} missing; {_EXPECTED['csv']}")
-            for row in reader:
-                recording = _row_recording(
-                    root, {k: (v or "").strip() for k, v in row.items() if k}, reader.line_num
-                )
-                if recording.path in seen:
-                    where = f"lines {seen[recording.path]} and {reader.line_num}"
-                    raise CorpusError(f"{root}: {recording.path} is listed twice, {where}; keep one")
-                seen[recording.path] = reader.line_num
-                yield recording
-        except (UnicodeDecodeError, csv.Error) as error:
-            raise CorpusError(f"{root}: is not a CSV in UTF-8 ({error}); {_EXPECTED['csv']}") from None
+    for row in read_table(root, ("path", "speaker"), "a table of recordings"):
+        recording = _row_recording(root, row.cells, row.line)
+        if recording.path in seen:
+            where = f"lines {seen[recording.path]} and {row.line}"
+            raise CorpusError(f"{root}: {recording.path} is listed twice, {where}; keep one")
+        seen[recording.path] = row.line
+        yield recording
 
 
-def _row_recording(root: Path, row: dict[str, str], line: int) -> Recording:
+def _row_recording(root: Path, row: Mapping[str, str], line: int) -> Recording:
     if not row["path"] or not row["speaker"]:
         raise CorpusError(
             f"{root}: line {line} has no {'speaker' if row['path'] else 'path'}; {_EXPECTED['csv']}"
@@ -174,7 +173,7 @@ def _row_recording(root: Path, row: dict[str, str], line: int) -> Recording:
         raise CorpusError(f"{root}: line {line}: path {row['path']} is a folder; give an audio file")
     gender = row.get("gender", "")[:1].upper()
     return Recording(
-        path=root.parent / row["path"],
+        path=named_below(root.parent, row["path"]),
         speaker=row["speaker"],
         utterance=Path(row["path"]).with_suffix("").as_posix(),
         split=row.get("split") or None,
@@ -183,7 +182,7 @@ def _row_recording(root: Path, row: dict[str, str], line: int) -> Recording:
     )
 
 
-KINDS: dict[str, Callable[[Path, str], Iterable[Recording]]] = {
+KINDS: dict[str, Callable[[Path, str, list[Unused]], Iterable[Recording]]] = {
     "vctk": vctk,
     "libritts": libritts,
     "folder": folder,
@@ -193,7 +192,7 @@ KINDS: dict[str, Callable[[Path, str], Iterable[Recording]]] = {
 _EXPECTED = {
     "vctk": f"VCTK 0.92 has {_VCTK_AUDIO}/<speaker>/<utterance>_mic1.flac (0.80: give its wav48 as folder)",
     "libritts": "LibriTTS has <subset>/<speaker>/<chapter>/*.wav with numbers for speaker and chapter",
-    "folder": f"expected one subfolder a speaker, holding files of {', '.join(s[1:] for s in SUFFIXES)}",
+    "folder": f"expected one subfolder a speaker, holding files of {', '.join(s[1:] for s in READABLE)}",
     "csv": "expected a header line with path,speaker and optionally split,text,gender",
 }
 
@@ -202,19 +201,28 @@ def _subfolders(root: Path) -> list[Path]:
     return sorted(place for place in root.iterdir() if place.is_dir() and not place.name.startswith("."))
 
 
-def _audio_below(root: Path) -> list[Path]:
-    """Audio files at any depth, hidden ones (`._name` of foreign file systems) left out."""
-    return sorted(
-        path for path in root.rglob("*") if path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
-    )
+def _by_speaker(root: Path, unused: list[Unused], companions: Sequence[str] = ()) -> dict[str, list[Path]]:
+    """Audio files by the subfolder that they are in, at whatever depth."""
+    found = audio_below(root, companions)
+    unused.extend(found.unused)
+    speakers: dict[str, list[Path]] = defaultdict(list)
+    for path in found.files:
+        name, *inner = path.relative_to(root).parts
+        if inner:
+            speakers[name].append(path)
+        else:
+            unused.append(Unused(path, "beside the speakers' folders"))
+    return dict(sorted(speakers.items()))
 
 
-def _by_utterance(folder: Path) -> dict[str, dict[str, Path]]:
+def _by_utterance(paths: Iterable[Path], unused: list[Unused]) -> dict[str, dict[str, Path]]:
     """Paths of one VCTK speaker by utterance and microphone, mic1 first."""
     found: dict[str, dict[str, Path]] = defaultdict(dict)
-    for path in _audio_below(folder):
+    for path in paths:
         if match := _VCTK_FILE.fullmatch(path.stem):
             found[match["utterance"]][match["mic"]] = path
+        else:
+            unused.append(Unused(path, "not named as VCTK's are"))
     return found
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from voiceae.data.csvtable import TableRow, read_table
 from voiceae.errors import CorpusError
 
 
@@ -33,37 +33,21 @@ class PairRow:
 
 
 def read_pair_rows(path: str | Path, columns: Sequence[str]) -> list[PairRow]:
-    """Rows of a CSV; several targets are joined by `;`, columns that are not asked for are ignored.
+    """Rows of a table; several targets are joined by `;`, columns that are not asked for are ignored.
 
     Args:
         path: the table.
         columns: that it must have, of source, target and out.
 
     Raises:
-        CorpusError: when the table is missing, not text, empty or lacks a column.
+        CorpusError: when the table is missing, not text, empty or lacks a column; see `read_table`.
     """
-    path = Path(path)
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            _require_columns(path, columns, reader.fieldnames)
-            rows = [_row(reader.line_num, row) for row in reader]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        reason = getattr(error, "strerror", None) or "it is not a CSV table in UTF-8"
-        raise CorpusError(f"{path}: cannot be read as a table of pairs: {reason}") from None
+    rows = [_row(row) for row in read_table(path, columns, "a table of pairs")]
     if not rows:
         raise CorpusError(f"{path}: holds no pairs; give one row each below the header")
     return rows
 
 
-def _require_columns(path: Path, columns: Sequence[str], names: Sequence[str] | None) -> None:
-    missing = [name for name in columns if name not in (names or ())]
-    if missing:
-        raise CorpusError(
-            f"{path}: has no column {' and '.join(missing)}; its first line must name {', '.join(columns)}"
-        )
-
-
-def _row(line: int, row: dict[str, str | None]) -> PairRow:
-    source, target, out = ((row.get(name) or "").strip() for name in ("source", "target", "out"))
-    return PairRow(line, source, tuple(each.strip() for each in target.split(";") if each.strip()), out)
+def _row(row: TableRow) -> PairRow:
+    source, target, out = (row.cells.get(name, "") for name in ("source", "target", "out"))
+    return PairRow(row.line, source, tuple(each.strip() for each in target.split(";") if each.strip()), out)

@@ -41,6 +41,7 @@ from voiceae.data.shards import (
     stored_record,
 )
 from voiceae.data.store import COLUMNS, REPORT, SOURCES, STATISTICS, STORE, TABLE, shard_path
+from voiceae.data.walk import Unused, warn_unused
 from voiceae.errors import CorpusError, StoreError
 from voiceae.files import atomic_path, is_file
 from voiceae.processes import attended, no_survivors
@@ -69,7 +70,7 @@ class Prepared:
         speakers: of how many speakers.
         seconds: duration of their frames.
         skipped: how many recordings were left out.
-        reasons: (path, reason) of the first of them; `report.csv` has all.
+        reasons: (path, reason) of the first of them; `report.csv` has all, and what lay there and was not used.
         resumed: shards that were there already.
     """
 
@@ -87,7 +88,7 @@ class Prepared:
         made = f"{self.path}: {self.utterances} utterances of {self.speakers} speakers, {hours}"
         if not self.skipped:
             return f"{made}; none skipped"
-        named = [f"{path}: {reason}" for path, reason in self.reasons]
+        named = [f"{path}: {reason}" for path, reason in self.reasons[: self.skipped]]
         more = [f"{self.skipped - len(named)} more"] if self.skipped > len(named) else []
         return f"{made}; {self.skipped} skipped ({'; '.join(named + more)}), see {self.path / REPORT}"
 
@@ -124,7 +125,9 @@ def prepare(
         OutputError: when the store cannot be written, or another process is writing it.
     """
     spec, options, out = spec or AudioSpec(), options or PrepareOptions(), Path(out)
-    found = walk(kind, corpus, mic=options.mic)
+    unused: list[Unused] = []
+    found = walk(kind, corpus, mic=options.mic, unused=unused)
+    warn_unused(corpus, unused)
     recordings = assign_splits(
         found,
         valid_speakers=options.valid_speakers,
@@ -137,7 +140,7 @@ def prepare(
     if force or not is_finished(out, plan):
         with store_lock(out):
             claim(out, plan, force)
-            resumed = _make(out, root, plan, shard_jobs, jobs, progress)
+            resumed = _make(out, root, plan, shard_jobs, unused, jobs, progress)
     else:
         _require_unchanged(out, root, recordings)
         resumed = len(shard_jobs)
@@ -158,6 +161,7 @@ def _make(
     root: Path,
     plan: dict[str, Any],
     shard_jobs: Sequence[ShardJob],
+    unused: Sequence[Unused],
     jobs: int | None,
     progress: bool,
 ) -> int:
@@ -167,7 +171,7 @@ def _make(
         _warn_changed(out, shard_jobs)
         resumed = sum(read_record(job) is not None for job in shard_jobs)
         records = _run(shard_jobs, jobs, progress)
-        _finish(out, root, plan, shard_jobs, records)
+        _finish(out, root, plan, shard_jobs, records, unused)
         _warn_narrow(records)
     shutil.rmtree(out / RECORDS, ignore_errors=True)
     return resumed
@@ -260,6 +264,7 @@ def _finish(
     plan: dict[str, Any],
     shard_jobs: Sequence[ShardJob],
     records: Sequence[ShardRecord],
+    unused: Sequence[Unused],
 ) -> None:
     """Table, report, statistics, and last of all the file whose presence says that the store is complete."""
     frames = sum(record.train_frames for record in records)
@@ -273,7 +278,8 @@ def _finish(
     std = np.maximum(np.sqrt(np.maximum(variance, 0.0)), _LEAST_STD)
     rows, skipped = _rows(root, shard_jobs, records)
     _write_csv(out / TABLE, COLUMNS, rows)
-    _write_csv(out / REPORT, ("path", "reason"), skipped)
+    others = [[relative_path(each.path, root), f"not used: {each.why}"] for each in unused]
+    _write_csv(out / REPORT, ("path", "reason"), skipped + others)
     sources = [
         [relative_path(own.path, root), *source]
         for job, record in zip(shard_jobs, records, strict=True)

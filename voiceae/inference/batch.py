@@ -9,6 +9,7 @@ from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
 from voiceae.audio import io
+from voiceae.data.csvtable import named_below
 from voiceae.data.pairs import PairRow
 from voiceae.errors import AudioError, OutputError
 from voiceae.files import FILE_ERRORS, reason, require_new
@@ -90,11 +91,11 @@ class PairConverter:
         require_out(out, self.folders.force)
         with one_thread():
             target = [self._listen(each) for each in pair.targets]
-            source = self.folders.root / pair.source
+            source = named_below(self.folders.root, pair.source)
             self.voice.convert_file(source, target, out, force=self.folders.force)
 
     def _listen(self, target: str) -> Heard:
-        path = str(self.folders.root / target)
+        path = str(named_below(self.folders.root, target))
         if path not in self._heard:
             self._heard[path] = self.voice.listen(path)
             if len(self._heard) > TARGETS_KEPT:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from voiceae.audio.io import SUFFIXES
+from voiceae.data.walk import READABLE, audio_below, warn_unused
 from voiceae.errors import AudioError
-from voiceae.files import FILE_ERRORS, reason
+from voiceae.files import FILE_ERRORS, accessible, exists, is_dir, reason
 from voiceae.inference.batch import Failure
 from voiceae.inference.heard import Heard
 from voiceae.inference.speakers import SpeakerTable
@@ -27,11 +27,12 @@ class Collected:
     failures: list[Failure]
 
 
-def find_recordings(paths: Iterable[str | Path]) -> dict[Path, str]:
+def find_recordings(paths: Iterable[str | Path], closed: list[Failure] | None = None) -> dict[Path, str]:
     """Files as given, and every audio file below the folders among them, each once, sorted.
 
     Args:
-        paths: files and folders.
+        paths: files and folders. What lies in a folder and is not used is summed up in a warning.
+        closed: gets the folders that the system does not open; they are warned of where none is given.
 
     Returns:
         The speaker of each file (`speaker_of`); where a file is given in several ways, the first one counts.
@@ -41,12 +42,17 @@ def find_recordings(paths: Iterable[str | Path]) -> dict[Path, str]:
     """
     found: dict[Path, str] = {}
     for path in map(Path, paths):
-        if path.is_dir():
-            inside = [file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file()]
-            if not inside:
-                raise AudioError(f"{path}: holds no audio ({', '.join(SUFFIXES)}), at any depth")
-            own = {file: speaker_of(file, path) for file in inside}
-        elif path.exists():
+        if is_dir(path):
+            with accessible(path, AudioError):
+                inside = audio_below(path)
+            lost = [] if closed is None else [each for each in inside.unused if each.closed]
+            warn_unused(path, [each for each in inside.unused if each not in lost])
+            if closed is not None:
+                closed.extend(Failure(str(each.path), each.why) for each in lost)
+            if not inside.files:
+                raise AudioError(f"{path}: holds no audio ({', '.join(READABLE)}), at any depth")
+            own = {file: speaker_of(file, path) for file in inside.files}
+        elif exists(path):
             own = {path: speaker_of(path)}
         else:
             raise AudioError(f"{path}: no such file or folder")

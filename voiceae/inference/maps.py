@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from voiceae.errors import OutputError
+from voiceae.errors import OutputError, printable
 from voiceae.files import atomic_path, require_new
 from voiceae.inference.speakers import SpeakerTable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+_LONGEST_LABEL = 40
 PICTURE_SUFFIXES = (".png", ".pdf", ".svg")
 _MOST_LABELS = 60  # speakers; beyond them names would cover each other
 _SIDE_INCHES = 6.4  # of the square map, where names of eight points take 0.07 inch a letter
@@ -78,7 +79,10 @@ def write_matrix(table: SpeakerTable, path: str | Path, *, force: bool = False) 
     """
     path = Path(path)
     require_new(path, force)
-    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+    with (
+        atomic_path(path) as temporary,
+        temporary.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file,
+    ):
         writer = csv.writer(file)
         writer.writerow(["speaker", *table.speaker_names])
         for name, row in zip(table.speaker_names, similarity(table), strict=True):
@@ -142,11 +146,11 @@ def _draw_names(
 ) -> None:
     """Names near their centres, pushed apart where they would cover each other; `span` is the map's width."""
     unit = span / _SIDE_INCHES
-    longest = max(map(len, names))
+    longest = min(_LONGEST_LABEL, max(map(len, names)))
     places = spread(centres, width=unit * (0.07 * longest + 0.16), height=unit * 0.22)
     for name, place, centre, colour in zip(names, places, centres, colours, strict=True):
         plot.annotate(
-            name,
+            _label(name),
             xy=centre,
             xytext=place,
             ha="center",
@@ -157,6 +161,12 @@ def _draw_names(
             arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.7, "shrinkA": 0, "shrinkB": 0},
             zorder=3,
         )
+
+
+def _label(name: str) -> str:
+    """A name as matplotlib can draw it: a dollar begins no formula, and a long one does not push all else away."""
+    shown = printable(name.replace("\n", " "))
+    return (shown if len(shown) <= _LONGEST_LABEL else f"{shown[: _LONGEST_LABEL - 1]}…").replace("$", r"\$")
 
 
 def spread(
@@ -196,7 +206,7 @@ def _draw_matrix(plot: Axes, table: SpeakerTable, axes: NDArray[np.float64]) -> 
     values = similarity(table)[np.ix_(order, order)]
     lowest = np.floor(10 * np.nanmin([*values.ravel(), 0.9])) / 10
     image = plot.imshow(values, cmap=colormaps["magma"].with_extremes(bad="#d7dade"), vmin=lowest, vmax=1.0)
-    names = [table.speaker_names[index] for index in order]
+    names = [_label(table.speaker_names[index]) for index in order]
     shown = len(names) <= _MOST_LABELS
     size = float(np.clip(260 / max(len(names), 1), 4, 9))
     plot.set_xticks(range(len(names)) if shown else [], names if shown else [], rotation=90, fontsize=size)

@@ -148,7 +148,7 @@ class SpeakerTable:
         }
 
     def _write_csv(self, path: Path) -> None:
-        with path.open("w", newline="", encoding="utf-8") as file:
+        with path.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
             writer = csv.writer(file)
             writer.writerow(
                 ["path", "speaker", "pitch", *(f"e{index}" for index in range(self.embeddings.shape[1]))]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -108,7 +109,7 @@ def measure(recordings: Iterable[Recording]) -> tuple[list[Clip], dict[str, str]
     clips, bad = [], {}
     for recording in recordings:
         try:
-            clips.append(Clip(recording, float(soundfile.info(recording.path).duration)))
+            clips.append(Clip(recording, float(soundfile.info(os.fsencode(recording.path)).duration)))
         except (RuntimeError, OSError) as error:
             bad[str(recording.path)] = f"cannot be read: {error}"
     return clips, bad

@@ -140,7 +140,9 @@ def write_report(report: Report, path: Path) -> None:
         OutputError: when it cannot be written.
     """
     with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        # Names of files that are not UTF-8 become JSON's own escapes, which `read_report` turns back.
+        text = json.dumps(report, indent=1, ensure_ascii=False) + "\n"
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def read_report(path: Path) -> Report:

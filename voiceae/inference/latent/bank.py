@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from voiceae.audio.io import SUFFIXES
+from voiceae.data.walk import READABLE
 from voiceae.errors import EmbeddingError
 from voiceae.files import exists, is_file, user_folder
 from voiceae.inference.heard import Heard
@@ -197,7 +197,7 @@ def require_name(name: str) -> None:
     """
     if not name.strip() or name != name.strip() or set(name) & set('/\\:;,"') or not name.isprintable():
         raise EmbeddingError(f"{name!r}: cannot name a speaker; use words without / \\ : ; , or quotes")
-    if Path(name).suffix.lower() in SUFFIXES:
+    if Path(name).suffix.lower() in READABLE:
         raise EmbeddingError(f"{name!r}: looks like a recording; a speaker needs a name of its own")
 
 
@@ -235,7 +235,7 @@ def hear_target(voice: Voice, target: str, bank: Path | None = None) -> Heard:
     )
     if target in known.voices:
         return known.heard(target)
-    if set(target) & set("/\\") or Path(target).suffix.lower() in SUFFIXES:
+    if set(target) & set("/\\") or Path(target).suffix.lower() in READABLE:
         return voice.listen(target)
     raise EmbeddingError(
         f"{target}: no such file, and no such speaker in the bank {known.path}; {hint(target, known.voices)}"

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from voiceae.data.csvtable import read_table
 from voiceae.errors import CorpusError
 from voiceae.inference.latent.nearest import hint
 
@@ -30,7 +30,7 @@ def read_labels(path: str | Path, column: str, key: str = "speaker") -> dict[str
     """One column of a CSV by speaker; empty cells are left out.
 
     Args:
-        path: the table, in UTF-8, with a header.
+        path: the table, with a header.
         column: that is wanted.
         key: column of the speakers' names.
 
@@ -38,16 +38,8 @@ def read_labels(path: str | Path, column: str, key: str = "speaker") -> dict[str
         CorpusError: when the table is missing, not text, has no such column, says two things of one speaker, or
             says nothing at all.
     """
-    try:
-        with Path(path).open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            for name in (key, column):
-                if name not in (reader.fieldnames or ()):
-                    raise CorpusError(f"{path}: has no column {name}; {hint(name, reader.fieldnames or ())}")
-            rows = [((row[key] or "").strip(), (row[column] or "").strip()) for row in reader]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        reason = getattr(error, "strerror", None) or "it is not a CSV table in UTF-8"
-        raise CorpusError(f"{path}: cannot be read as a table of speakers: {reason}") from None
+    table = read_table(path, (key, column), "a table of speakers")
+    rows = [(row.cells[key.lower()], row.cells[column.lower()]) for row in table]
     labels: dict[str, str] = {}
     for speaker, value in rows:
         if speaker and value and labels.setdefault(speaker, value) != value:

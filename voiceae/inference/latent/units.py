@@ -229,12 +229,15 @@ def write_units(path: Path, text: UnitText, *, force: bool = False) -> None:
     rows = [f"# voiceae units, model {text.model}, {text.codes_per_second:.4f} a second, {form}"]
     rows += ["\t".join(_fields(line, text.collapsed)) for line in text.lines]
     with atomic_path(path) as temporary:
-        temporary.write_text("\n".join(rows) + "\n", encoding="utf-8")
+        temporary.write_text("\n".join(rows) + "\n", encoding="utf-8", errors="surrogateescape")
 
 
 def _fields(line: UnitLine, collapsed: bool) -> list[str]:
     codes = collapse(line.codes)[0] if collapsed else line.codes
-    fields = [line.name, " ".join(map(str, codes))]
+    name = " ".join(
+        line.name.replace("\t", " ").splitlines()
+    )  # a file may be named with what parts the fields here
+    fields = [name, " ".join(map(str, codes))]
     if line.semitones is not None and not collapsed:
         fields.append(" ".join(f"{each:.2f}" if np.isfinite(each) else _UNCLEAR for each in line.semitones))
     return fields
@@ -252,7 +255,7 @@ def read_units(path: Path, model: str = "") -> UnitText:
         EmbeddingError: when the units are those of another model.
     """
     try:
-        head, *rows = path.read_text(encoding="utf-8").splitlines()
+        head, *rows = path.read_text(encoding="utf-8-sig", errors="surrogateescape").splitlines()
     except (OSError, UnicodeDecodeError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "it is no text in UTF-8"
         raise ConfigError(f"{path}: cannot be read as units: {reason}") from None
