@@ -222,6 +222,21 @@ def test_a_loss_that_is_not_finite_ends_the_run_before_it_is_saved(
     assert all(value.isfinite().all() for value in checkpoint["state_dict"].values())
 
 
+def test_a_rate_far_too_high_advises_what_can_be_done(composed: Composer) -> None:
+    steep = ["optim.learning_rate=1e9", "optim.warmup_steps=0", "trainer.max_steps=6", "trainer.log_every=2"]
+    with pytest.raises(
+        TrainingError, match=r"^[^\n]*not finite at step 2; .*train anew into another out \(no checkpoint was"
+    ):
+        fit(composed(*steep, "trainer.checkpoint_steps=4"))
+    # Nothing that is not finite is saved, also where a checkpoint comes before a line of the log.
+    early = composed(*steep, "trainer.log_every=6", "trainer.checkpoint_steps=1", "trainer.resume=auto")
+    with pytest.raises(TrainingError, match=r"^weights not finite at step \d; lower optim\.learning_rate"):
+        fit(early)
+    if (early.checkpoints / "last.ckpt").exists():
+        kept = torch.load(early.checkpoints / "last.ckpt", weights_only=True)["state_dict"]
+        assert all(value.isfinite().all() for value in kept.values())
+
+
 def test_a_collapsed_codebook_is_warned_of(composed: Composer) -> None:
     with pytest.warns(UserWarning, match="step 4: valid_utterances/perplexity is .* the codebook has died"):
         fit(composed("model.bottleneck.size=2", "trainer.max_steps=4"))
