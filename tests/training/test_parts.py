@@ -50,6 +50,7 @@ def test_parts_of_parts_are_checked_by_their_keys() -> None:
             "model.bottleneck.channels=7",
             r"model, loss: their parts do not fit each other: .*\(\d+x16 and 7x8\)",
         ),
+        ("model.n_mels=7", r"model: does not fit the store: .*"),
         ("trainer.devices=-2", r"trainer: .*"),
     ],
 )

@@ -73,7 +73,7 @@ def fit(settings: Settings) -> TrainingModule:
             trainer.fit(module, ckpt_path=checkpoint, weights_only=True)
         except MisconfigurationException as error:
             raise ConfigError(f"trainer: {error}") from error
-        except (MemoryError, RuntimeError) as error:
+        except (ArithmeticError, MemoryError, RuntimeError) as error:
             raise explained(error, module) from error
     return module
 
@@ -87,7 +87,8 @@ def explained(error: Exception, module: TrainingModule) -> Exception:
             f"out of memory with data.batch_size={data.batch_size}, data.crop_frames={data.crop_frames} and "
             f"data.reference_frames={data.reference_frames}; lower one of them, or the size of the model"
         )
-    if module.step == module.first_step and re.search(r"\b(shapes?|sizes?|dimensions?|channels)\b", text):
+    of_shapes = re.search(r"\b(shapes?|sizes?|dimensions?|channels|zero)\b", text)
+    if module.step == module.first_step and of_shapes:
         return ConfigError(f"model, loss: their parts do not fit each other: {text}")
     return error
 
@@ -137,7 +138,10 @@ def build_objective(
     model = modelfile.build(settings.model)
     legs: tuple[Mapping[str, Any], ...] = ()
     if settings.trainer.init_from is None:
-        model.set_statistics(torch.from_numpy(store.mean), torch.from_numpy(store.std))
+        try:
+            model.set_statistics(torch.from_numpy(store.mean), torch.from_numpy(store.std))
+        except (AttributeError, RuntimeError) as error:
+            raise ConfigError(f"model: does not fit the store: {' '.join(str(error).split())}") from error
     else:
         given = modelfile.load(settings.trainer.init_from, kind=objective.kind)
         given.header.spec.require_same(store.spec, "model", "store")
