@@ -19,9 +19,15 @@ def test_an_unknown_name_fails():
         LossWeights({"a": 1.0})({"b": torch.tensor(0.0)}, 0)
 
 
-@pytest.mark.parametrize("value", [{"value": 1.0, "kind": "odd"}, {"values": 1.0}, "much"])
+@pytest.mark.parametrize(
+    "value",
+    [
+        *({"value": 1.0, "kind": "odd"}, {"values": 1.0}, "much", None, True, [1.0]),
+        *(-1.0, float("nan"), float("inf"), {"value": float("nan"), "kind": "linear", "steps": 3}),
+    ],
+)
 def test_a_bad_weight_is_a_config_error(value):
-    with pytest.raises(ConfigError, match=r"loss\.weights"):
+    with pytest.raises(ConfigError, match=r"^loss\.weights\.a: [^\n]*$"):
         LossWeights({"a": value})
 
 

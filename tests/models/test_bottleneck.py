@@ -159,6 +159,25 @@ def test_a_codebook_stays_while_nothing_before_it_learns():
     assert not torch.equal(before["codebook"], bottleneck.codebook)
 
 
+def test_a_revived_code_lives_on_in_the_next_step():
+    """Codes far from all data are never used: after being revived they lie among the data, and stay there unused."""
+    bottleneck = VQ(channels=6, dim=3, size=64, decay=0.8, revive_below=0.5).train()
+    x, generator = features(), torch.Generator().manual_seed(0)
+    bottleneck.started.fill_(True)
+    bottleneck.codebook.add_(100.0)
+    bottleneck.cluster_size.fill_(0.1)  # long unused
+    bottleneck.cluster_sum.copy_(0.1 * bottleneck.codebook)
+    bottleneck(x, None, generator)
+    revived = bottleneck.codebook.clone()
+    reach = bottleneck.project(x.transpose(1, 2)).detach().norm(dim=-1).max()
+    assert revived.norm(dim=-1).max() < 1.1 * reach
+    bottleneck.revive_below = 0.0
+    used = bottleneck(x, None, generator).stats["usage"] > 0
+    assert 0 < used.sum() < 64
+    torch.testing.assert_close(bottleneck.codebook[~used], revived[~used])
+    assert bottleneck.codebook.norm(dim=-1).max() < 1.1 * reach
+
+
 def test_jitter_moves_units_in_training_alone_and_never_codes():
     torch.manual_seed(0)
     bottleneck = VQ(channels=6, dim=3, size=16, jitter=0.5, revive_below=0)

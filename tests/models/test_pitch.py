@@ -87,3 +87,15 @@ def test_off_is_a_module_with_the_same_interface():
     assert off.centre(off(mel), mel).tolist() == [0.0, 0.0]
     with pytest.raises(ValueError, match="without a pitch stream"):
         NoPitch(n_bins=4)
+
+
+def test_the_centre_is_that_of_speech_and_not_of_what_is_heard_in_its_pauses(pitch):
+    """A voice for a third of the time; a hum an octave higher and 40 dB below goes on for the rest."""
+    voice, hum = pulse_train(130.0, 0.7), 0.01 * pulse_train(260.0, 1.4)
+    mel = LogMel(SPEC)(torch.cat((hum, voice)))[None]
+    assert centre_hz(pitch, pitch(mel), mel) == pytest.approx(130.0, rel=0.04)
+    # Frames that do not count have no say either, however loud they are.
+    mask = torch.ones(1, mel.shape[-1], dtype=torch.bool)
+    mask[:, LogMel(SPEC)(hum).shape[-1] - 4 :] = False
+    centre = pitch.centre(pitch(mel, mask), mel, mask)
+    assert F_LOW * 2 ** float(centre) == pytest.approx(260.0, rel=0.04)

@@ -192,6 +192,79 @@ def test_time_and_signals_end_a_run_with_everything_saved(
     assert torch.load(settings.checkpoints / "last.ckpt", weights_only=True)["voiceae"]["step"] == 6
 
 
+def test_a_validation_uses_the_averages_and_leaves_the_weights_as_they_were(
+    composed: Composer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step, validation_step = TrainingModule.training_step, TrainingModule.validation_step
+    trained: list[torch.Tensor] = []
+    averaged: list[torch.Tensor] = []
+    validations = []
+
+    def weights(self: TrainingModule) -> list[torch.Tensor]:
+        return [weight.detach().clone() for weight in self.objective.model.parameters()]
+
+    def watched_step(self: TrainingModule, *arguments: Any) -> None:
+        assert not trained or all(map(torch.equal, trained, weights(self))), f"moved before step {self.step}"
+        step(self, *arguments)
+        trained[:], averaged[:] = weights(self), [value.clone() for value in self.averages.values]
+
+    def watched_validation(self: TrainingModule, *arguments: Any) -> None:
+        assert all(map(torch.equal, averaged, weights(self)))
+        assert not all(map(torch.equal, averaged, trained))
+        validations.append(self.step)
+        validation_step(self, *arguments)
+
+    monkeypatch.setattr(TrainingModule, "training_step", watched_step)
+    monkeypatch.setattr(TrainingModule, "validation_step", watched_validation)
+    module = fit(
+        composed(
+            "trainer.validate_every=2", "optim.warmup_steps=0", "trainer.ema_decay=0.5", "trainer.max_steps=5"
+        )
+    )
+    assert validations == [2, 2, 4, 4, 5, 5]  # of two splits
+    assert all(map(torch.equal, trained, weights(module)))
+
+
+def test_the_best_checkpoint_is_the_best_also_of_a_resumed_run(
+    composed: Composer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    totals = dict(enumerate([5.0, 2.0, 4.0, 3.0, 1.0, 1.5], start=1))
+    gather = TrainingModule.on_validation_epoch_end
+
+    def told(self: TrainingModule) -> None:
+        gather(self)
+        self.figures["valid/total"] = totals[self.step]
+
+    monkeypatch.setattr(TrainingModule, "on_validation_epoch_end", told)
+    each = ["trainer.validate_every=1", "trainer.checkpoint_steps=1", "trainer.resume=auto"]
+    for ends, best in ((3, 2), (4, 2), (6, 5)):
+        settings = composed(*each, f"trainer.max_steps={ends}")
+        fit(settings)
+        kept = torch.load(settings.checkpoints / "best.ckpt", weights_only=True)["voiceae"]
+        assert (kept["step"], kept["figures"]["valid/total"]) == (best, totals[best])
+
+
+def test_the_adversary_learns_at_its_own_rate(composed: Composer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first step of Adam is as long as the learning rate, for every weight that has a gradient."""
+    step, moved = TrainingModule.training_step, {}
+
+    def watched(self: TrainingModule, *arguments: Any) -> None:
+        before = {name: weight.detach().clone() for name, weight in self.objective.named_parameters()}
+        step(self, *arguments)
+        for name, weight in self.objective.named_parameters():
+            side = "adversary" if name.startswith("adversary.") else "model"
+            moved[side] = max(moved.get(side, 0.0), (weight - before[name]).abs().max().item())
+
+    monkeypatch.setattr(TrainingModule, "training_step", watched)
+    fit(
+        composed(
+            *("loss=adversarial", "trainer.max_steps=1", "optim.warmup_steps=0", "optim.schedule=constant"),
+            *("optim.learning_rate=1e-3", "optim.adversary_learning_rate=4e-3", "optim.weight_decay=0"),
+        )
+    )
+    assert moved == pytest.approx({"model": 1e-3, "adversary": 4e-3}, rel=0.02)
+
+
 def test_early_stopping_stops(composed: Composer) -> None:
     settings = composed(
         "trainer.early_stopping_patience=1",
@@ -220,6 +293,21 @@ def test_a_loss_that_is_not_finite_ends_the_run_before_it_is_saved(
     checkpoint = torch.load(settings.checkpoints / "last.ckpt", weights_only=True)
     assert checkpoint["voiceae"]["step"] == 2
     assert all(value.isfinite().all() for value in checkpoint["state_dict"].values())
+
+
+def test_a_rate_far_too_high_advises_what_can_be_done(composed: Composer) -> None:
+    steep = ["optim.learning_rate=1e9", "optim.warmup_steps=0", "trainer.max_steps=6", "trainer.log_every=2"]
+    with pytest.raises(
+        TrainingError, match=r"^[^\n]*not finite at step 2; .*train anew into another out \(no checkpoint was"
+    ):
+        fit(composed(*steep, "trainer.checkpoint_steps=4"))
+    # Nothing that is not finite is saved, also where a checkpoint comes before a line of the log.
+    early = composed(*steep, "trainer.log_every=6", "trainer.checkpoint_steps=1", "trainer.resume=auto")
+    with pytest.raises(TrainingError, match=r"^weights not finite at step \d; lower optim\.learning_rate"):
+        fit(early)
+    if (early.checkpoints / "last.ckpt").exists():
+        kept = torch.load(early.checkpoints / "last.ckpt", weights_only=True)["state_dict"]
+        assert all(value.isfinite().all() for value in kept.values())
 
 
 def test_a_collapsed_codebook_is_warned_of(composed: Composer) -> None:

@@ -134,6 +134,29 @@ def test_a_training_killed_in_a_stage_goes_on_as_if_nothing_had_happened(
     assert losses_of_steps(middle) == pytest.approx(losses_of_steps(whole), abs=1e-6)
 
 
+def test_the_averages_follow_a_new_stage_from_its_start(
+    composed: Composer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Early in a stage the averages forget fast: by (2 + n) / (11 + n) after its n-th step, not the run's."""
+    step, kept = TrainingModule.training_step, []
+
+    def watched(self: TrainingModule, *arguments: Any) -> None:
+        before = [value.clone() for value in self.averages.values]
+        step(self, *arguments)
+        pairs = zip(before, self.averages.values, self.averages.weights, strict=True)
+        # value = kept * before + (1 - kept) * weight, and so this, over all weights.
+        moved, way = zip(*((now - old, new.detach() - old) for old, now, new in pairs), strict=True)
+        share = sum((a * b).sum() for a, b in zip(moved, way, strict=True)) / sum(
+            b.square().sum() for b in way
+        )
+        kept.append(1 - share.item())
+
+    monkeypatch.setattr(TrainingModule, "training_step", watched)
+    fit(composed(STAGES, "trainer.max_steps=9", "optim.warmup_steps=0", "trainer.validate_batches=0"))
+    within = (0, 1, 2, 0, 1, 2, 3, 0, 1)
+    assert kept == pytest.approx([(2 + number) / (11 + number) for number in within], abs=1e-3)
+
+
 def losses_of_steps(settings: Settings) -> dict[tuple[float, str], float]:
     """Without validation, which a run that is stopped makes once more."""
     return {key: value for key, value in losses(settings).items() if not key[1].startswith("valid")}

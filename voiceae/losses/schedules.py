@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 
 class Schedule:
     """A weight as a function of the step: constant, or risen linearly from zero once or in cycles.
@@ -16,7 +18,7 @@ class Schedule:
         start: the step from which the schedule counts; before it, it stands at its beginning.
 
     Raises:
-        ValueError: for an unknown kind, or a schedule without steps.
+        ValueError: for a value that is no finite number, an unknown kind, or a schedule without steps.
     """
 
     KINDS = ("constant", "linear", "cyclic")
@@ -24,9 +26,11 @@ class Schedule:
     def __init__(
         self, value: float, kind: str = "constant", steps: int = 0, rise: float = 0.5, start: int = 0
     ) -> None:
+        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            raise ValueError(f"{value!r}: must be a finite number")
         if kind not in self.KINDS:
             raise ValueError(f"schedule {kind!r}: expected one of {', '.join(self.KINDS)}")
-        if kind != "constant" and steps < 1:
+        if kind != "constant" and not 1 <= steps < math.inf:
             raise ValueError(f"schedule {kind!r} needs steps >= 1, got {steps}")
         if not 0 < rise <= 1:
             raise ValueError(f"rise {rise}: need 0 < rise <= 1")

@@ -61,12 +61,15 @@ class LossWeights:
 
 
 def _schedules(weights: Mapping[str, Any], **options: Any) -> dict[str, Schedule]:
+    return {name: _schedule(value, f"loss.weights.{name}", options) for name, value in weights.items()}
+
+
+def _schedule(value: Any, where: str, options: Mapping[str, Any]) -> Schedule:
     try:
-        return {
-            name: Schedule(**{**options, **value})
-            if isinstance(value, Mapping)
-            else Schedule(float(value), **options)
-            for name, value in weights.items()
-        }
+        given = {**options, **value} if isinstance(value, Mapping) else {**options, "value": value}
+        schedule = Schedule(**given)
+        if schedule.value < 0:  # nothing that is called a loss here is to be raised
+            raise ValueError(f"{schedule.value}: must be at least 0")
+        return schedule
     except (TypeError, ValueError) as error:
-        raise ConfigError(f"loss.weights: {error}") from error
+        raise ConfigError(f"{where}: {error}") from error

@@ -16,6 +16,7 @@ from voiceae.models.decoder import DecoderPart
 from voiceae.nn.blocks import Block, MaskedConv
 from voiceae.nn.masking import apply_mask
 from voiceae.nn.norm import FrameNorm
+from voiceae.nn.recurrent import LSTM
 
 
 class SelectingEncoder(ContentPart):
@@ -51,7 +52,7 @@ class SelectingEncoder(ContentPart):
         self.rate, self.neck, self.channels = rate, neck, 2 * neck
         self.enter = nn.Linear(n_mels + speaker_dim, channels)
         self.blocks = _blocks(n_blocks, channels, hidden, kernel_size)
-        self.recurrent = nn.LSTM(channels, neck, num_layers=2, batch_first=True, bidirectional=True)
+        self.recurrent = LSTM(channels, neck, num_layers=2, batch_first=True, bidirectional=True)
 
     def join(self, speaker: nn.Module) -> None:
         """Ask this part whose voice it is; in a tuple it does not count as a part of the encoder."""
@@ -133,7 +134,7 @@ class RepeatingDecoder(DecoderPart):
         self.rate, self.pitch_bins = rate, 0
         self.enter = nn.Linear(dim + speaker_dim, channels)
         self.blocks = _blocks(n_blocks, channels, hidden, kernel_size)
-        self.recurrent = nn.LSTM(channels, recurrent, batch_first=True)
+        self.recurrent = LSTM(channels, recurrent, batch_first=True)
         self.coarse = nn.Linear(recurrent, n_mels)
         widths = [n_mels, *[post_channels] * (post_layers - 1), n_mels]
         self.post = nn.ModuleList(MaskedConv(given, out, kernel_size) for given, out in pairwise(widths))

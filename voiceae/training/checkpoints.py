@@ -14,6 +14,7 @@ from lightning.pytorch import Callback, Trainer
 
 from voiceae.errors import ConfigError, OutputError
 from voiceae.files import atomic_path
+from voiceae.training.reporting import diverged
 from voiceae.training.settings import BEST, LAST
 
 if TYPE_CHECKING:
@@ -84,7 +85,14 @@ class Checkpoints(Callback):
         return by_steps or by_time
 
     def save_last(self, trainer: Trainer, module: TrainingModule) -> None:
-        """Checkpoint and model file."""
+        """Checkpoint and model file.
+
+        Raises:
+            TrainingError: when a weight is not finite: what was saved before is worth more.
+            OutputError: when they cannot be written.
+        """
+        if not all(bool(weight.isfinite().all()) for weight in module.objective.parameters()):
+            raise diverged("weights", module)
         self.save(trainer, self.folder / LAST)
         if trainer.is_global_zero:
             self.exporter.export(module)

@@ -46,7 +46,7 @@ class TrainingModule(LightningModule):
         self.store = store
         self.settings = settings
         self.lasting = lasting(settings)
-        self.step, self.frames, self.earlier_seconds = 0, 0, 0.0
+        self.step, self.first_step, self.frames, self.earlier_seconds = 0, 0, 0, 0.0
         self.meter, self.valid_meter = Meter(), Meter()
         self.figures: dict[str, float] = {}
         self.gradient_clip = settings.optim.clip_norm or float("inf")
@@ -282,6 +282,7 @@ class TrainingModule(LightningModule):
         checkpoint.pop("loops", None)
         self._state = checkpoint["voiceae"]
         self.step, self.frames = self._state["step"], self._state["frames"]
+        self.first_step = self.step
         self.earlier_seconds = self._state["seconds"]
         self.figures = self._state["figures"]
         if self.plan.begins_at(self.step):

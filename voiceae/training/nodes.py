@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import types
 from collections.abc import Mapping
 from dataclasses import MISSING, fields
@@ -9,6 +10,9 @@ from difflib import get_close_matches
 from typing import Any, Self, Union, get_args, get_origin, get_type_hints
 
 from voiceae.errors import ConfigError
+
+MOST = 10_000_000
+"""Of anything that is counted out and held in memory: beyond what fits there, and short of what numpy refuses."""
 
 
 class Node:
@@ -84,7 +88,9 @@ def _cast_union(value: Any, hint: Any, where: str) -> Any:
     if value is None and len(kinds) < len(get_args(hint)):
         return None
     plain = tuple(kind for kind in kinds if get_origin(kind) is None)
-    return value if isinstance(value, plain) else cast(value, kinds[0], where)
+    if isinstance(value, plain) and not isinstance(value, bool):  # which python takes for an int
+        return value
+    return cast(value, kinds[0], where)
 
 
 def _cast_tuple(value: Any, kinds: tuple[Any, ...], where: str) -> Any:
@@ -110,15 +116,27 @@ def require_known(name: str, known: list[str], where: str) -> None:
 
 
 def require_positive(node: Any, where: str, *names: str) -> None:
-    """Refuse numbers of a node that are not above 0; None passes.
+    """Refuse numbers of a node that are not above 0, or have no end; None passes.
 
     Raises:
         ConfigError: for the first of them.
     """
     for name in names:
         value = getattr(node, name)
-        if value is not None and not value > 0:
-            raise ConfigError(f"{where}.{name}={value}: must be above 0")
+        if value is not None and not 0 < value < math.inf:
+            raise ConfigError(f"{where}.{name}={value}: must be above 0" + _and_finite(value))
+
+
+def require_count(node: Any, where: str, *names: str, most: int = MOST) -> None:
+    """Refuse whole numbers of a node outside 1 to `most`; None passes.
+
+    Raises:
+        ConfigError: for the first of them.
+    """
+    for name in names:
+        value = getattr(node, name)
+        if value is not None and not 1 <= value <= most:
+            raise ConfigError(f"{where}.{name}={value}: must be above 0, and at most {most}")
 
 
 def require_range(node: Any, where: str, low: float, high: float | None, *names: str) -> None:
@@ -129,9 +147,28 @@ def require_range(node: Any, where: str, low: float, high: float | None, *names:
     """
     for name in names:
         value = getattr(node, name)
-        if not low <= value or (high is not None and value > high):
-            limits = f"at least {low}" if high is None else f"from {low} to {high}"
+        if not low <= value < math.inf or (high is not None and value > high):
+            limits = f"at least {low}" + _and_finite(value) if high is None else f"from {low} to {high}"
             raise ConfigError(f"{where}.{name}={value}: must be {limits}")
+
+
+def require_below_one(node: Any, where: str, *names: str) -> None:
+    """Refuse numbers of a node, or of tuples in it, outside [0, 1).
+
+    Raises:
+        ConfigError: for the first of them.
+    """
+    for name in names:
+        value = getattr(node, name)
+        places = enumerate(value) if isinstance(value, tuple) else [("", value)]
+        for place, number in places:
+            if not 0 <= number < 1:
+                key = f"{where}.{name}.{place}".rstrip(".")
+                raise ConfigError(f"{key}={number}: must be at least 0 and below 1")
+
+
+def _and_finite(value: float) -> str:
+    return "" if math.isfinite(value) else ", and finite"
 
 
 def require_choice(node: Any, where: str, **choices: tuple[str, ...]) -> None:

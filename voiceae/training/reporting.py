@@ -17,6 +17,7 @@ from tqdm import tqdm
 from voiceae.errors import OutputError, TrainingError
 from voiceae.files import atomic_path
 from voiceae.training.meters import summarise
+from voiceae.training.settings import LAST
 
 if TYPE_CHECKING:
     from voiceae.training.module import TrainingModule
@@ -68,7 +69,7 @@ class Reporting(Callback):
         """Write the means since the last line.
 
         Raises:
-            TrainingError: when a loss is not finite; the last checkpoint is from before.
+            TrainingError: when a loss is not finite.
         """
         means = summarise(module.meter.means(module.reduce), module.codes_per_second)
         module.meter.clear()
@@ -87,10 +88,7 @@ class Reporting(Callback):
             )
         bad = [name for name, value in means.items() if not math.isfinite(value)]
         if bad:
-            raise TrainingError(
-                f"{', '.join(bad)} not finite at step {module.step}; lower optim.learning_rate and go on "
-                "from the last checkpoint with trainer.resume=auto"
-            )
+            raise diverged(", ".join(bad), module)
 
     def write(self, module: TrainingModule, values: Mapping[str, float]) -> None:
         """Append values to metrics.jsonl and TensorBoard, in the first process only."""
@@ -124,6 +122,17 @@ class Reporting(Callback):
             self.writer.close()
         if self.bar is not None:
             self.bar.close()
+
+
+def diverged(what: str, module: TrainingModule) -> TrainingError:
+    """The error for something that is not finite, with what there is to go on from."""
+    settings = module.settings
+    remedy = (
+        "go on from the last checkpoint with trainer.resume=auto"
+        if (settings.checkpoints / LAST).is_file()
+        else "train anew into another out (no checkpoint was saved before)"
+    )
+    return TrainingError(f"{what} not finite at step {module.step}; lower optim.learning_rate and {remedy}")
 
 
 def collapses(figures: Mapping[str, float]) -> list[str]:

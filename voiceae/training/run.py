@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -17,12 +18,13 @@ from omegaconf import OmegaConf
 
 from voiceae import modelfile
 from voiceae.data.store import FeatureStore
-from voiceae.errors import ConfigError, OutputError
+from voiceae.errors import ConfigError, OutputError, TrainingError
 from voiceae.files import atomic_path
 from voiceae.locks import locked
 from voiceae.training.checkpoints import Checkpoints, require_fitting
 from voiceae.training.module import VALIDATION_SPLITS, TrainingModule, adversary_of
 from voiceae.training.objectives.base import Objective
+from voiceae.training.parts import check_parts
 from voiceae.training.pictures import Pictures
 from voiceae.training.provenance import Exporter
 from voiceae.training.reporting import Reporting
@@ -71,7 +73,24 @@ def fit(settings: Settings) -> TrainingModule:
             trainer.fit(module, ckpt_path=checkpoint, weights_only=True)
         except MisconfigurationException as error:
             raise ConfigError(f"trainer: {error}") from error
+        except (ArithmeticError, MemoryError, RuntimeError) as error:
+            raise explained(error, module) from error
     return module
+
+
+def explained(error: Exception, module: TrainingModule) -> Exception:
+    """What a user can mend of an error in the loop as one of ours; any other as it is."""
+    text = " ".join(str(error).split())
+    data = module.settings.data
+    if isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in text:
+        return TrainingError(
+            f"out of memory with data.batch_size={data.batch_size}, data.crop_frames={data.crop_frames} and "
+            f"data.reference_frames={data.reference_frames}; lower one of them, or the size of the model"
+        )
+    of_shapes = re.search(r"\b(shapes?|sizes?|dimensions?|channels|zero)\b", text)
+    if module.step == module.first_step and of_shapes:
+        return ConfigError(f"model, loss: their parts do not fit each other: {text}")
+    return error
 
 
 def require_validation(settings: Settings, store: FeatureStore) -> None:
@@ -114,10 +133,15 @@ def build_objective(
     """
     options = dict(settings.loss)
     objective = modelfile.find_class(options.pop("_target_"))
+    check_parts(settings.model, "model")
+    check_parts(settings.loss, "loss")
     model = modelfile.build(settings.model)
     legs: tuple[Mapping[str, Any], ...] = ()
     if settings.trainer.init_from is None:
-        model.set_statistics(torch.from_numpy(store.mean), torch.from_numpy(store.std))
+        try:
+            model.set_statistics(torch.from_numpy(store.mean), torch.from_numpy(store.std))
+        except (AttributeError, RuntimeError) as error:
+            raise ConfigError(f"model: does not fit the store: {' '.join(str(error).split())}") from error
     else:
         given = modelfile.load(settings.trainer.init_from, kind=objective.kind)
         given.header.spec.require_same(store.spec, "model", "store")
@@ -125,8 +149,8 @@ def build_objective(
         legs = tuple(given.header.extra.get("legs", ()))
     try:
         return objective.configured(model, store, options), legs
-    except (KeyError, TypeError, ValueError) as error:
-        raise ConfigError(f"loss: {error}") from error
+    except (KeyError, TypeError, ValueError, OverflowError, RuntimeError) as error:
+        raise ConfigError(f"loss: {' '.join(str(error).split())}") from error
 
 
 def load_weights(model: torch.nn.Module, given: torch.nn.Module, path: str) -> None:
@@ -176,7 +200,7 @@ def build_trainer(settings: Settings, sparing: bool, exporter: Exporter) -> Trai
             benchmark=True,  # crops have one shape
             default_root_dir=settings.out,
         )
-    except (MisconfigurationException, ValueError) as error:
+    except (MisconfigurationException, TypeError, ValueError) as error:
         raise ConfigError(f"trainer: {' '.join(str(error).split())}") from error
 
 

@@ -11,9 +11,12 @@ from typing import Any, get_type_hints
 from voiceae.errors import ConfigError, OutputError, StoreError
 from voiceae.specs import AudioSpec
 from voiceae.training.nodes import (
+    MOST,
     Node,
     cast,
+    require_below_one,
     require_choice,
+    require_count,
     require_known,
     require_positive,
     require_range,
@@ -22,6 +25,8 @@ from voiceae.training.stages import Plan, StageSettings
 
 LAST = "last.ckpt"
 BEST = "best.ckpt"
+MOST_THREADS = 1024  # OpenMP ends the process where it cannot start as many as it is asked for
+MOST_SEED = 2**32 - 1  # that numpy's global generator takes, which the seed is given to as well
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +41,7 @@ class DataSettings(Node):
 
     def check(self, where: str) -> None:
         """All counts are positive."""
-        require_positive(self, where, "batch_size", "crop_frames", "reference_frames")
+        require_count(self, where, "batch_size", "crop_frames", "reference_frames")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +64,8 @@ class OptimSettings(Node):
         """Known names and sensible ranges."""
         require_choice(self, where, kind=("adamw", "muon"), schedule=("cosine", "linear", "constant"))
         require_positive(self, where, "learning_rate", "adversary_learning_rate", "epsilon", "clip_norm")
-        require_range(self, where, 0, 1, "momentum", "final_fraction")
+        require_below_one(self, where, "betas", "momentum")
+        require_range(self, where, 0, 1, "final_fraction")
         require_range(self, where, 0, None, "weight_decay", "warmup_steps")
 
 
@@ -101,11 +107,11 @@ class TrainerSettings(Node):
         )
         if self.compile is not None:
             require_choice(self, where, compile=("inductor", "cudagraphs", "aot_eager", "eager"))
-        require_positive(
-            self, where, "num_nodes", "threads", "max_steps", "max_minutes", "log_every", "validate_every"
-        )
+        require_positive(self, where, "num_nodes", "max_steps", "max_minutes", "log_every", "validate_every")
         require_positive(self, where, "checkpoint_minutes", "checkpoint_steps", "early_stopping_patience")
-        require_range(self, where, 0, None, "validate_batches", "picture_every")
+        require_count(self, where, "threads", most=MOST_THREADS)
+        require_range(self, where, 0, MOST, "validate_batches")
+        require_range(self, where, 0, None, "picture_every")
         require_range(self, where, 0, 1, "ema_decay")
         if self.resume and self.init_from:
             raise ConfigError(f"{where}: resume goes on with a run, init_from starts one; give one of them")
@@ -167,17 +173,24 @@ class Settings:
         if missing:
             raise ConfigError(f"missing value: {', '.join(missing)}")
         try:
-            audio = AudioSpec.from_dict(config["audio"])
-        except (TypeError, ValueError) as error:
-            raise ConfigError(str(error)) from None
+            given = config["audio"]
+            for name, hint in get_type_hints(AudioSpec).items():
+                if isinstance(given, Mapping) and name in given:
+                    cast(given[name], hint, f"audio.{name}")
+            audio = AudioSpec.from_dict(given)
+        except (TypeError, ValueError, OverflowError) as error:
+            raise ConfigError(f"audio: {error}") from None
+        seed = cast(config["seed"], int, "seed")
+        if not 0 <= seed <= MOST_SEED:
+            raise ConfigError(f"seed={seed}: must be from 0 to {MOST_SEED}")
         return cls(
             name=cast(config["name"], str, "name"),
             out=Path(cast(config["out"], str, "out")),
-            seed=cast(config["seed"], int, "seed"),
+            seed=seed,
             audio=audio,
             data=DataSettings.read(config["data"], "data"),
-            model=dict(config["model"]),
-            loss=dict(config["loss"]),
+            model=cast(config["model"], dict[str, Any], "model"),
+            loss=cast(config["loss"], dict[str, Any], "loss"),
             optim=OptimSettings.read(config["optim"], "optim"),
             trainer=TrainerSettings.read(config["trainer"], "trainer"),
             vocoder=VocoderSettings.read(config["vocoder"], "vocoder"),

@@ -1,5 +1,6 @@
 """What a step asks for: losses that mean what they are called, and gradients that go where they should."""
 
+import dataclasses
 from dataclasses import replace
 
 import pytest
@@ -74,12 +75,34 @@ def test_evaluation_changes_no_voice():
     torch.testing.assert_close(result.losses["reconstruction"], wanted)
 
 
-def test_reference_and_wanted_share_a_voice_and_heard_has_another():
+def test_reference_and_wanted_share_a_voice_and_heard_has_another(monkeypatch):
+    """With the very crop as its reference, what the speaker encoder is given tells which voice it was put into."""
     asked = objective(changed=1.0)
     given = batch()
-    result = asked(given, 0, generator())
-    assert not torch.allclose(result.mels["wanted"], given.mel)
-    assert not torch.allclose(result.mels["wanted"], result.mels["heard"])
+    given = dataclasses.replace(given, reference=given.mel, reference_mask=given.mask)
+    embedded, embed = [], asked.model.embed
+    monkeypatch.setattr(asked.model, "embed", lambda mel, mask: embedded.append(mel) or embed(mel, mask))
+    mels = asked(given, 0, generator()).mels
+    reference, compared = embedded
+    assert torch.equal(reference, mels["wanted"]) and torch.equal(compared, mels["wanted"])
+    for one, other in (("wanted", "heard"), ("wanted", "mel"), ("heard", "mel")):
+        first, second = (vars(given).get(name, mels.get(name)) for name in (one, other))
+        distance = (first - second).abs().mean((1, 2))
+        assert distance.min() > 0.1, f"{one} and {other} are one voice"
+
+
+def test_the_content_is_heard_in_the_other_voice_and_its_pitch_in_the_wanted(monkeypatch):
+    asked = objective(changed=1.0)
+    heard, encode = [], asked.model.encode
+    monkeypatch.setattr(
+        asked.model, "encode", lambda mel, *rest, **more: heard.append(mel) or encode(mel, *rest, **more)
+    )
+    pitched, read = [], asked.model.pitch.forward
+    monkeypatch.setattr(
+        asked.model.pitch, "forward", lambda mel, mask: pitched.append(mel) or read(mel, mask)
+    )
+    mels = asked(batch(), 0, generator()).mels
+    assert torch.equal(heard[0], mels["heard"]) and torch.equal(pitched[-1], mels["wanted"])
 
 
 @pytest.mark.parametrize("bottleneck", ["open", "gaussian", "vq"])

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +20,10 @@ from voiceae.data.prepare import prepare
 from voiceae.data.store import FeatureStore
 from voiceae.data.waves import WaveBatch, WaveCrops, add_waves
 from voiceae.errors import StoreError
+from voiceae.training.config import compose
 from voiceae.training.objectives.vocoding import Vocoding
+from voiceae.training.run import build_objective
+from voiceae.training.settings import Settings
 from voiceae.vocoders import load_vocoder
 
 SMALL = ["model.channels=16", "model.hidden=32", "model.n_blocks=1"]
@@ -41,6 +45,10 @@ def spoken(tmp_path_factory: pytest.TempPathFactory) -> Path:
     prepare("folder", root / "corpus", root / "store", jobs=1)
     add_waves(FeatureStore.open(root / "store"))
     return root / "store"
+
+
+def settings_of(store: Path, *more: str) -> Settings:
+    return Settings.read(compose(["experiment=vocoder", f"data.store={store}", "out=x", *SMALL, *more]))
 
 
 def rows(run: Path) -> list[dict[str, float]]:
@@ -161,3 +169,20 @@ def test_the_pitch_loss_is_least_where_the_reader_is_right(spoken: Path) -> None
         return float(objective._pitch_loss((-50 * near)[:, None].expand(-1, 32, -1), batch))
 
     assert loss(0.0) < 0.6 * min(loss(0.25), loss(-0.25), loss(1.0))
+
+
+def test_the_pitch_is_learnt_from_voiced_frames_alone(spoken: Path) -> None:
+    """A buzz, then noise: only where the buzz is does the loss depend on what the reader says."""
+    store = FeatureStore.open(spoken)
+    objective, _ = build_objective(settings_of(spoken), store)
+    hop, frames = store.spec.hop_length, 48
+    buzz, noise = harmonic(150.0, 1.0), np.random.default_rng(0).standard_normal(frames * hop)
+    wav = np.where(np.arange(frames * hop) < 24 * hop, buzz[: frames * hop], 0.1 * noise).astype(np.float32)
+    batch = WaveCrops(store, "train", batch_size=1, crop_frames=frames, reference_frames=8, seed=0).batch(0)
+    batch = dataclasses.replace(
+        batch, wav=torch.from_numpy(wav)[None], mask=torch.ones(1, frames, dtype=torch.bool)
+    )
+    logits = torch.zeros(1, frames, len(objective.model.pitch.grid), requires_grad=True)
+    objective._pitch_loss(logits, batch).backward()
+    felt = logits.grad.abs().sum(-1)[0] > 0
+    assert felt[4:20].all() and not felt[28:].any()

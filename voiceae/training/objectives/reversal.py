@@ -48,9 +48,7 @@ class Reversal(Disentangling):
     ) -> None:
         super().__init__(model=model, **options)
         try:
-            self.strength = (
-                Schedule(**strength) if isinstance(strength, Mapping) else Schedule(float(strength))
-            )
+            self.strength = Schedule(**strength) if isinstance(strength, Mapping) else Schedule(strength)
         except (TypeError, ValueError) as error:
             raise ConfigError(f"loss.strength: {error}") from error
         self.classifier = CodeClassifier(
