@@ -82,7 +82,8 @@ class Sigmoid(nn.Module):
         self, x: Tensor, mask: Tensor | None = None, generator: torch.Generator | None = None
     ) -> Bottlenecked:
         """Squash."""
-        units = torch.sigmoid(self.alpha * self.project(x.transpose(1, 2)))
+        # In float32: the flat sigmoid stays near a half, where the 8 bits of a bfloat16 leave a dozen values.
+        units = torch.sigmoid(self.alpha * self.project(x.transpose(1, 2)).float())
         return Bottlenecked(apply_mask(units, mask).transpose(1, 2))
 
 
@@ -173,7 +174,10 @@ class GuidedDecoder(DecoderPart):
         *voice, innermost = self.moments(speaker)
         coarse = coarser_mask(mask, self.rate)
         x = units.transpose(1, 2)
-        x = self.enter(_give(x, innermost, coarse))
+        with torch.autocast(
+            x.device.type, enabled=False
+        ):  # units differ little from their mean, see `Sigmoid`
+            x = self.enter(_give(x.float(), innermost, coarse))
         for block, moments in zip(self.blocks, reversed(voice), strict=False):
             x = _give(block(x, coarse), moments, coarse)
         frames = self.unfold(self.leave(self.blocks[-1](x, coarse)), pitch.shape[-1])
