@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import librosa
@@ -18,10 +19,11 @@ import torch
 from torch import Tensor, nn
 
 import voiceae
-from tests.systems import SMALL, small_system
+from tests.systems import SMALL, config, small_system
 from voiceae import modelfile
 from voiceae.audio.mel import LogMel
 from voiceae.audio.perturb import VoiceChanger
+from voiceae.data.batches import Batch
 from voiceae.losses import contrastive_loss, reconstruction_loss
 from voiceae.losses.club import Club
 from voiceae.losses.cpc import Foretelling
@@ -264,3 +266,34 @@ def test_the_vocoder_says_the_same_under_autocast() -> None:
     transform = LogMel(SPEC)
     assert float((transform(made.wav) - transform(exact.wav)).abs().mean()) < 0.03  # nats
     assert float(loss(made.wav, wav)) == pytest.approx(float(loss(exact.wav, wav)), rel=2e-3)
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_a_step_has_the_losses_of_float32(name: str) -> None:
+    """Of a training with its draws, up to what rounding does to networks at random weights."""
+    _, mel, mask = speech()
+    options = dict(config(name)["loss"])
+    kind: Any = modelfile.find_class(options.pop("_target_"))
+    voice = torch.tensor([0, 0, 1, 1])
+    batch = Batch(
+        mel=mel, mask=mask, reference=mel.flip(-1), reference_mask=mask.flip(-1), speaker=voice, index=voice
+    )
+
+    def losses() -> dict[str, Tensor]:
+        model = small_system(name).train()
+        model.set_statistics(torch.full((80,), -4.0), torch.full((80,), 2.0))
+        if "speaker_from" in options:
+            objective = kind(
+                model=model, **{key: value for key, value in options.items() if key != "speaker_from"}
+            )
+        else:
+            objective = kind.configured(model, SimpleNamespace(spec=SPEC, speakers=["a", "b", "c"]), options)
+        return dict(objective(batch, 0, torch.Generator().manual_seed(0)).losses)
+
+    wanted = losses()
+    with half():
+        given = losses()
+    assert set(given) == set(wanted)
+    for loss, value in given.items():
+        assert value.dtype == torch.float32, loss
+        assert float(value) == pytest.approx(float(wanted[loss]), rel=0.03, abs=1e-4), loss
