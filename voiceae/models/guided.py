@@ -94,7 +94,8 @@ class Sigmoid(nn.Module):
         self, x: Tensor, mask: Tensor | None = None, generator: torch.Generator | None = None
     ) -> Bottlenecked:
         """Squash."""
-        units = torch.sigmoid(self.alpha * self.project(x.transpose(1, 2)))
+        # In float32: the flat sigmoid stays near a half, where the 8 bits of a bfloat16 leave a dozen values.
+        units = torch.sigmoid(self.alpha * self.project(x.transpose(1, 2)).float())
         return Bottlenecked(apply_mask(units, mask).transpose(1, 2))
 
 
@@ -186,7 +187,10 @@ class GuidedDecoder(DecoderPart):
         *voice, innermost = self.moments(speaker)
         coarse = coarser_mask(mask, self.rate)
         x = units.transpose(1, 2)
-        x = self.enter(_give(self.norms[0](x, coarse), innermost, coarse))
+        with torch.autocast(
+            x.device.type, enabled=False
+        ):  # units differ little from their mean, see `Sigmoid`
+            x = self.enter(_give(self.norms[0](x.float(), coarse), innermost, coarse))
         for block, norm, moments in zip(self.blocks[:-1], self.norms[1:], reversed(voice), strict=True):
             x = _give(norm(block(x, coarse), coarse), moments, coarse)
         frames = self.unfold(self.leave(self.blocks[-1](x, coarse)), pitch.shape[-1])

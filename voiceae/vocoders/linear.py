@@ -38,13 +38,16 @@ class MelInverse(nn.Module):
 
     def forward(self, mel: Tensor) -> Tensor:
         """Linear magnitudes: log-mel (B, T, M) -> (B, T, F)."""
-        target = mel.exp().flatten(0, 1)
-        now = (target @ self.inverse).clamp_min_(0.0)
-        ahead, inertia = now, 1.0
-        for _ in range(self.n_steps):
-            missing = torch.addmm(target, ahead, self.filters, alpha=-1.0)
-            before, now = now, torch.addmm(ahead, missing, self.inverse).clamp_min_(0.0)
-            grown = (1.0 + (1.0 + 4.0 * inertia**2) ** 0.5) / 2.0
-            ahead = torch.lerp(before, now, 1.0 + (inertia - 1.0) / grown)
-            inertia = grown
+        with torch.autocast(
+            mel.device.type, enabled=False
+        ):  # a step must lessen what rounding would put back
+            target = mel.to(self.filters.dtype).exp().flatten(0, 1)
+            now = (target @ self.inverse).clamp_min_(0.0)
+            ahead, inertia = now, 1.0
+            for _ in range(self.n_steps):
+                missing = torch.addmm(target, ahead, self.filters, alpha=-1.0)
+                before, now = now, torch.addmm(ahead, missing, self.inverse).clamp_min_(0.0)
+                grown = (1.0 + (1.0 + 4.0 * inertia**2) ** 0.5) / 2.0
+                ahead = torch.lerp(before, now, 1.0 + (inertia - 1.0) / grown)
+                inertia = grown
         return now.unflatten(0, mel.shape[:2])
