@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 
@@ -11,12 +12,13 @@ import soundfile
 
 from voiceae.audio import io
 from voiceae.audio.io import Audio
-from voiceae.data.corpora import walk
-from voiceae.errors import AudioError, ConfigError
+from voiceae.data.corpora import Recording, walk
+from voiceae.errors import AudioError, ConfigError, JudgeError
+from voiceae.metrics import judges, natural
 from voiceae.metrics.compare import compare, departures, read_tolerances
 from voiceae.metrics.evaluation import Evaluation, Options, evaluate
 from voiceae.metrics.page import page
-from voiceae.metrics.pairs import Clip, by_speaker, draw_pairs, measure
+from voiceae.metrics.pairs import Clip, Pair, by_speaker, draw_pairs, measure
 from voiceae.metrics.report import Report, make_report, read_report, write_report
 from voiceae.metrics.rows import Workshop, transfer_statistics
 from voiceae.metrics.tables import markdown
@@ -202,3 +204,75 @@ def test_a_clip_that_is_silent_is_named(tone_judges, tones: Path) -> None:
     soundfile.write(tones / "t1" / "0.wav", np.zeros(64000), 16000)
     evaluation = run(tones, n_pairs=12)
     assert any("0.wav" in exclusion.reason for exclusion in evaluation.excluded)
+
+
+def parallel_corpus(folder: Path, speakers: int = 30, sentences: int = 4) -> list[Clip]:
+    """Every speaker, a tone each, says the same sentences."""
+    clips = []
+    for speaker, sentence in itertools.product(range(speakers), range(sentences)):
+        path = folder / f"p{speaker:02d}" / f"{sentence}.wav"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        time = np.arange(round(16000 * (2 + sentence / 10))) / 16000
+        soundfile.write(path, 0.2 * np.sin(2 * np.pi * (100 + 60 * speaker) * time), 16000)
+        names = {"speaker": f"p{speaker:02d}", "utterance": str(sentence), "text": f"Sentence {sentence}."}
+        recording = Recording(path=path, **names)
+        clips.append(Clip(recording, len(time) / 16000))
+    return clips
+
+
+class Parrot(Workshop):
+    """Its copies are the source itself, without the work of a vocoder."""
+
+    def _copy(self, pair: Pair) -> Path:
+        return pair.source.path
+
+    _transfer = _copy
+
+
+def test_shared_sentences_cost_no_pair_a_figure(
+    tone_judges, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where all speakers say the same four sentences, a clip may have two parts to play in a pair."""
+    spectral = type("Spectral", (tone_judges,), {"listen": lambda self, wav: {"cepstra": [[0.0] * 3] * 9}})
+    monkeypatch.setitem(judges.JUDGES, "mcd", spectral)
+    monkeypatch.setattr(natural, "MOST_CLIPS", 2)  # of a large corpus they are not all of the clips
+    clips = parallel_corpus(tmp_path)
+    pairs = draw_pairs(clips, 60, 0)
+    workshop = Parrot(SPEC, GriffinLim(SPEC, n_iter=1), say_target)
+    evaluation = evaluate(pairs, by_speaker(clips), workshop, Options(subset=1))
+    assert [each.reason for each in evaluation.excluded] == []
+    figures = {pair.name: set(evaluation.values[pair.name]["conversion"]) for pair in pairs}
+    assert len(figures) == 60 and all(
+        {"sim_target", "f0_offset_semitones"} <= each for each in figures.values()
+    )
+    assert {pair.name for pair in pairs if pair.same_sentence} == {
+        name for name, each in figures.items() if "mcd_db" in each
+    }
+    assert any("mcd_db" in each for each in figures.values())
+
+
+def test_natural_clips_that_cannot_be_judged_are_named(tone_judges, tones: Path) -> None:
+    listen = tone_judges.listen
+
+    def refuse(self, wav):
+        if len(wav) == 16000 * 3:  # the first clip of every speaker
+            raise JudgeError("is too dull")
+        return listen(self, wav)
+
+    tone_judges.listen = refuse
+    try:
+        evaluation = run(tones, n_pairs=4)
+    finally:
+        tone_judges.listen = listen
+    named = {each.reason for each in evaluation.excluded if each.pair == "natural"}
+    assert named == {f"{tones / name / '0.wav'}: is too dull" for name in ("t1", "t2", "t3", "t4")}
+
+
+def test_without_natural_scores_the_report_says_so(tone_judges, tones: Path) -> None:
+    clips = clips_of(tones)
+    workshop = Workshop(SPEC, GriffinLim(SPEC, n_iter=1), say_target)
+    evaluation = evaluate(draw_pairs(clips, 2, 0), {}, workshop, Options(subset=0))
+    assert "sim_target" not in evaluation.values["000"]["conversion"]
+    reasons = [each.reason for each in evaluation.excluded if each.judge == "speaker"]
+    assert len(reasons) == 1 and "no figures of similarity" in reasons[0]
+    assert "no figures of similarity" in markdown(report_of(evaluation, tones))

@@ -42,7 +42,8 @@ def made_up(women: int, men: int, unknown: int = 0, clips: int = 6) -> list[Clip
 
 
 def natural(pair: Pair) -> list[Clip]:
-    clips = [pair.source, *pair.heard, pair.scored, pair.natural, pair.source_other, pair.source_heard]
+    others = [pair.scored, pair.natural, pair.source_other, pair.source_heard, pair.same_sentence]
+    clips = [pair.source, *pair.heard, *others]
     return [clip for clip in clips if clip is not None]
 
 
@@ -69,8 +70,7 @@ def test_sexes_that_are_not_known_are_not_claimed() -> None:
 def test_no_clip_is_used_twice_in_a_pair(seed: int) -> None:
     for pair in draw_pairs(made_up(4, 4), 40, seed):
         paths = [clip.path for clip in natural(pair)]
-        assert len(paths) == len(set(paths)) == 6
-        assert pair.same_sentence not in pair.heard
+        assert len(paths) == len(set(paths)) >= 6
 
 
 def test_clips_belong_to_whom_they_stand_for() -> None:
@@ -79,7 +79,7 @@ def test_clips_belong_to_whom_they_stand_for() -> None:
         assert pair.heard[0].speaker == pair.scored.speaker == pair.natural.speaker
         assert pair.source_other.speaker == pair.source.speaker
         said = words(pair.source.recording.text)
-        if words(pair.heard[0].recording.text) == said:
+        if said in {words(clip.recording.text) for clip in (*pair.heard, pair.scored, pair.natural)}:
             assert pair.same_sentence is None
         else:
             assert pair.same_sentence is not None
@@ -131,10 +131,18 @@ def test_a_table_keeps_its_heard_clips_out_of_the_scores(tmp_path: Path) -> None
     table.write_text("source,target,out\ns00/0.wav,s01/1.wav;s01/2.wav,a.wav\ns00/1.wav,s09/1.wav,b.wav\n")
     pairs, bad = read_pairs(table, Path("."), clips, tmp_path, seed=0)
     assert [clip.path.name for clip in pairs[0].heard] == ["1.wav", "2.wav"]
-    assert len({clip.path for clip in natural(pairs[0])}) == 7
+    assert len({clip.path for clip in natural(pairs[0])}) == len(natural(pairs[0])) >= 7
     assert pairs[0].converted == tmp_path / "a.wav"
     assert list(bad) == ["b.wav"]
     assert "not among the readable recordings" in bad["b.wav"]
+
+
+def test_two_rows_of_one_result_are_not_taken_for_one_pair(tmp_path: Path) -> None:
+    table = tmp_path / "pairs.csv"
+    table.write_text("source,target,out\ns00/0.wav,s01/1.wav,a.wav\ns00/1.wav,s01/2.wav,a.wav\n")
+    pairs, bad = read_pairs(table, Path("."), made_up(2, 2), tmp_path, seed=0)
+    assert [pair.source.path.name for pair in pairs] == ["0.wav"]
+    assert bad == {"a.wav (line 3)": "a.wav: line 2 has this result already"}
 
 
 def test_a_table_without_the_columns_is_refused(tmp_path: Path) -> None:

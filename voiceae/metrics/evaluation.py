@@ -120,7 +120,7 @@ def evaluate(
     findings = listen_all(
         _merged(waves, readable, keep=True), cache=options.cache, jobs=options.jobs, watch=watch
     )
-    natural = _natural(sample, findings)
+    natural = _natural(sample, findings, excluded) if "speaker" in judges else None
     kept = [pair for pair in pairs if pair.name not in gone]
     values = _score_all(kept, findings, natural, judges, excluded)
     return Evaluation(
@@ -154,8 +154,12 @@ def _waves(pair: Pair, workshop: Workshop, judges: tuple[str, ...], in_subset: b
             waves |= _merged(
                 waves, {row_key(row, pair): Heard.from_audio(made, _judges_of(row, pair, judges))}
             )
-    clips = {pair.scored: ("speaker", "pitch"), pair.source_other: ("speaker",), pair.same_sentence: ("mcd",)}
-    for clip, wanted in clips.items():
+    clips = (
+        (pair.scored, ("speaker", "pitch")),
+        (pair.source_other, ("speaker",)),
+        (pair.same_sentence, ("mcd",)),
+    )
+    for clip, wanted in clips:  # a clip may have two parts to play, and is then heard by the judges of both
         if clip is not None and set(wanted) & set(judges):
             heard = Heard.from_audio(clip.path, [name for name in wanted if name in judges])
             waves |= _merged(waves, {str(clip.path): heard})
@@ -179,10 +183,22 @@ def _natural_waves(clips: Sequence[Clip], excluded: list[Exclusion]) -> dict[str
     return waves
 
 
-def _natural(clips: Sequence[Clip], findings: Mapping[str, Findings]) -> Natural | None:
-    found = [(clip, findings.get(str(clip.path), {}).get("speaker")) for clip in clips]
-    usable = [(clip, measured["embedding"]) for clip, measured in found if isinstance(measured, dict)]
-    return natural_scores([clip for clip, _ in usable], [embedding for _, embedding in usable])
+def _natural(
+    clips: Sequence[Clip], findings: Mapping[str, Findings], excluded: list[Exclusion]
+) -> Natural | None:
+    """Scores of the clips that could be judged; the others are named, and so is the lack of any score."""
+    usable: list[tuple[Clip, list[float]]] = []
+    for clip in clips:
+        found = findings.get(str(clip.path), {}).get("speaker")
+        if isinstance(found, dict):
+            usable.append((clip, found["embedding"]))
+        elif found is not None:  # what could not be read was named before
+            excluded.append(Exclusion("natural", f"{clip.path}: {found}", "speaker"))
+    natural = natural_scores([clip for clip, _ in usable], [embedding for _, embedding in usable])
+    if natural is None:
+        reason = "natural: no two speakers to compare, one of them with two clips; there are no figures of similarity"
+        excluded.append(Exclusion("natural", reason, "speaker"))
+    return natural
 
 
 def _score_all(

@@ -60,7 +60,7 @@ class Pair:
         natural: a third clip of the target, which shows what similarity nature reaches.
         source_other: another clip of the source's speaker, which similarity to it is measured against.
         source_heard: a third clip of the source's speaker, heard for reconstruction.
-        same_sentence: a clip in which the target says the same, where there is one; never a heard one.
+        same_sentence: one more clip of the target, in which it says the same, where there is one.
         crossing: whether the sexes differ; None where one is not known.
         converted: the result, where it was made elsewhere.
     """
@@ -183,7 +183,7 @@ def make_pair(
         natural=natural,
         source_other=source_other,
         source_heard=source_heard,
-        same_sentence=_same_sentence(source, groups[target], heard),
+        same_sentence=_same_sentence(source, groups[target], used),
         crossing=genders[0] != genders[1] if all(genders) else None,
         converted=converted,
     )
@@ -208,9 +208,15 @@ def read_pairs(
     everything = list(clips)
     known = {clip.path.resolve(): clip for clip in everything}
     groups, rng = by_speaker(everything, least=2), np.random.default_rng(seed)
-    pairs, bad = [], {}
+    pairs: list[Pair] = []
+    bad: dict[str, str] = {}
+    taken: dict[str, int] = {}
     for number, row in enumerate(rows):
         name = row.out or f"{number:03d}"
+        if name in taken:  # figures and waves of a pair go by its name
+            bad[f"{name} (line {row.line})"] = f"{name}: line {taken[name]} has this result already"
+            continue
+        taken[name] = row.line
         try:
             source = _find(known, root / row.source)
             heard = [_find(known, root / each) for each in row.targets or ("",)]
@@ -249,11 +255,9 @@ def _draw_voice_or_none(clips: Sequence[Clip], used: Sequence[Clip], rng: np.ran
     return _draw_voice(clips, used, rng) if any(clip not in used for clip in clips) else None
 
 
-def _same_sentence(source: Clip, clips: Sequence[Clip], heard: Sequence[Clip]) -> Clip | None:
+def _same_sentence(source: Clip, clips: Sequence[Clip], used: Sequence[Clip]) -> Clip | None:
     said = words(source.recording.text)
-    same = [
-        clip for clip in clips if said and words(clip.recording.text) == said and clip not in (*heard, source)
-    ]
+    same = [clip for clip in clips if said and words(clip.recording.text) == said and clip not in used]
     return same[0] if same else None
 
 
