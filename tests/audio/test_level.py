@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from tests.audio.files import speech
 from voiceae.audio.level import MAX_GAIN_DB, active_power, frame_powers, normalise
 
 RATE = 16000
@@ -72,3 +73,27 @@ def test_frame_powers_and_their_active_mean() -> None:
     powers = frame_powers(wav, RATE)
     np.testing.assert_allclose(powers, [0.25, 0.0001], rtol=1e-5)
     assert active_power(powers) == pytest.approx(0.25, rel=1e-5)
+
+
+@pytest.mark.parametrize("sound", ["click", "knock", "burst at the end"])
+@pytest.mark.parametrize("speech_db", [-20, -40, -55])
+def test_one_artefact_does_not_set_the_level(sound: str, speech_db: float) -> None:
+    wav = np.float32(10 ** ((speech_db + 20) / 20)) * speech(4.0)
+    samples, place = {
+        "click": (4, 30_000),
+        "knock": (2400, 30_000),
+        "burst at the end": (1600, 4 * RATE - 1600),
+    }[sound]
+    loud = wav.copy()
+    loud[place : place + samples] += np.float32(0.9) * (-1) ** np.arange(samples, dtype=np.float32)
+    gain_db = (active_power(frame_powers(loud, RATE)) / active_power(frame_powers(wav, RATE))) ** 0.5
+    assert abs(20 * np.log10(gain_db)) < 1.0
+
+
+def test_speech_is_no_artefact() -> None:
+    word = np.concatenate((np.zeros(RATE, np.float32), speech(0.2), np.zeros(2 * RATE, np.float32)))
+    noise = np.random.default_rng(0).standard_normal(len(word)).astype(np.float32)
+    for wav in (speech(4.0), word, word + np.float32(1e-3) * noise, noise, speech(0.15)):
+        powers = frame_powers(wav, RATE)
+        active = powers[powers >= powers.mean() / 10]
+        assert active_power(powers) == pytest.approx(active.mean(), rel=1e-5)

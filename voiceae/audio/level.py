@@ -5,12 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 TARGET_DBFS = -26.0  # RMS of the active frames; the nominal speech level of ITU-T P.56 practice
 MAX_GAIN_DB = 40.0  # a near-silent recording is not blown up to a storm of noise
 FRAME_SECONDS = 0.02
 _GATE_DB = 10.0  # frames this far below the mean of all are pauses, as in ITU-R BS.1770-4, section 5.1
+_LASTING_FRAMES = 25  # 0.5 s; what is shorter than half of it does not move the median
+_ARTEFACT_DB = (
+    9.0  # above the loudest such median; frames of speech stand at most 5 dB above it (the demo's clips)
+)
+_FEWEST, _SHARE = 12, 0.02  # frames that artefacts may be, or their share; syllables are more
+_RAISED_DB = 3.0  # by less than this the level is not set by them
+_CONTRAST_DB = 6.0  # from the floor of what is left to what lasts in it; less is noise alone
 TINY_POWER = 1e-20
 
 
@@ -35,13 +43,40 @@ def frame_powers(wav: NDArray[np.float32], sample_rate: int) -> NDArray[np.float
 
 
 def active_power(powers: NDArray[np.float32]) -> float:
-    """Mean power of the frames that are not pauses: (F,) -> ().
+    """Mean power of the frames that are speech: (F,) in their order -> ().
 
-    A pause is a frame more than 10 dB below the mean of all frames: the relative gate of ITU-R BS.1770-4.
+    Pauses do not count, which are more than 10 dB below the mean (the relative gate of ITU-R BS.1770-4), and neither
+    do clicks, knocks and bursts where they alone would set the level.
     """
+    level, artefacts = _gated(powers), _artefacts(powers)
+    if not artefacts.any():
+        return level
+    without = _gated(powers[~artefacts])
+    return without if without * 10 ** (_RAISED_DB / 10) < level else level
+
+
+def lasting_power(powers: NDArray[np.float32], frames: int) -> float:
+    """Loudest that lasts, the highest median of so many consecutive frames: (F,) -> ()."""
+    return float(np.median(sliding_window_view(powers, min(frames, len(powers))), axis=1).max())
+
+
+def _gated(powers: NDArray[np.float32]) -> float:
     mean = float(powers.mean(dtype=np.float64))
     active = powers[powers >= mean * 10 ** (-_GATE_DB / 10)]
     return max(float(active.mean(dtype=np.float64)), TINY_POWER) if len(active) else TINY_POWER
+
+
+def _artefacts(powers: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Frames that are far louder than anything that lasts, few, and not all there is beside noise: (F,) -> (F,)."""
+    none = np.zeros(len(powers), dtype=np.bool_)
+    if len(powers) < _LASTING_FRAMES:
+        return none
+    lasting = lasting_power(powers, _LASTING_FRAMES)
+    found = powers > lasting * 10 ** (_ARTEFACT_DB / 10)
+    if not found.any() or found.sum() > max(_FEWEST, _SHARE * len(powers)):
+        return none
+    floor = float(np.quantile(powers[~found], 0.1))
+    return found if lasting > max(floor, TINY_POWER) * 10 ** (_CONTRAST_DB / 10) else none
 
 
 def normalise(wav: NDArray[np.float32], sample_rate: int, target_dbfs: float = TARGET_DBFS) -> Levelled:

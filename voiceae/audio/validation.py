@@ -16,7 +16,7 @@ def peak(wav: NDArray[np.float32]) -> float:
     return max(float(wav.max()), -float(wav.min())) if len(wav) else 0.0
 
 
-class Door:
+class AudioValidator:
     """Hears a wave block by block and judges the whole.
 
     Args:

@@ -1,0 +1,18 @@
+"""Is a recording whole? Decoders shorten a damaged file without a word, so the containers themselves are asked.
+
+What each can tell, and what follows from it:
+
+| container | told by | refused | taken, with a warning |
+|---|---|---|---|
+| WAV, RIFX, RF64 | length of `data`, chunks after it | fewer bytes than promised | length 0 or unknown, more bytes |
+| W64, AIFF, CAF, AU, NIST | length of the samples | fewer bytes than promised | length 0, more bytes |
+| Ogg | serial, number, checksum and position of every page | page missing, damaged, cut | no end mark |
+| FLAC | numbers and checksums of frames, STREAMINFO | frame missing, damaged, cut | more than STREAMINFO says |
+| MP3 | length of every frame; count (Xing, VBRI) | frame missing or cut, other bytes between | more than counted |
+
+What none can tell: raw samples that were changed or left out within the promised length (WAV and its kin carry no
+checksum), an MP3 without a count that was cut between two frames, an Ogg without an end mark that was cut between two
+pages (the warning says so), and anything that the writer itself left out.
+
+Each module has `examine`, which walks a file in bounded memory and says in a `Layout` what a decoder is to be given.
+"""
