@@ -1,8 +1,11 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
-from voiceae.inference.target import downmixed, is_wave
+from voiceae.errors import AudioError
+from voiceae.inference.arguments import as_source
+from voiceae.inference.target import is_wave
 
 
 def test_a_wave_with_its_rate_is_not_two_targets() -> None:
@@ -13,6 +16,7 @@ def test_a_wave_with_its_rate_is_not_two_targets() -> None:
 
 def test_channels_are_averaged() -> None:
     stereo = np.array([[1.0, 2.0, 3.0], [3.0, 2.0, 1.0]])
-    np.testing.assert_array_equal(downmixed(stereo, 16000).wav, [2, 2, 2])
-    assert downmixed(stereo.T, 16000).wav.shape == (3, 2)  # left for the door to refuse
-    assert downmixed(np.ones((2, 9), np.int16), 16000).wav.dtype == np.int16  # the same
+    np.testing.assert_array_equal(as_source((stereo, 16000)).wav, [2, 2, 2])
+    for wrong in (stereo.T, np.ones((2, 9), np.int16)):
+        with pytest.raises(AudioError, match="one channel of floats"):
+            as_source((wrong, 16000))

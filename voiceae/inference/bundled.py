@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from voiceae.errors import ModelFileError
+from voiceae.errors import ModelFileError, VocoderError
 from voiceae.files import exists
+from voiceae.inference.arguments import as_path
 from voiceae.modelfile import read_header
 from voiceae.specs import AudioSpec
 
@@ -25,7 +26,7 @@ def find_model(name_or_path: str | Path) -> Path:
         ModelFileError: when it is neither.
     """
     ours = bundled()
-    found = ours.get(str(name_or_path), Path(name_or_path))
+    found = ours.get(str(name_or_path)) or as_path(name_or_path, "model", ModelFileError)
     if not exists(found):
         names = ", ".join(ours) or "none in this installation"
         raise ModelFileError(f"{name_or_path}: no such model; give a model file or a bundled name ({names})")
@@ -35,6 +36,7 @@ def find_model(name_or_path: str | Path) -> Path:
 def find_vocoder(name_or_path: str | Path, spec: AudioSpec) -> str:
     """What `load_vocoder` is to load; "default" is a bundled vocoder of this mel, else Griffin-Lim."""
     ours = bundled("vocoder")
+    as_path(name_or_path, "vocoder", VocoderError)
     if str(name_or_path) != "default":
         return str(ours.get(str(name_or_path), name_or_path))
     fitting = (str(path) for path in ours.values() if read_header(path).spec == spec)

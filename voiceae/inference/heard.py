@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from voiceae.errors import EmbeddingError
+from voiceae.inference.arguments import as_numbers, as_weights
+from voiceae.inference.cepstra import basis
 from voiceae.inference.sphere import spherical_mean
 
 Embedding = NDArray[np.float32]
@@ -96,9 +98,11 @@ class Heard:
         Raises:
             EmbeddingError: when weights and voices do not match, or cancel out.
         """
+        if not len(several):
+            raise EmbeddingError("no voices; give at least one")
         if len(several) == 1 and weights is None:
             return several[0]
-        weights = [1.0] * len(several) if weights is None else weights
+        weights = [1.0] * len(several) if weights is None else as_weights(weights, len(several))
         vectors = [each.speaker for each in several]
         speaker = arc_mean(vectors, weights) if spherical else unit_mean(vectors, weights)
         known = [
@@ -165,13 +169,40 @@ def arc_mean(embeddings: Sequence[Embedding], weights: Sequence[float]) -> Embed
     return spherical_mean(embeddings, [weight / total for weight in weights])
 
 
-def checked(vector: NDArray[Any], what: str, size: int | None = None) -> Embedding:
+def usable(voice: Heard, what: str, size: int, n_mels: int) -> Heard:
+    """The same voice, when it is one that a model with so many numbers and mel bins can speak in.
+
+    Raises:
+        EmbeddingError: when a part of it has another size, or is not finite.
+    """
+    checked(voice.speaker, what, size)
+    centre, colour = voice.pitch_centre, voice.colour
+    if centre is not None and not np.isfinite(centre):
+        raise EmbeddingError(f"{what}: its pitch centre is {centre}; it must be finite, or None")
+    if colour is None:
+        return voice
+    parts: list[tuple[NDArray[np.float32], tuple[int, ...]]]
+    parts = [(colour.mean, (n_mels,)), (colour.deviation, (n_mels,))]
+    if colour.covariance is not None:
+        parts.append((colour.covariance, 2 * (len(basis(n_mels)),)))
+    for part, shape in parts:
+        if np.shape(part) != shape or not np.isfinite(part).all():
+            raise EmbeddingError(
+                f"{what}: its mel statistics are of shape {np.shape(part)} or not finite; this model needs {shape}"
+            )
+    if not 0 <= colour.frames < np.inf:
+        raise EmbeddingError(f"{what}: its mel statistics come from {colour.frames} frames")
+    return voice
+
+
+def checked(vector: Any, what: str, size: int | None = None) -> Embedding:
     """Bring an embedding to unit length: (S,) -> (S,).
 
     Raises:
         EmbeddingError: when it is no vector of finite numbers, is zero, or has another size than wanted.
     """
     wanted = "a vector" if size is None else f"{size} numbers"
+    vector = as_numbers(vector, what, EmbeddingError, "fiubcUSOmMV")
     if vector.ndim != 1 or vector.dtype.kind not in "fiu" or (size is not None and len(vector) != size):
         raise EmbeddingError(
             f"{what}: an embedding of shape {vector.shape} and type {vector.dtype}, expected {wanted}"

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from voiceae.audio.meter import LevelMeter
-from voiceae.errors import AudioError
+from voiceae.errors import AudioError, ConfigError
+from voiceae.inference.arguments import as_number
 from voiceae.inference.core import Own, decode, match, own_of
 from voiceae.inference.engine import Engine
 from voiceae.inference.mels import MelStream, sampled, spread
@@ -53,11 +54,19 @@ class Pieces:
         statistics_seconds: from how much of the recording, in stretches spread evenly over it, the norms, the pitch
             centre and the level of every mel bin are taken; from all of it when it has no more.
         stretch_seconds: length of such a stretch.
+
+    Raises:
+        ConfigError: for a duration that is no finite number above zero.
     """
 
     piece_seconds: float = 30.0
     statistics_seconds: float = 240.0
     stretch_seconds: float = 10.0
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if not as_number(value, name) > 0:
+                raise ConfigError(f"{name} {value}: give a number above zero")
 
 
 @dataclass(frozen=True)

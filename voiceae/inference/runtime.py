@@ -23,8 +23,10 @@ def resolve_device(device: str | torch.device) -> torch.device:
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
+        if type(device) is not str and not isinstance(device, torch.device):
+            raise TypeError  # torch takes numbers for GPUs
         resolved = torch.device(device)
-    except RuntimeError:
+    except (RuntimeError, TypeError, ValueError):
         raise ConfigError(f"device {device!r}: is unknown; use auto, cpu, cuda or cuda:1") from None
     if resolved.type == "cuda" and (resolved.index or 0) >= torch.cuda.device_count():
         raise ConfigError(

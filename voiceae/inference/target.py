@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -10,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from voiceae.audio.io import Audio
-from voiceae.inference.heard import Heard
-from voiceae.inference.speakers import is_stored
+from voiceae.errors import EmbeddingError
+from voiceae.inference.heard import Heard, checked, usable
+from voiceae.inference.speakers import is_stored, read_stored
 
 if TYPE_CHECKING:
     from torch import Tensor  # only named: who goes without torch reads this file too
@@ -26,15 +28,15 @@ Target: TypeAlias = "Source | NDArray[Any] | Tensor | Heard | Sequence[Any]"
 
 def is_wave(value: object) -> bool:
     """Whether a tuple is a wave with its sample rate rather than two targets."""
-    return isinstance(value, tuple) and len(value) == 2 and isinstance(value[1], int | np.integer)
+    if not isinstance(value, tuple) or len(value) != 2:
+        return False
+    rate = value[1]
+    return isinstance(rate, int | float) or (hasattr(rate, "item") and getattr(rate, "ndim", None) == 0)
 
 
-def downmixed(wav: NDArray[Any], sample_rate: int) -> Audio:
-    """A wave in memory, channels averaged: (N,) or (channels, N); whole numbers are left for the door to refuse."""
-    wav = np.asarray(wav)
-    if wav.ndim == 2 and wav.shape[0] <= wav.shape[1] and np.issubdtype(wav.dtype, np.floating):
-        wav = wav.mean(axis=0)
-    return Audio(wav=wav, sample_rate=int(sample_rate))
+def several(target: object) -> Sequence[Any] | None:
+    """The targets among which a voice is sought; None for a single one."""
+    return target if isinstance(target, list | tuple) and not is_wave(target) else None
 
 
 def first_recording(target: Target) -> Source | None:
@@ -45,4 +47,45 @@ def first_recording(target: Target) -> Source | None:
         return None if is_stored(str(target)) else target
     if isinstance(target, list | tuple):
         return next((found for found in map(first_recording, target) if found is not None), None)
+    return None
+
+
+def as_targets(targets: Any) -> Sequence[Any]:
+    """Several targets, at least one; a single one counts as a list of it.
+
+    Raises:
+        EmbeddingError: for none.
+    """
+    many = list(targets) if isinstance(targets, dict | set | frozenset) else several(targets)
+    many = [targets] if many is None else many
+    if not len(many):
+        raise EmbeddingError("no targets; give at least one")
+    return many
+
+
+def known_voice(
+    target: Any, listen: Callable[[Any], Heard], model: str, sizes: tuple[int, int]
+) -> Heard | None:
+    """A target that needs no hearing itself; None for a recording.
+
+    Args:
+        target: whatever may be given as one.
+        listen: hears each one of several.
+        model: fingerprint that a stored voice must carry, if it carries any.
+        sizes: numbers in an embedding, and mel bins.
+
+    Raises:
+        EmbeddingError: for an embedding that cannot be used.
+    """
+    if isinstance(target, Heard):
+        return usable(target, "target", *sizes)
+    if isinstance(target, np.ndarray) or hasattr(target, "detach"):
+        return Heard(checked(target, "target", sizes[0]))
+    if isinstance(target, str | Path) and is_stored(str(target)):
+        stored = read_stored(str(target), model)
+        return usable(
+            replace(stored, speaker=checked(stored.speaker, str(target), sizes[0])), str(target), *sizes
+        )
+    if several(target) is not None:
+        return Heard.mean([listen(one) for one in as_targets(target)])
     return None

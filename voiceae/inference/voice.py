@@ -5,7 +5,6 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,18 +22,18 @@ from voiceae.audio.io import Audio
 from voiceae.audio.level import Levelled, normalise
 from voiceae.audio.mel import LogMel
 from voiceae.audio.meter import LevelMeter
-from voiceae.errors import AudioError
+from voiceae.errors import ConfigError, OutputError
 from voiceae.files import atomic_path, require_new
+from voiceae.inference.arguments import as_mel, as_path, as_source, as_strength, finite
 from voiceae.inference.bundled import find_model, find_vocoder
 from voiceae.inference.cepstra import loud_covariance
 from voiceae.inference.core import decode, match
 from voiceae.inference.engine import Engine
-from voiceae.inference.heard import Colour, Embedding, Heard, checked
+from voiceae.inference.heard import Colour, Embedding, Heard
 from voiceae.inference.level import at_level_of, gain_db_to
 from voiceae.inference.long import LongConversion, Pieces, spans, whole_hops
 from voiceae.inference.runtime import inference, resolve_device
-from voiceae.inference.speakers import is_stored, read_stored
-from voiceae.inference.target import Source, Target, downmixed, first_recording, is_wave
+from voiceae.inference.target import Source, Target, as_targets, first_recording, known_voice
 from voiceae.specs import AudioSpec
 
 if TYPE_CHECKING:
@@ -111,7 +110,8 @@ class Voice:
             AudioError: for audio that is missing, damaged, silent or too short.
             EmbeddingError: for a stored embedding that cannot be used.
         """
-        rate = self.spec.sample_rate
+        rate, source = self.spec.sample_rate, as_source(source)
+        matching = self._strength(matching)
         heard = self.listen(target)
         if pieces is not None or self._is_long(source):
             parts: list[NDArray[np.float32]] = []
@@ -154,7 +154,8 @@ class Voice:
             EmbeddingError: likewise.
             OutputError: for an existing file, an unknown suffix, or a full disk.
         """
-        out = Path(out)
+        out, source = as_path(out, "out", OutputError), as_source(source)
+        matching = self._strength(matching)
         if pieces is None and not self._is_long(source):
             return io.write(out, self.convert(source, target, matching=matching), force=force)
         io.require_format(out)
@@ -195,6 +196,9 @@ class Voice:
         """
         from voiceae.inference.stream import Stream, StreamOptions, prior_of
 
+        strength = self._strength(matching)
+        if not isinstance(options, StreamOptions | None):
+            raise ConfigError(f"options: a value of type {type(options).__name__}; give StreamOptions")
         heard, prior = self.listen(target), None
         known = like if like is not None else first_recording(target)
         if known is not None:
@@ -202,7 +206,7 @@ class Voice:
             with self._inference(mel.shape[-1]):
                 prior = prior_of(self.model, mel, heard, own=like is not None)
         engine = Engine(self.model, self._transform, self.vocoder)
-        return Stream(engine, heard, self._strength(matching), options or StreamOptions(), prior)
+        return Stream(engine, heard, strength, options or StreamOptions(), prior)
 
     def embed(self, source: Target) -> Embedding:
         """Speaker embedding: -> (S,), unit length.
@@ -223,17 +227,10 @@ class Voice:
             AudioError: for audio that is missing, damaged, silent or shorter than 0.5 s.
             EmbeddingError: for a stored embedding that cannot be used.
         """
-        if isinstance(target, Heard):
-            return target
-        if isinstance(target, np.ndarray | Tensor):
-            vector = target.numpy(force=True) if isinstance(target, Tensor) else target
-            return Heard(checked(vector, "target", self.embedding_size))
-        if isinstance(target, str | Path) and is_stored(str(target)):
-            stored = read_stored(str(target), self.fingerprint)
-            return replace(stored, speaker=checked(stored.speaker, str(target), self.embedding_size))
-        if isinstance(target, list | tuple) and not is_wave(target):
-            return Heard.mean([self.listen(one) for one in target])
-        levelled = self._levelled(target, TARGET_SECONDS, "a target")  # type: ignore[arg-type]
+        known = known_voice(target, self.listen, self.fingerprint, (self.embedding_size, self.spec.n_mels))
+        if known is not None:
+            return known
+        levelled = self._levelled(as_source(target, "a target"), TARGET_SECONDS, "a target")
         return self._listen(self._mel(levelled.wav))
 
     def mix(self, targets: Sequence[Target], weights: Sequence[float], *, spherical: bool = False) -> Heard:
@@ -247,7 +244,7 @@ class Voice:
         Raises:
             EmbeddingError: when numbers and targets do not match, or cancel out.
         """
-        return Heard.mean([self.listen(target) for target in targets], weights, spherical=spherical)
+        return Heard.mean([self.listen(each) for each in as_targets(targets)], weights, spherical=spherical)
 
     def mel(self, source: Source) -> Tensor:
         """Log-mel as the model hears it, at the common level: -> (M, T).
@@ -255,7 +252,7 @@ class Voice:
         Raises:
             AudioError: for audio that is missing, damaged, silent or shorter than 0.1 s.
         """
-        return self._mel(self._levelled(source, SOURCE_SECONDS, "a source").wav)
+        return self._mel(self._levelled(as_source(source), SOURCE_SECONDS, "a source").wav)
 
     def encode(self, source: Source) -> Content:
         """What is said, without who says it: -> units (1, D, T').
@@ -275,9 +272,11 @@ class Voice:
             speaker: whatever `convert` takes as a target.
             matching: as in `convert`.
         """
-        voice = self.listen(speaker)
+        strength, voice = self._strength(matching), self.listen(speaker)
+        if not hasattr(content, "units") and not hasattr(content, "frames"):
+            raise ConfigError(f"content: a value of type {type(content).__name__}; give what `encode` gave")
         with self._inference(content.frames):
-            return self._match(decode(self.model, content, voice), voice, matching)
+            return self._match(decode(self.model, content, voice), voice, strength)
 
     def synthesise(self, mel: Tensor | NDArray[np.float32]) -> Audio:
         """Let the vocoder speak a mel: (M, T) -> wav (N,).
@@ -285,29 +284,26 @@ class Voice:
         Raises:
             AudioError: for another shape.
         """
-        mel = torch.as_tensor(mel, dtype=torch.float32, device=self.device)
-        if mel.dim() != 2 or mel.shape[0] != self.spec.n_mels or not mel.shape[1]:
-            raise AudioError(f"mel of shape {tuple(mel.shape)}; the vocoder needs ({self.spec.n_mels}, T)")
-        return Audio(wav=self._wav(mel), sample_rate=self.spec.sample_rate)
+        given = torch.from_numpy(as_mel(mel, self.spec.n_mels)).to(self.device)
+        return Audio(wav=self._wav(given), sample_rate=self.spec.sample_rate)
 
-    def _is_long(self, source: Source) -> bool:
-        return not isinstance(source, tuple) and promised_seconds(source) > WHOLE_SECONDS
+    def _is_long(self, source: Path | Audio) -> bool:
+        return promised_seconds(source) > WHOLE_SECONDS
 
     def _convert_long(
         self,
-        source: Source,
+        source: Path | Audio,
         heard: Heard,
         options: tuple[float | None, Pieces | None, bool],
         keep: Callable[[NDArray[np.float32]], object],
     ) -> np.float32:
         """Convert in pieces, each handed to `keep` at some level; returns what makes them as loud as the source."""
         (matching, pieces, progress), rate = options, self.spec.sample_rate
-        whole = downmixed(*source) if isinstance(source, tuple) else source
         met = LevelMeter(rate)
         with self._inference(0):
             conversion = LongConversion(
                 Engine(self.model, self._transform, self.vocoder),
-                lambda: io.blocks(whole, rate, min_seconds=SOURCE_SECONDS, what="a source"),
+                lambda: io.blocks(source, rate, min_seconds=SOURCE_SECONDS, what="a source"),
                 heard,
                 self._strength(matching),
                 pieces,
@@ -321,7 +317,7 @@ class Voice:
         return np.float32(10 ** (gain_db_to(conversion.level, met) / 20))
 
     def _strength(self, matching: float | None) -> float:
-        return self.model.matching if matching is None else matching
+        return as_strength(matching, self.model.matching)
 
     def _match(self, mel: Tensor, heard: Heard, matching: float | None) -> Tensor:
         """(M, T) -> (M, T) with the statistics of the voice, where they are known."""
@@ -350,17 +346,16 @@ class Voice:
         """(M, T) -> (N,)."""
         seconds = mel.shape[-1] / self.spec.frame_rate
         with inference(self.device, _VOCODER_GFLOP_PER_SECOND * seconds):
-            return self.vocoder(mel[None])[0].float().cpu().numpy()
+            return finite(self.vocoder(mel[None])[0].float().cpu().numpy())
 
     def _mel(self, wav: NDArray[np.float32]) -> Tensor:
         """(N,) -> (M, T), with frames up to the last sample."""
         with self._inference(0):
             return self._transform(whole_hops(torch.from_numpy(wav).to(self.device), self.spec))
 
-    def _levelled(self, source: Source, min_seconds: float, what: str) -> Levelled:
+    def _levelled(self, source: Path | Audio, min_seconds: float, what: str) -> Levelled:
         """Audio at the model's rate and the common level."""
-        heard = downmixed(*source) if isinstance(source, tuple) else source
-        audio = io.load(heard, self.spec.sample_rate, min_seconds=min_seconds, what=what)
+        audio = io.load(source, self.spec.sample_rate, min_seconds=min_seconds, what=what)
         return normalise(audio.wav, self.spec.sample_rate)
 
     def _inference(self, frames: int) -> AbstractContextManager[None]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,12 +11,12 @@ from numpy.typing import NDArray
 from voiceae.audio import io
 from voiceae.audio.io import Audio
 from voiceae.audio.level import Levelled, normalise
-from voiceae.errors import AudioError
+from voiceae.errors import AudioError, OutputError
+from voiceae.inference.arguments import as_mel, as_path, as_source, as_strength, finite, name_of
 from voiceae.inference.cepstra import loud_covariance, reshaping
-from voiceae.inference.heard import Colour, Embedding, Heard, checked
+from voiceae.inference.heard import Colour, Embedding, Heard
 from voiceae.inference.level import at_level_of
-from voiceae.inference.speakers import is_stored, read_stored
-from voiceae.inference.target import downmixed, is_wave
+from voiceae.inference.target import as_targets, known_voice
 from voiceae.onnx.sessions import Export
 
 if TYPE_CHECKING:
@@ -69,10 +68,12 @@ class PortableVoice:
             AudioError: for audio that is missing, damaged, silent, too short or too long.
             EmbeddingError: for a stored embedding that cannot be used.
         """
+        whole = as_source(source)
+        matching = as_strength(matching, self._matching)
         heard = self.listen(target)
-        levelled = self._levelled(source, SOURCE_SECONDS, "a source")
+        levelled = self._levelled(whole, SOURCE_SECONDS, "a source")
         mel = self.convert_mel(self._mel(levelled.wav), heard, matching)
-        wav = self.vocoder(mel)[: len(levelled.wav)]
+        wav = finite(self.vocoder(mel))[: len(levelled.wav)]
         return Audio(wav=at_level_of(wav, levelled, self.spec.sample_rate), sample_rate=self.spec.sample_rate)
 
     def convert_file(
@@ -83,6 +84,7 @@ class PortableVoice:
         Raises:
             VoiceAEError: as `convert`, or when the file cannot be written.
         """
+        out = as_path(out, "out", OutputError)
         io.write(out, self.convert(source, target, progress=progress), force=force)
 
     def embed(self, source: Target) -> Embedding:
@@ -101,16 +103,11 @@ class PortableVoice:
             AudioError: for audio that is missing, damaged, silent, shorter than 0.5 s or too long.
             EmbeddingError: for a stored embedding that cannot be used.
         """
-        if isinstance(target, Heard):
-            return target
-        if isinstance(target, np.ndarray):
-            return Heard(checked(target, "target", self.embedding_size))
-        if isinstance(target, str | Path) and is_stored(str(target)):
-            stored = read_stored(str(target), self.fingerprint)
-            return replace(stored, speaker=checked(stored.speaker, str(target), self.embedding_size))
-        if isinstance(target, list | tuple) and not is_wave(target):
-            return Heard.mean([self.listen(one) for one in target])
-        return self._listen(self.mel(target, TARGET_SECONDS, "a target"))  # type: ignore[arg-type]
+        known = known_voice(target, self.listen, self.fingerprint, (self.embedding_size, self.spec.n_mels))
+        if known is not None:
+            return known
+        levelled = self._levelled(as_source(target, "a target"), TARGET_SECONDS, "a target")
+        return self._listen(self._mel(levelled.wav))
 
     def mix(self, targets: Sequence[Target], weights: Sequence[float]) -> Heard:
         """A voice between voices, itself a target.
@@ -118,7 +115,7 @@ class PortableVoice:
         Raises:
             EmbeddingError: when numbers and targets do not match, or cancel out.
         """
-        return Heard.mean([self.listen(target) for target in targets], weights)
+        return Heard.mean([self.listen(each) for each in as_targets(targets)], weights)
 
     def mel(self, source: Source, min_seconds: float = SOURCE_SECONDS, what: str = "a source") -> Floats:
         """Log-mel as the model hears it, at the common level: -> (M, T).
@@ -126,12 +123,14 @@ class PortableVoice:
         Raises:
             AudioError: for audio that is missing, damaged, silent, too short or too long.
         """
-        return self._mel(self._levelled(source, min_seconds, what).wav)
+        return self._mel(self._levelled(as_source(source, what), min_seconds, what).wav)
 
     def convert_mel(self, mel: Floats, heard: Heard, matching: float | None = None) -> Floats:
         """A mel in a voice, with the voice's statistics: (M, T) -> (M, T)."""
         colour = heard.colour or Colour(np.zeros(len(mel), np.float32), np.ones(len(mel), np.float32), 0.0)
-        strength = self._matching if matching is None else matching
+        mel = as_mel(mel, self.spec.n_mels)
+        strength = as_strength(matching, self._matching)
+        heard = self.listen(heard)
         units, pitch, centre = self._export.run("encode", mel=mel[None])
         octaves = 0.0 if heard.pitch_centre is None else heard.pitch_centre - float(centre[0])
         matched: Floats = self._export.run(
@@ -158,13 +157,12 @@ class PortableVoice:
         """(N,) -> (M, T), with frames up to the last sample."""
         return self._export.run("features", wav=np.pad(wav, (0, -len(wav) % self.spec.hop_length)))[0][0]
 
-    def _levelled(self, source: Source, min_seconds: float, what: str) -> Levelled:
+    def _levelled(self, source: Path | Audio, min_seconds: float, what: str) -> Levelled:
         """Audio at the model's rate and the common level."""
-        heard = downmixed(*source) if isinstance(source, tuple) else source
-        audio = io.load(heard, self.spec.sample_rate, min_seconds=min_seconds, what=what)
+        audio = io.load(source, self.spec.sample_rate, min_seconds=min_seconds, what=what)
         if audio.seconds > LONGEST_SECONDS:
             raise AudioError(
-                f"{source}: {audio.seconds:.0f} s of audio; runtime onnx takes {what} of at most "
+                f"{name_of(source)}: {audio.seconds:.0f} s of audio; runtime onnx takes {what} of at most "
                 f"{LONGEST_SECONDS:.0f} s; use --runtime torch"
             )
         return normalise(audio.wav, self.spec.sample_rate)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from voiceae.errors import EmbeddingError
 from voiceae.files import atomic_path, is_file, require_new
+from voiceae.inference.arguments import as_number
 from voiceae.inference.heard import Colour, Heard
 from voiceae.inference.latent.labels import Classes
 from voiceae.inference.latent.nearest import hint
@@ -88,14 +89,17 @@ class Attribute:
             amount: 1 is the distance between the classes' means.
 
         Raises:
+            ConfigError: for an amount that is no finite number.
             EmbeddingError: when the vector has another size.
         """
+        amount = as_number(amount, f"attribute {self.name}: amount")
         if voice.speaker.shape != self.direction.shape:
             raise EmbeddingError(
                 f"attribute {self.name}: has {len(self.direction)} numbers, the voice {len(voice.speaker)}"
             )
-        vector = voice.speaker + amount * self.direction
-        length = np.linalg.norm(vector)
+        with np.errstate(over="ignore", invalid="ignore"):
+            vector = voice.speaker + amount * self.direction
+            length = np.linalg.norm(vector)
         if not (np.isfinite(length) and length > 1e-6):
             raise EmbeddingError(f"attribute {self.name}: nothing is left of the voice at {amount:+g}")
         moved = replace(voice, speaker=(vector / length).astype(np.float32))

@@ -12,13 +12,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from voiceae.inference.heard import Heard
 from voiceae.inference.latent.alignment import Alignment, align, between_pitches, sample_at
 from voiceae.inference.latent.hearing import encode_mel
 from voiceae.inference.latent.walk import shares_of
 
 if TYPE_CHECKING:
-    from voiceae.inference.target import Source
+    from voiceae.inference.target import Source, Target
     from voiceae.inference.voice import Voice
     from voiceae.models import Content
 
@@ -81,7 +80,7 @@ def interpolate(
     second: Source,
     *,
     steps: int = 5,
-    speaker: Heard | None = None,
+    speaker: Target | None = None,
     watch: Watch = iter,
 ) -> Interpolation:
     """Go from one sentence to another through the content code, in one voice.
@@ -101,7 +100,7 @@ def interpolate(
     shares = shares_of(steps)
     ends = voice.encode(first), voice.encode(second)
     alignment = align(ends[0].units[0], ends[1].units[0])
-    speaker = speaker or voice.listen(first)
+    speaker = voice.listen(first if speaker is None else speaker)
     mels = [
         voice.decode(mixed_content(ends, share, alignment, voice.model.rate), speaker)
         for share in watch(shares)

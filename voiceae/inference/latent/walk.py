@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from voiceae.audio.io import Audio
 from voiceae.errors import ConfigError
+from voiceae.inference.arguments import as_number
 from voiceae.inference.heard import Heard
 from voiceae.inference.latent import canvas
 
@@ -86,6 +87,9 @@ def shares_of(steps: int) -> list[float]:
     Raises:
         ConfigError: for fewer than two.
     """
+    if not float(as_number(steps, "steps")).is_integer():
+        raise ConfigError(f"{steps} steps: give a whole number")
+    steps = int(steps)
     if steps < 2:
         raise ConfigError(f"{steps} steps: a way has at least 2, its two ends")
     return [step / (steps - 1) for step in range(steps)]
