@@ -51,7 +51,7 @@ def test_bad_files_are_listed_with_the_reason(store: Path) -> None:
     with (store / "report.csv").open() as file:
         report = {row["path"]: row["reason"] for row in csv.DictReader(file)}
     assert set(report) == {"sp0/text.wav", "sp1/silent.wav", "sp2/cut.flac"}
-    assert "cannot be read as audio" in report["sp0/text.wav"]
+    assert "is text, not audio" in report["sp0/text.wav"]
     assert "is silent" in report["sp1/silent.wav"]
     assert "truncated" in report["sp2/cut.flac"]
 
