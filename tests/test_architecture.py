@@ -15,7 +15,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 LEVELS = [
     {"errors"},
-    {"specs", "files", "locks", "streams", "threads"},
+    {"specs", "files", "locks", "processor", "streams", "threads"},
     {"modelfile", "processes"},
     {"audio"},
     {"nn"},

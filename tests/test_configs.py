@@ -38,6 +38,7 @@ def test_experiments_compose_and_build(experiment: str) -> None:
     config = compose([f"experiment={experiment}", STORE])
     assert config["name"] == experiment
     assert config["out"] == f"runs/{experiment}"
+    assert config["trainer"]["precision"] == "auto"
     built(config)
 
 

@@ -43,7 +43,7 @@ if [ -n "$interface" ]; then export GLOO_SOCKET_IFNAME="$interface" NCCL_SOCKET_
 gpus="$( (nvidia-smi --list-gpus 2>/dev/null || true) | wc -l)"
 machine=()
 if [ "$gpus" = 0 ]; then
-  machine=(trainer.accelerator=cpu trainer.precision=fp32 trainer.threads=1)
+  machine=(trainer.accelerator=cpu trainer.threads=1)
 fi
 [ -n "$processes" ] || processes=$(( gpus > 0 ? gpus : 1 ))
 

@@ -68,9 +68,9 @@ store="${store:-$out/store}"
 [ -f "$store/store.json" ] || voiceae prepare folder "$corpus" --out "$store" --jobs "$jobs"
 store="$(cd "$store" && pwd)"
 
-# Small batches, for a budget of minutes allows few steps; half the arithmetic in bf16.
+# Small batches, for a budget of minutes allows few steps.
 common=("data.store='$store'" data.batch_size=32 trainer.checkpoint_minutes=3)
-[ "$device" = cpu ] && common+=(trainer.precision=bf16) || common+=(trainer=gpu)
+[ "$device" = cpu ] || common+=(trainer=gpu)
 common+=("${overrides[@]}")
 
 remember() {  # an OUT belongs to one budget, one store and one set of overrides

@@ -78,8 +78,11 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def overrides(store: Path, tmp_path: Path) -> list[str]:
-    """Of a run that takes a second: tiny model, no pictures."""
-    return ["experiment=debug", f"data.store={store}", f"out={tmp_path / 'run'}", "trainer.picture_every=0"]
+    """Of a run that takes a second and gives the same on every processor: tiny model, fp32, no pictures."""
+    return [
+        *("experiment=debug", f"data.store={store}", f"out={tmp_path / 'run'}"),
+        *("trainer.picture_every=0", "trainer.precision=fp32"),
+    ]
 
 
 @pytest.fixture

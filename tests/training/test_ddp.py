@@ -17,22 +17,30 @@ from voiceae.training.schedules import noise_seed
 from voiceae.training.settings import Settings
 
 RECORDED = """
+import os
 import sys
 from pathlib import Path
 import torch
 from voiceae.commands.train import main
 from voiceae.data.batches import Crops
+from voiceae.processor import Bf16Support
+from voiceae.training import precision
 from voiceae.training.module import TrainingModule
 
+# The first process is on a processor without bf16, the second on one with it.
+native = os.environ.get("LOCAL_RANK", "0") != "0"
+precision.bf16_support = lambda device: Bf16Support(native, "as the test says")
+half = []
 heard, batch = [], Crops.batch
 
 def recorded(self, step, rank=0, world_size=1):
     crops = batch(self, step, rank, world_size)
+    half.append(torch.is_autocast_enabled("cpu"))
     heard.append((step, rank, world_size, crops.mel.sum().item()))
     return crops
 
 def on_fit_end(self):
-    state = {"heard": heard, "weights": self.objective.state_dict(), "averages": self.averages.values}
+    state = {"heard": heard, "weights": self.objective.state_dict(), "averages": self.averages.values, "half": half}
     torch.save(state, Path(__file__).with_name(f"rank{self.global_rank}.pt"))
 
 Crops.batch, TrainingModule.on_fit_end = recorded, on_fit_end
@@ -40,7 +48,7 @@ main(sys.argv[1:])
 """
 DDP = [
     *("trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2", "trainer.process_group_backend=gloo"),
-    *("trainer.precision=fp32", "trainer.threads=1", "trainer.log_every=1"),
+    *("trainer.precision=auto", "trainer.threads=1", "trainer.log_every=1"),
     *(
         "trainer.max_steps=3",
         "trainer.validate_every=2",
@@ -72,6 +80,8 @@ def test_two_processes_share_one_training(
     done = run_script(tmp_path / "ddp.py", RECORDED, [*overrides, *DDP])
     assert done.returncode == 0, done.stderr
     first, second = (torch.load(tmp_path / f"rank{rank}.pt", weights_only=True) for rank in (0, 1))
+
+    assert not any((*first["half"], *second["half"])), "both calculate as the first process chose"
 
     # Two steps, a batch of either validation split, the third step, and validation again.
     assert [entry[:3] for entry in first["heard"]] == [(step, 0, 2) for step in (0, 1, 0, 0, 2, 0, 0)]

@@ -51,7 +51,7 @@ def test_a_missing_key_is_named() -> None:
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("trainer.precision=fp8", "trainer.precision=fp8: is not one of fp32, bf16"),
+        ("trainer.precision=fp8", "trainer.precision=fp8: is not one of auto, fp32, bf16"),
         (
             "trainer.compile=fast",
             "trainer.compile=fast: is not one of inductor, cudagraphs, aot_eager, eager",

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
+
+import click
 
 from voiceae.errors import ConfigError, VoiceAEError
 
@@ -49,6 +52,14 @@ def main(arguments: Sequence[str]) -> None:
         sys.argv = process_arguments
 
 
+class Said(logging.Handler):
+    """What the training has to say, one line each on standard error."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print a line."""
+        click.echo(f"voiceae: {record.getMessage()}", err=True)
+
+
 class Refused(BaseException):
     """Carries an error through Hydra."""
 
@@ -86,11 +97,24 @@ def train(config: Any) -> None:
         settings.check_files()
         from voiceae.training.run import fit
 
-        fit(settings)
+        with said():
+            fit(settings)
     except VoiceAEError as error:
         raise Refused(error) from error
     except OmegaConfBaseException as error:
         raise Refused(ConfigError(one_line(error))) from error
+
+
+@contextmanager
+def said() -> Iterator[None]:
+    """What the training logs is said while it runs."""
+    log, handler = logging.getLogger("voiceae.training"), Said()
+    log.setLevel(logging.INFO)
+    log.addHandler(handler)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
 
 
 @contextmanager

@@ -53,6 +53,7 @@ class Figure:
         bar: what it should reach, in words.
         reached: whether it does; None where nothing is asked, or nothing could be measured.
         note: other readings, or why there is no value.
+        skipped: left out on purpose, as the note says; otherwise a figure without a value is a failure.
     """
 
     name: str
@@ -66,6 +67,7 @@ class Figure:
     bar: str = ""
     reached: bool | None = None
     note: str = ""
+    skipped: bool = False
 
 
 def interleaved(tasks: Mapping[str, Callable[[], object]], runs: int = RUNS) -> dict[str, Timing]:

@@ -274,6 +274,7 @@ class TrainingModule(LightningModule):
             "meter": self.meter.state_dict(),
             "figures": dict(self.figures),
             "lasting": self.lasting,
+            "precision": self.settings.trainer.precision,
             "stage": self.stage.identity,
         }
 

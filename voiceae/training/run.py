@@ -26,6 +26,7 @@ from voiceae.training.module import VALIDATION_SPLITS, TrainingModule, adversary
 from voiceae.training.objectives.base import Objective
 from voiceae.training.parts import check_parts
 from voiceae.training.pictures import Pictures
+from voiceae.training.precision import SharedPrecision, decided
 from voiceae.training.provenance import Exporter
 from voiceae.training.reporting import Reporting
 from voiceae.training.settings import Settings, TrainerSettings, is_first_process
@@ -33,7 +34,6 @@ from voiceae.training.stopping import Stopping
 from voiceae.training.work import Work
 from voiceae.vocoders import load_vocoder
 
-PRECISIONS = {"fp32": "32-true", "bf16": "bf16-mixed"}
 START_METHODS = {"ddp": "popen", "ddp_spawn": "spawn", "ddp_fork": "fork"}
 
 
@@ -58,6 +58,8 @@ def fit(settings: Settings) -> TrainingModule:
     if settings.trainer.picture_every:
         load_vocoder(settings.vocoder.name, store.spec)  # refused now rather than at the first picture
     settings = settings.for_speakers(len(store.speakers))
+    if is_first_process():
+        settings = decided(settings)
     objective, earlier = build_objective(settings, store)
     module = TrainingModule(objective, store, settings)
     has_adversary = any(True for _ in adversary_of(objective).parameters())
@@ -186,7 +188,6 @@ def build_trainer(settings: Settings, sparing: bool, exporter: Exporter) -> Trai
             devices=options.devices,
             num_nodes=options.num_nodes,
             strategy=build_strategy(options, sparing),
-            precision=PRECISIONS[options.precision],  # type: ignore[arg-type]
             max_epochs=-1,  # `Stopping` ends the loop by the project's own steps
             callbacks=build_callbacks(settings, exporter),
             limit_val_batches=options.validate_batches,
@@ -222,6 +223,7 @@ def build_callbacks(settings: Settings, exporter: Exporter) -> list[Callback]:
     work = Work(options.compile)
     reporting = Reporting(settings.out, options.log_every, options.progress, work)
     callbacks: list[Callback] = [
+        SharedPrecision(options),
         Stopping(options.max_minutes),
         work,
         reporting,

@@ -23,6 +23,7 @@ from voiceae.training.nodes import (
 )
 from voiceae.training.stages import Plan, StageSettings
 
+PRECISIONS = ("fp32", "bf16")
 LAST = "last.ckpt"
 BEST = "best.ckpt"
 MOST_THREADS = 1024  # OpenMP ends the process where it cannot start as many as it is asked for
@@ -103,7 +104,7 @@ class TrainerSettings(Node):
             where,
             accelerator=("auto", "cpu", "gpu", "cuda", "mps"),
             strategy=("auto", "ddp", "ddp_spawn", "ddp_fork"),
-            precision=("fp32", "bf16"),
+            precision=("auto", *PRECISIONS),
         )
         if self.compile is not None:
             require_choice(self, where, compile=("inductor", "cudagraphs", "aot_eager", "eager"))

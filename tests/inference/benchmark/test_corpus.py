@@ -9,6 +9,8 @@ from voiceae.errors import ConfigError
 from voiceae.inference.batch import Failure
 from voiceae.inference.benchmark import corpus
 from voiceae.inference.benchmark.core import Bench
+from voiceae.metrics.speed import Timing
+from voiceae.processor import Bf16Support
 
 
 @pytest.fixture(autouse=True)
@@ -53,3 +55,15 @@ def test_training_speed_is_read_from_its_log(
     found = corpus._train(Path("s"), tmp_path, "bf16", 3)
     assert (found.median, found.low, found.high) == (60, 50, 70)
     assert {"trainer.max_steps=8", "trainer.precision=bf16", "data.store=s"} <= set(asked)
+
+
+def test_training_in_bf16_is_left_out_where_it_would_take_minutes(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained: list[str] = []
+    monkeypatch.setattr(corpus, "bf16_support", lambda _: Bf16Support(False, "it has none"))
+    monkeypatch.setattr("voiceae.data.prepare.prepare", lambda *_, **__: None)
+    monkeypatch.setattr(corpus, "_train", lambda *arguments: trained.append(arguments[2]) or Timing(1, 1, 1))
+    single, half = corpus.train(bench)
+    assert trained == ["fp32"] and single.value == 1
+    assert (half.value, half.skipped, half.note) == (None, True, "skipped: it has none")

@@ -1,16 +1,29 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
+import torch
 
 from voiceae.errors import ConfigError
 from voiceae.inference.benchmark import parts
 from voiceae.inference.benchmark.core import Bench
+from voiceae.processor import Bf16Support
 
 
-def test_the_machine_in_both_precisions(bench: Bench) -> None:
+def test_the_machine_in_both_precisions(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     single, half = parts.matrix(bench)
     assert single.name.startswith("float32") and half.name.startswith("bfloat16")
     assert single.value is not None and single.value > 0.5
+
+    def product(dtype: torch.dtype = torch.float32) -> Callable[[], object]:
+        assert dtype != torch.bfloat16, "seconds a product"
+        return lambda: None
+
+    monkeypatch.setattr(parts, "bf16_support", lambda _: Bf16Support(False, "it has none"))
+    monkeypatch.setattr(parts, "matrix_product", product)
+    _, left_out = parts.matrix(bench)
+    assert (left_out.value, left_out.skipped, left_out.note) == (None, True, "skipped: it has none")
 
 
 def test_features_and_network_stand_beside_others(bench: Bench) -> None:

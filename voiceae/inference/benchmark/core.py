@@ -123,6 +123,11 @@ def plain(name: str, value: Timing, unit: str, note: str = "", machine: Timing |
     )  # fmt: skip
 
 
+def skipped(name: str, reason: str) -> Figure:
+    """A figure that would take minutes here and say nothing; not a failure."""
+    return Figure(name=name, value=None, unit="", note=f"skipped: {reason}", skipped=True)
+
+
 def once(value: float) -> Timing:
     """A single reading."""
     return Timing(value, value, value)

@@ -18,9 +18,10 @@ from voiceae.audio import io
 from voiceae.data.pairs import PairRow
 from voiceae.errors import ConfigError
 from voiceae.inference.batch import Folders, Parts
-from voiceae.inference.benchmark.core import Bench, at_least, at_most, command, once, over, plain
+from voiceae.inference.benchmark.core import Bench, at_least, at_most, command, once, over, plain, skipped
 from voiceae.inference.workers import convert_pairs
 from voiceae.metrics.speed import Figure, Timing, gflops, interleaved, matrix_product
+from voiceae.processor import bf16_support
 from voiceae.threads import available_cpus
 from voiceae.vocoders.base import GRIFFIN_LIM
 
@@ -188,14 +189,15 @@ def train(bench: Bench) -> list[Figure]:
     store = bench.scratch / "trained-from"
     run("folder", bench.some_corpus, store, jobs=1)
     machine = gflops(interleaved({"product": matrix_product()}, bench.runs)["product"])
-    found = []
+    found, support = [], bf16_support("cpu")
     for precision, times in (("fp32", 2.0), ("bf16", 3.4)):
+        title = f"training, 128 x 128 frames, {precision}"
+        if precision == "bf16" and not support.native:
+            found.append(skipped(title, support.reason))
+            continue
         speed = _train(store, bench.scratch / precision, precision, bench.runs)
-        name, note = (
-            f"training, 128 x 128 frames, {precision}",
-            f"{times:g} times AdaIN-VC's {_ADAIN_FRAMES:,.0f}",
-        )
-        found.append(at_least(name, speed, times * _ADAIN_FRAMES, "frames/s", note, machine))
+        note = f"{times:g} times AdaIN-VC's {_ADAIN_FRAMES:,.0f}"
+        found.append(at_least(title, speed, times * _ADAIN_FRAMES, "frames/s", note, machine))
     return found
 
 

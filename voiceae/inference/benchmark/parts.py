@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from voiceae.audio import io
 from voiceae.audio.mel import LogMel
 from voiceae.errors import ConfigError
-from voiceae.inference.benchmark.core import CLIP_SECONDS, Bench, at_least, over, plain, rate
+from voiceae.inference.benchmark.core import CLIP_SECONDS, Bench, at_least, over, plain, rate, skipped
 from voiceae.metrics.speed import (
     Figure,
     Timing,
@@ -23,6 +23,7 @@ from voiceae.metrics.speed import (
     spectral_convergence,
 )
 from voiceae.metrics.transforms import librosa_mel, torchaudio_mel
+from voiceae.processor import bf16_support
 from voiceae.vocoders.griffinlim import GriffinLim
 
 ITERATIONS = 32
@@ -31,10 +32,14 @@ LONG_SECONDS = 60.0
 
 def matrix(bench: Bench) -> list[Figure]:
     """The machine's own rates, to read the others by."""
-    types = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+    types = {"float32": torch.float32}
+    if (support := bf16_support("cpu")).native:
+        types["bfloat16"] = torch.bfloat16
     tasks = {name: matrix_product(dtype=dtype) for name, dtype in types.items()}
     timings = interleaved(tasks, bench.runs)
-    return [plain(f"{name} matrix product, 1024 cubed", gflops(timings[name]), "GFLOP/s") for name in types]
+    title = "{} matrix product, 1024 cubed".format
+    found = [plain(title(name), gflops(timings[name]), "GFLOP/s") for name in types]
+    return found if support.native else [*found, skipped(title("bfloat16"), support.reason)]
 
 
 def features(bench: Bench) -> list[Figure]:

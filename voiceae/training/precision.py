@@ -1,0 +1,156 @@
+"""Which precision a training calculates in: decided once, by the first process, and the same in all of them."""
+
+from __future__ import annotations
+
+import logging
+import pickle
+import warnings
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.accelerators import CUDAAccelerator, MPSAccelerator
+from lightning.pytorch.plugins.precision import MixedPrecision, Precision
+from omegaconf import OmegaConf
+
+from voiceae.errors import ConfigError
+from voiceae.processor import bf16_support
+from voiceae.training.settings import PRECISIONS, Settings, TrainerSettings
+
+if TYPE_CHECKING:
+    from voiceae.training.module import TrainingModule
+
+log = logging.getLogger("voiceae.training")
+
+
+def decided(settings: Settings) -> Settings:
+    """Settings with `fp32` or `bf16` in the place of `auto`; for the first process, which tells the others.
+
+    A run that goes on keeps the precision that it was trained with, unless that would be slow here.
+
+    Raises:
+        ConfigError: where CUDA would have to be asked before this process is forked.
+    """
+    options = settings.trainer
+    device = device_kind(options.accelerator)
+    if options.precision == "auto" and device == "cuda" and options.strategy == "ddp_fork":
+        raise ConfigError(
+            "trainer.precision=auto: asks CUDA, which processes that are forked afterwards could not use; "
+            "give fp32 or bf16, or trainer.strategy=ddp"
+        )
+    earlier = None if settings.resume_from is None else trained_with(settings.resume_from)
+    name = choose(options.precision, device, earlier)
+    trainer = {**dict(settings.config["trainer"]), "precision": name}
+    return replace(
+        settings,
+        trainer=replace(options, precision=name),
+        config={**settings.config, "trainer": trainer},
+    )
+
+
+def choose(asked: str, device: str, earlier: str | None) -> str:
+    """`fp32` or `bf16`, said in one line.
+
+    Args:
+        asked: `auto`, `fp32` or `bf16`.
+        device: kind of device.
+        earlier: what the run that goes on was trained with; None for one that begins, or does not say.
+    """
+    native, reason = (support := bf16_support(device)).native, support.reason
+    name, why = asked, "as given"
+    if asked == "auto":
+        name, why = "bf16" if native else "fp32", reason
+        if earlier == "bf16" and not native:
+            warnings.warn(
+                f"the run was trained in bf16, which is slow here ({reason}); it goes on in fp32, "
+                "and is no longer exactly what it would have been",
+                stacklevel=2,
+            )
+        elif earlier is not None:
+            name, why = earlier, "as the run was trained"
+    else:
+        if asked == "bf16" and not native:
+            warnings.warn(
+                f"trainer.precision=bf16: {reason}, so it is many times slower than fp32 here; "
+                "leave trainer.precision to auto",
+                stacklevel=2,
+            )
+        if earlier not in (None, asked):
+            warnings.warn(
+                f"the run was trained in {earlier} and goes on in {asked}; it is no longer exactly what it would "
+                "have been",
+                stacklevel=2,
+            )
+    log.info("precision %s: %s", name, why)
+    return name
+
+
+def device_kind(accelerator: str) -> str:
+    """Kind of the devices that Lightning will take for `trainer.accelerator`, without touching one."""
+    if accelerator in ("cpu", "mps", "cuda"):
+        return accelerator
+    if CUDAAccelerator.is_available():
+        return "cuda"
+    return "mps" if MPSAccelerator.is_available() else "cpu"
+
+
+def trained_with(checkpoint: Path) -> str | None:
+    """Precision of the training that a checkpoint is of; None where nothing says it.
+
+    Older checkpoints do not, but the config in their run folder does.
+    """
+    try:
+        kept = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
+        name = kept["voiceae"].get("precision")
+        if name is None:
+            name = OmegaConf.load(checkpoint.parent.parent / "config.yaml").trainer.precision
+    # A damaged checkpoint is refused with its own words later.
+    except (
+        RuntimeError,
+        OSError,
+        EOFError,
+        ValueError,
+        LookupError,
+        AttributeError,
+        TypeError,
+        pickle.PickleError,
+    ):
+        return None
+    return name if name in PRECISIONS else None
+
+
+def plugin(name: str, device: str) -> Precision:
+    """Lightning's part for a precision; `auto` calculates in fp32 until the first process has spoken."""
+    return MixedPrecision("bf16-mixed", device) if name == "bf16" else Precision()
+
+
+class SharedPrecision(Callback):
+    """Gives every process the precision of the first one, as soon as they know of each other.
+
+    Two processes that autocast differently would average gradients of different models. What `auto` is can differ
+    between the nodes of a cluster.
+
+    Args:
+        options: `trainer`; in the first process with the precision decided.
+    """
+
+    def __init__(self, options: TrainerSettings) -> None:
+        self.options = options
+
+    def setup(self, trainer: Trainer, pl_module: TrainingModule, stage: str) -> None:  # type: ignore[override]
+        """After the process group has been made, before the model is wrapped."""
+        name = str(trainer.strategy.broadcast(self.options.precision))
+        device = trainer.strategy.root_device.type
+        support = bf16_support(device)
+        if name == "bf16" and not trainer.is_global_zero and not support.native:
+            warnings.warn(
+                f"process {trainer.global_rank}: the first process chose bf16, which is slow here ({support.reason}); "
+                "give trainer.precision=fp32",
+                stacklevel=1,
+            )
+        trainer.strategy.precision_plugin = plugin(name, device)
+        pl_module.settings = replace(
+            pl_module.settings, trainer=replace(pl_module.settings.trainer, precision=name)
+        )
