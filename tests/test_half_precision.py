@@ -108,6 +108,7 @@ USED_WHERE = {
     "DoubleBlock": "works in place; `HiFiGAN` is made of them",
     "EightBit": "is of eight bits itself, and of streams alone",
     "FewFrames": "is of streams alone",
+    "FirstHeard": "is of pieces and streams alone, and asks a speaker part",
 }
 
 
