@@ -31,9 +31,12 @@ from voiceae.losses.spectral import SpectralLoss
 from voiceae.models.adversary import MelCritic, adversarial_loss, critic_loss, feature_matching_loss
 from voiceae.models.discriminators import Discriminators, discriminator_loss, fooling_losses
 from voiceae.models.judges import CodeClassifier, PatchCritic
+from voiceae.models.speaker import SpeakerPart
+from voiceae.models.table import SpeakerTable
 from voiceae.nn.masking import lengths_to_mask
 from voiceae.nn.statistics import loud_moments, match_moments
 from voiceae.specs import AudioSpec
+from voiceae.training.objectives.vqmivc import pitch_contour
 from voiceae.vocoders.griffinlim import GriffinLim
 from voiceae.vocoders.hifigan import HiFiGAN
 
@@ -108,6 +111,7 @@ USED_WHERE = {
     "DoubleBlock": "works in place; `HiFiGAN` is made of them",
     "EightBit": "is of eight bits itself, and of streams alone",
     "FewFrames": "is of streams alone",
+    "FirstHeard": "is of pieces and streams alone, and asks a speaker part",
 }
 
 
@@ -220,6 +224,15 @@ def test_every_part_is_near_itself_under_autocast() -> None:
     assert not far, f"{far} of {dict(seen)}"
 
 
+class Pooled(SpeakerPart):
+    """A recogniser without weights: what is told from it is told as finely as it is given."""
+
+    dim = 80
+
+    def forward(self, mel: Tensor, mask: Tensor | None = None) -> Tensor:
+        return torch.nn.functional.normalize(mel.mean(-1), dim=-1)
+
+
 def test_every_loss_is_exact_and_in_float32() -> None:
     """Given features in bfloat16 or not: a loss is a sum of many small numbers."""
     wav, mel, mask = speech()
@@ -230,6 +243,8 @@ def test_every_loss_is_exact_and_in_float32() -> None:
     near = torch.nn.functional.normalize(voice + 0.1 * torch.randn(64, 16), dim=-1)
     real, fake = (critic(each, torch.zeros(4, 4), mask) for each in (mel, mel + 0.1 * torch.randn_like(mel)))
     made = wav + 0.02 * torch.randn_like(wav)
+    content = small_system("vqmivc").encode(mel, mask)
+    table = SpeakerTable(n_speakers=40, dim=4, recogniser=Pooled())
     losses: dict[str, Callable[[], Any]] = {
         "contrastive": lambda: contrastive_loss(voice, near, 15.0),
         "l1": lambda: reconstruction_loss(mel.bfloat16(), (mel + 0.1).bfloat16(), mask),
@@ -237,6 +252,8 @@ def test_every_loss_is_exact_and_in_float32() -> None:
         "critic": lambda: critic_loss(real, [fake]),
         "adversarial": lambda: adversarial_loss(fake),
         "feature matching": lambda: feature_matching_loss(real, fake),
+        "contour": lambda: pitch_contour(content, 36, mask, 4),
+        "recognition": lambda: table.recognise(mel, mask),
         "moments": lambda: match_moments(mel, *loud_moments(mel[[1, 0, 3, 2]])),
     }
     for name, loss in losses.items():

@@ -187,9 +187,8 @@ class GuidedDecoder(DecoderPart):
         *voice, innermost = self.moments(speaker)
         coarse = coarser_mask(mask, self.rate)
         x = units.transpose(1, 2)
-        with torch.autocast(
-            x.device.type, enabled=False
-        ):  # units differ little from their mean, see `Sigmoid`
+        # In float32, for the units differ little from their mean; see `Sigmoid`.
+        with torch.autocast(x.device.type, enabled=False):
             x = self.enter(_give(self.norms[0](x.float(), coarse), innermost, coarse))
         for block, norm, moments in zip(self.blocks[:-1], self.norms[1:], reversed(voice), strict=True):
             x = _give(norm(block(x, coarse), coarse), moments, coarse)

@@ -43,7 +43,8 @@ class SpeakerTable(SpeakerPart):
     def recognise(self, mel: Tensor, mask: Tensor | None = None) -> Tensor:
         """Logits of who it sounds like: normalised mel (B, M, T), mask (B, T) -> (B, n_speakers)."""
         heard: Tensor = self.recogniser(mel, mask)
-        return LOGIT_SCALE * heard @ functional.normalize(self.names, dim=-1).T
+        with torch.autocast(mel.device.type, enabled=False):  # voices that are alike differ by little
+            return LOGIT_SCALE * heard.float() @ functional.normalize(self.names, dim=-1).T
 
     def forward(self, mel: Tensor, mask: Tensor | None = None) -> Tensor:
         """The row of the training speaker that a mel sounds most like."""

@@ -109,7 +109,8 @@ class VQMIVC(Plain):
 def pitch_contour(content: Content, bins_per_octave: int, mask: Tensor, rate: int) -> Tensor:
     """Pitch at the rate of the codes: how clear it is, and by that its octaves above the median: -> (B, T', 2)."""
     grid = torch.arange(content.pitch.shape[1], device=mask.device) / bins_per_octave
-    octaves = torch.einsum("bkt,k->bt", content.pitch, grid) - content.pitch_centre[:, None]
+    with torch.autocast(mask.device.type, enabled=False):  # the 8 bits of a bfloat16 are steps of 19 cents
+        octaves = torch.einsum("bkt,k->bt", content.pitch, grid) - content.pitch_centre[:, None]
     clear = content.pitch.amax(1) * mask
     return pooled(torch.stack((clear, clear * octaves), dim=-1), mask, rate)
 
