@@ -50,6 +50,11 @@ def _check(value: Any, hint: Any, where: str) -> None:
     kinds = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
     if value is None and type(None) in kinds:
         return
+    nested = [kind for kind in kinds if isinstance(get_origin(kind) or kind, type)]
+    if isinstance(value, Mapping | list) and any(
+        isinstance(value, get_origin(kind) or kind) for kind in nested
+    ):
+        return
     if int in kinds:
         _check_count(value, where)
     elif float in kinds:
