@@ -9,8 +9,10 @@ import pytest
 
 from tests.training.conftest import Composer
 from voiceae.errors import ConfigError, ModelFileError
+from voiceae.training.config import compose, config_dir
 from voiceae.training.parts import check_parts
 from voiceae.training.run import fit
+from voiceae.training.settings import Settings
 
 ENCODER: dict[str, Any] = {
     "_target_": "voiceae.models.ContentEncoder",
@@ -27,6 +29,13 @@ def test_parts_of_parts_are_checked_by_their_keys() -> None:
         check_parts({"one": [{**ENCODER, "n_blocks": -1}]}, "model")
     with pytest.raises(ModelFileError):
         check_parts({"one": {"_target_": "os.system"}}, "model")
+
+
+@pytest.mark.parametrize("name", [path.stem for path in (config_dir() / "experiment").glob("*.yaml")])
+def test_every_experiment_passes(name: str) -> None:
+    settings = Settings.read(compose([f"experiment={name}", "data.store=x"])).for_speakers(3)
+    check_parts(settings.model, "model")
+    check_parts(settings.loss, "loss")
 
 
 @pytest.mark.parametrize(

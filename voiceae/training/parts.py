@@ -48,7 +48,12 @@ def _hints(kind: Any) -> dict[str, Any]:
 
 def _check(value: Any, hint: Any, where: str) -> None:
     kinds = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
-    if value is None and type(None) in kinds:
+    if Any in kinds or (value is None and type(None) in kinds):
+        return
+    whole = tuple(
+        get_origin(kind) or kind for kind in kinds if (get_origin(kind) or kind) in (dict, list, Mapping)
+    )
+    if whole and isinstance(value, whole):  # a schedule in place of a number, and the like
         return
     if int in kinds:
         _check_count(value, where)
