@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tests.audio.files import speech
 from tests.audio.waves import RATE, refusal, riff, tone
 from voiceae.audio.io import Audio, load
+from voiceae.audio.validation import LowLevelWarning
 from voiceae.errors import AudioError
 
 
@@ -37,3 +40,14 @@ def test_too_short(tmp_path: Path) -> None:
     assert message.endswith("0.02 s of audio; a target needs at least 0.5 s; give a longer clip")
     (tmp_path / "b.wav").write_bytes(riff(tone(48000, 0.1), 48000, 16))
     assert len(load(tmp_path / "b.wav", RATE, min_seconds=0.1).wav) == 2205
+
+
+def test_so_quiet_that_steps_are_heard(tmp_path: Path) -> None:
+    """Speech at -72 dBFS has a peak of some 30 steps."""
+    wav = np.float32(10 ** (-72 / 20) / 0.1) * speech(2.0, RATE)
+    (tmp_path / "a.wav").write_bytes(riff(wav.astype(np.float64), RATE, 16))
+    with pytest.warns(LowLevelWarning, match="of the 32,768 steps of 16 bits"):
+        load(tmp_path / "a.wav", RATE)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        load(Audio(100 * wav, RATE), RATE)

@@ -15,7 +15,7 @@ _WRITER_SECONDS = 10.0  # for a writer to open a named pipe; one that has opened
 _KEPT = 4  # a source and some targets, as `<(...)` of a shell makes them
 _CHUNK = 1 << 16
 
-_spooled: OrderedDict[tuple[int, int, int], bytes] = OrderedDict()
+_spooled: OrderedDict[tuple[int, int], bytes] = OrderedDict()
 
 
 def spool(path: Path) -> io.BytesIO:
@@ -28,23 +28,26 @@ def spool(path: Path) -> io.BytesIO:
     handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     try:
         status = os.fstat(handle)
-        key = (status.st_dev, status.st_ino, status.st_mtime_ns)
-        if key in _spooled:
-            return io.BytesIO(_spooled[key])
-        data = _drained(handle, path)
-        status = os.fstat(handle)
+        key = (status.st_dev, status.st_ino)
+        try:
+            start = os.read(handle, _CHUNK)
+            idle = not start
+        except BlockingIOError:  # somebody has it open, or waits for us to open it
+            start, idle = b"", False
+        if not idle or key not in _spooled:
+            _spooled[key] = _drained(handle, path, start)
     finally:
         os.close(handle)
-    _spooled[status.st_dev, status.st_ino, status.st_mtime_ns] = data
-    if len(_spooled) > _KEPT:
+    _spooled.move_to_end(key)
+    while len(_spooled) > _KEPT:
         _spooled.popitem(last=False)
-    return io.BytesIO(data)
+    return io.BytesIO(_spooled[key])
 
 
-def _drained(handle: int, path: Path) -> bytes:
+def _drained(handle: int, path: Path, start: bytes) -> bytes:
     poll = select.poll()
     poll.register(handle, select.POLLIN)
-    data = bytearray()
+    data = bytearray(start)
     while True:
         try:
             part = os.read(handle, _CHUNK)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 from numpy.typing import NDArray
 
 from voiceae.errors import AudioError
 
+QUIET_STEPS = 64  # of a 16-bit converter; the noise of rounding is then 35 dB below speech that peaks there
 SILENT_PEAK = 1e-4  # -80 dBFS: three steps of a 16-bit converter
 _ABSURD_PEAK = 1e9  # squares of larger values overflow float32
 
@@ -14,6 +17,10 @@ _ABSURD_PEAK = 1e9  # squares of larger values overflow float32
 def peak(wav: NDArray[np.float32]) -> float:
     """Largest magnitude, NaN when any sample is."""
     return max(float(wav.max()), -float(wav.min())) if len(wav) else 0.0
+
+
+class LowLevelWarning(UserWarning):
+    """A recording so quiet that the steps of its numbers are heard."""
 
 
 class AudioValidator:
@@ -61,8 +68,16 @@ class AudioValidator:
                 f"{self.name}: {seconds:.2f} s of audio; {self.what} needs at least {self.min_seconds:g} s; "
                 "give a longer clip"
             )
-        if (self.high - self.low) / 2 < SILENT_PEAK:
+        swing = (self.high - self.low) / 2
+        if swing < SILENT_PEAK:
             raise AudioError(
                 f"{self.name}: is silent (peak below {20 * np.log10(SILENT_PEAK):.0f} dBFS); "
                 f"{self.what} needs some speech; check the microphone"
+            )
+        if swing * 32768 < QUIET_STEPS:
+            warnings.warn(
+                f"{self.name}: is very quiet: its peak of {20 * np.log10(swing):.0f} dBFS is "
+                f"{max(1, round(swing * 32768))} of the 32,768 steps of 16 bits, so expect noise; record it louder",
+                LowLevelWarning,
+                stacklevel=2,
             )
