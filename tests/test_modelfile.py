@@ -4,6 +4,7 @@ import json
 import struct
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -245,3 +246,79 @@ def test_spec_travels(tmp_path: Path) -> None:
     spec = AudioSpec(sample_rate=16000, hop_length=200, n_mels=64)
     modelfile.save(tmp_path / "m.safetensors", nn.Linear(1, 1), kind="vocoder", description={}, spec=spec)
     assert modelfile.read_header(tmp_path / "m.safetensors").spec == spec
+
+
+def handmade(path: Path, change: Callable[[dict[str, Any]], object], out: Path) -> Path:
+    """A model file whose header was changed by hand: `change` gets it as read, and may return the text instead."""
+    data = path.read_bytes()
+    size = int.from_bytes(data[:8], "little")
+    table = json.loads(data[8 : 8 + size])
+    header = json.loads(table["__metadata__"]["voiceae"])
+    text = change(header)
+    table["__metadata__"]["voiceae"] = text if isinstance(text, str) else json.dumps(header)
+    head = json.dumps(table).encode()
+    head += b" " * (-len(head) % 8)
+    out.write_bytes(len(head).to_bytes(8, "little") + head + data[8 + size :])
+    return out
+
+
+def nested(levels: int) -> dict[str, Any]:
+    value: dict[str, Any] = {}
+    for _ in range(levels):
+        value = {"x": value}
+    return value
+
+
+WRONG_HEADERS: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
+    "deep": (lambda h: h.update(description=nested(900)), "nested more than 64 levels"),
+    "deep extra": (lambda h: h.update(extra=nested(900)), "nested more than 64 levels"),
+    "list": (lambda h: h.update(description=["a"]), "its description is a list, not an object"),
+    "pairs": (lambda h: h.update(extra=[["a", 1]]), "its extra is a list"),
+    "bomb": (lambda h: h["description"]["content"].update(channels=2_000_000), "asks for a tensor of"),
+    "many": (lambda h: h["description"]["content"].update(n_blocks=10**9), "asks for far more parts"),
+    "huge": (lambda h: h["description"]["content"].update(channels=10**30), "an integer beyond"),
+    "mel": (lambda h: h["spec"].update(n_fft=2**30, win_length=1024), "no mel is like that"),
+    "endless": (lambda h: json.dumps(h).replace('"f_max": 8000.0', '"f_max": 1e999'), "no finite number"),
+    "nan": (lambda h: json.dumps(h).replace('"f_max": 8000.0', '"f_max": NaN'), "NaN|finite"),
+    "twice": (lambda h: json.dumps(h)[:-1] + ', "kind": "vocoder"}', "a name stands twice"),
+    "format": (lambda h: h.update(format=True), "its format is True"),
+    "checksum": (lambda h: h.update(checksum={"a": 1}), "its checksum is no text"),
+    "escapes": (lambda h: h.update(kind="\x1b]0;gone\x07"), r"is a .x1b\]0;gone"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG_HEADERS)
+def test_a_header_made_by_hand_is_one_line(tmp_path: Path, name: str) -> None:
+    change, reason = WRONG_HEADERS[name]
+    path = handmade(write_model(tmp_path / "m.safetensors"), change, tmp_path / "x.safetensors")
+    with pytest.raises(ModelFileError, match=reason) as refused:
+        modelfile.load(path, kind="autoencoder")
+    assert (
+        "\n" not in str(refused.value) and str(refused.value).isprintable() and len(str(refused.value)) < 600
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda value: value.to(torch.int8), "is torch.int8, torch.float32 is wanted"),
+        (lambda value: value * torch.nan, "weights that are not finite"),
+        (lambda value: value[:1].clone(), "weights do not fit the description"),
+    ],
+)
+def test_weights_of_another_kind_are_refused(
+    tmp_path: Path, change: Callable[[torch.Tensor], torch.Tensor], reason: str
+) -> None:
+    from safetensors import safe_open
+    from safetensors.torch import load_file, save_file
+
+    path = write_model(tmp_path / "m.safetensors")
+    tensors = load_file(path)
+    with safe_open(path, "pt") as file:
+        header = json.loads(file.metadata()["voiceae"])
+    name = next(name for name, value in tensors.items() if value.ndim == 3)
+    tensors[name] = change(tensors[name])
+    header["checksum"] = modelfile.checksum(tensors)
+    save_file(tensors, path, metadata={"voiceae": json.dumps(header)})
+    with pytest.raises(ModelFileError, match=reason):
+        modelfile.load(path, kind="autoencoder")

@@ -69,6 +69,7 @@ class _Output(_Stream):
     def __init__(self, stream: TextIO, was_closed: bool) -> None:
         super().__init__(stream)
         self._was_closed, self.lost = was_closed, False
+        self._error: OSError | None = None
 
     def write(self, text: str) -> int:
         """Write text.
@@ -77,11 +78,16 @@ class _Output(_Stream):
             OutputClosed: when nobody reads it.
             OutputError: when it cannot be written for another reason.
         """
+        if text == "":  # by which click tries a stream, and takes every error for an answer
+            return 0
         self.lost = self.lost or self._was_closed
+        if self._error is not None:
+            self.failed(self._error)
         return super().write(text)
 
     def failed(self, error: OSError) -> None:
         super().failed(error)
+        self._error = error
         if isinstance(error, BrokenPipeError):
             raise OutputClosed from None
         raise OutputError(f"standard output: cannot be written: {error.strerror or error}") from error

@@ -39,3 +39,16 @@ def test_bad_models(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         assert cli.run(["info", str(argument)]) == 1
         said = capsys.readouterr().err
         assert said.startswith("voiceae: error: ") and reason in said and said.count("\n") == 1
+
+
+def test_what_a_file_says_does_nothing_to_the_terminal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = {"corpus": "\x1b]0;owned\x07\x1b[2J", "two\nlines": "a\rb\u202e", "broken": "\udce9"}
+    path = write_model(tmp_path / "m.safetensors", extra=said)
+    assert cli.run(["info", str(path)]) == 0
+    text = capsys.readouterr().out
+    assert text.replace("\n", "").isprintable()
+    assert r"\x1b]0;owned\x07\x1b[2J" in text and r"a\x0db\u202e" in text and r"\xe9" in text
+    assert cli.run(["info", str(tmp_path / "no\x1b[2J.safetensors")]) == 1
+    assert capsys.readouterr().err.replace("\n", "").isprintable()

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from voiceae.errors import printable
+
 if TYPE_CHECKING:
     from voiceae.modelfile import ModelHeader
 
@@ -31,7 +33,8 @@ def command(model: str, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(_as_dict(header), indent=2))
         return
-    click.echo("\n".join([f"{path}", *_lines(header)]))
+    for line in [f"{path}", *_lines(header)]:
+        click.echo(printable(line.replace("\n", " ")))
 
 
 def _as_dict(header: ModelHeader) -> dict[str, Any]:
@@ -41,6 +44,7 @@ def _as_dict(header: ModelHeader) -> dict[str, Any]:
         "description": header.description,
         "spec": header.spec.to_dict(),
         "fingerprint": header.spec.fingerprint,
+        "weights": header.checksum,
         "extra": header.extra,
     }
 

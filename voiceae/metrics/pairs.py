@@ -98,8 +98,19 @@ def unheard(
 
 def trained_speakers(extra: Mapping[str, Any]) -> set[str]:
     """Speakers that a model file's provenance says it was trained on, over all legs of its training."""
-    legs = [extra, *extra.get("legs", ()), *extra.get("training", {}).get("legs", ())]
-    return {str(name) for leg in legs for name in leg.get("speaker_names", ())}
+    training = extra.get("training")
+    holders = [extra, training] if isinstance(training, Mapping) else [extra]
+    legs = [
+        extra,
+        *(leg for holder in holders for leg in _listed(holder, "legs") if isinstance(leg, Mapping)),
+    ]
+    return {str(name) for leg in legs for name in _listed(leg, "speaker_names")}
+
+
+def _listed(values: Mapping[str, Any], name: str) -> Sequence[Any]:
+    """A list of a file's provenance, which may hold anything."""
+    found = values.get(name, ())
+    return found if isinstance(found, list | tuple) else ()
 
 
 def measure(recordings: Iterable[Recording]) -> tuple[list[Clip], dict[str, str]]:
