@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -9,7 +10,8 @@ from torch import Tensor
 
 from voiceae.inference.cepstra import Reshaping, reshaping
 from voiceae.inference.heard import Colour, Heard
-from voiceae.models import Autoencoder, Content
+from voiceae.inference.pitch_confidence import CONFIDENT
+from voiceae.models import Autoencoder, Content, VoiceTraits
 from voiceae.nn.statistics import loud_moments, match_moments
 
 LoudMoments = tuple[Tensor, Tensor, Tensor]
@@ -23,15 +25,21 @@ def decode(model: Autoencoder, content: Content, heard: Heard, centre: float | N
         model: the network.
         content: of one source.
         heard: the voice.
-        centre: where the source's pitch is, octaves; the content's own by default.
+        centre: where the source's pitch is, octaves, NaN where that is not known; the content's own by default.
     """
     device = content.pitch_centre.device
     speaker = torch.as_tensor(heard.speaker, device=device)[None]
     octaves = None
-    if heard.pitch_centre is not None:
-        own = content.pitch_centre if centre is None else torch.full_like(content.pitch_centre, centre)
-        octaves = heard.pitch_centre - own
+    own = known_centre(content) if centre is None else centre
+    if heard.pitch_centre is not None and not math.isnan(own):
+        octaves = torch.full_like(content.pitch_centre, heard.pitch_centre - own)
     return model.decode(content, speaker, octaves=octaves)[0]
+
+
+def known_centre(content: Content | VoiceTraits) -> float:
+    """Where the pitch of one recording is, octaves; NaN where it has none that can be relied on."""
+    sure = getattr(content, "pitch_confidence", None)
+    return float(content.pitch_centre[0]) if sure is None or float(sure[0]) >= CONFIDENT else math.nan
 
 
 @dataclass(frozen=True)

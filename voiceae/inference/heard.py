@@ -72,8 +72,9 @@ class Heard:
 
     Attributes:
         speaker: (S,), unit length; also what numpy makes of it.
-        pitch_centre: median fundamental in octaves; None when all that is left of a voice is its embedding:
-            the source's pitch then stays where it is.
+        pitch_centre: median fundamental in octaves; None when all that is left of a voice is its embedding, or when
+            it has no fundamental that can be relied on (it whispers, creaks, or speaks below the model's range): the
+            source's pitch then stays where it is.
         colour: statistics that the result is given; None likewise.
     """
 

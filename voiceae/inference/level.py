@@ -30,6 +30,11 @@ def at_level_of(wav: NDArray[np.float32], source: Levelled, sample_rate: int) ->
     return np.float32(10 ** (gain_db / 20)) * wav
 
 
+def level_dbfs(source: Levelled, sample_rate: int) -> float:
+    """Active level of a source as it came."""
+    return float(10 * np.log10(active_power(frame_powers(source.wav, sample_rate))) - source.gain_db)
+
+
 def gain_db_to(source: LevelMeter, converted: LevelMeter) -> float:
     """What `at_level_of` would apply, for waves that went by in blocks.
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from voiceae.audio.meter import LevelMeter
 from voiceae.errors import AudioError, ConfigError
 from voiceae.inference.arguments import as_number
-from voiceae.inference.core import Own, decode, match, own_of
+from voiceae.inference.core import Own, decode, known_centre, match, own_of
 from voiceae.inference.engine import Engine
 from voiceae.inference.mels import MelStream, sampled, spread
 from voiceae.inference.reach import reach
@@ -75,7 +75,7 @@ class Declared:
 
     Attributes:
         model: the network with its norms' statistics held.
-        pitch_centre: of the source, octaves.
+        pitch_centre: of the source, octaves; NaN where it has none that can be relied on.
         own: statistics of the converted mel.
     """
 
@@ -137,7 +137,7 @@ class LongConversion:
         content = model.encode(mel[None])
         own = own_of(decode(model, content, self.heard), self.heard, self.matching)
         sources: list[Source] = [Held(kept) if kept else masked_moments for kept in recorded(model)]
-        return Declared(with_moments(model, sources.__getitem__), float(content.pitch_centre[0]), own)
+        return Declared(with_moments(model, sources.__getitem__), known_centre(content), own)
 
     @torch.inference_mode()
     def mels(self, declared: Declared) -> Iterator[Tensor]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from dataclasses import dataclass, replace
 
@@ -16,6 +17,7 @@ from voiceae.inference.core import Own, decode, match, own_of
 from voiceae.inference.engine import Engine
 from voiceae.inference.heard import Heard
 from voiceae.inference.mels import MelStream
+from voiceae.inference.pitch_confidence import CONFIDENT
 from voiceae.inference.runtime import inference
 from voiceae.inference.stream_level import Gate, RunningLevel
 from voiceae.inference.stream_vocoder import frame_wise
@@ -280,7 +282,8 @@ class _Speaker:
     def _learn_pitch(self) -> None:
         if self._due and self._source.parts:
             pitch, mel = (part[None] for part in self._source.parts)
-            self._pitch_centre = float(self.model.pitch.centre(pitch, mel)[0])
+            sure = float(self.model.pitch.confidence(pitch, mel)[0]) >= CONFIDENT
+            self._pitch_centre = float(self.model.pitch.centre(pitch, mel)[0]) if sure else math.nan
 
     def _learn_colour(self) -> None:
         if self._due and self._converted.parts:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,14 +26,22 @@ from voiceae.audio.mel import LogMel
 from voiceae.audio.meter import LevelMeter
 from voiceae.errors import ConfigError, OutputError
 from voiceae.files import atomic_path, require_new
-from voiceae.inference.arguments import as_mel, as_path, as_source, as_strength, finite
+from voiceae.inference.arguments import as_mel, as_path, as_source, as_strength, finite, name_of
 from voiceae.inference.bundled import find_model, find_vocoder
 from voiceae.inference.cepstra import loud_covariance
-from voiceae.inference.core import decode, match
+from voiceae.inference.core import decode, known_centre, match
 from voiceae.inference.engine import Engine
 from voiceae.inference.heard import Colour, Embedding, Heard
-from voiceae.inference.level import at_level_of, gain_db_to
+from voiceae.inference.level import at_level_of, gain_db_to, level_dbfs
 from voiceae.inference.long import LongConversion, Pieces, spans, whole_hops
+from voiceae.inference.reference_quality import (
+    ReferenceQuality,
+    agreement,
+    measure,
+    stretches,
+    warn_of_faint,
+    warn_of_reference,
+)
 from voiceae.inference.runtime import inference, resolve_device
 from voiceae.inference.target import Source, Target, as_targets, first_recording, known_voice
 from voiceae.specs import AudioSpec
@@ -118,6 +128,7 @@ class Voice:
             factor = self._convert_long(source, heard, (matching, pieces, progress), parts.append)
             return Audio(wav=factor * np.concatenate(parts), sample_rate=rate)
         levelled = self._levelled(source, SOURCE_SECONDS, "a source")
+        warn_of_faint(name_of(source), level_dbfs(levelled, rate))
         mel = self._mel(levelled.wav)
         with self._inference(mel.shape[-1]):
             converted = decode(self.model, self.model.encode(mel[None]), heard)
@@ -230,8 +241,18 @@ class Voice:
         known = known_voice(target, self.listen, self.fingerprint, (self.embedding_size, self.spec.n_mels))
         if known is not None:
             return known
-        levelled = self._levelled(as_source(target, "a target"), TARGET_SECONDS, "a target")
-        return self._listen(self._mel(levelled.wav))
+        given = as_source(target, "a target")
+        heard, quality = self._reference(given)
+        warn_of_reference(name_of(given), quality, heard.pitch_centre is not None or not self._reads_pitch)
+        return heard
+
+    def quality(self, target: Source) -> ReferenceQuality:
+        """How good a recording is as a target: noise, clipping, bandwidth, pitch, and whether it is one voice.
+
+        Raises:
+            AudioError: for audio that is missing, damaged, silent or shorter than 0.5 s.
+        """
+        return self._reference(as_source(target, "a target"))[1]
 
     def mix(self, targets: Sequence[Target], weights: Sequence[float], *, spherical: bool = False) -> Heard:
         """A voice between voices, itself a target.
@@ -314,6 +335,7 @@ class Voice:
                     met.hear(block)
                     keep(block)
                     bar.update(round(met.samples / rate) - bar.n)
+        warn_of_faint(name_of(source), 10 * math.log10(conversion.level.centred_power))
         return np.float32(10 ** (gain_db_to(conversion.level, met) / 20))
 
     def _strength(self, matching: float | None) -> float:
@@ -328,6 +350,25 @@ class Voice:
         rate = self.spec.seconds_to_frames
         return spans(mel.shape[-1], rate(PIECE_SECONDS), rate(OVERLAP_SECONDS))
 
+    @property
+    def _reads_pitch(self) -> bool:
+        return bool(getattr(self.model.pitch, "n_bins", 0))
+
+    def _reference(self, target: Path | Audio) -> tuple[Heard, ReferenceQuality]:
+        """What is heard of a recording, and how good it is; its pitch is known only where both say so."""
+        levelled = self._levelled(target, TARGET_SECONDS, "a target")
+        mel = self._mel(levelled.wav)
+        heard = self._listen(mel)
+        parts = stretches(mel.shape[-1], self.spec.frame_rate)
+        with self._inference(sum(stop - start for start, stop in parts)):
+            vectors = [
+                self.model.embed(mel[None, :, start:stop])[0].float().numpy(force=True)
+                for start, stop in parts
+            ]
+        measured = measure(levelled.wav, self.spec.sample_rate, levelled.gain_db)
+        quality = replace(measured, agreement=agreement(vectors))
+        return heard if quality.has_pitch else replace(heard, pitch_centre=None), quality
+
     def _listen(self, mel: Tensor) -> Heard:
         """Mean over pieces of a long recording: (M, T) ->."""
         parts = []
@@ -337,9 +378,9 @@ class Voice:
             mean, deviation = (x[0].numpy(force=True) for x in (traits.mel_mean, traits.mel_deviation))
             covariance = loud_covariance(mel[:, start:stop].numpy(force=True))
             colour = Colour(mean, deviation, float(traits.loud_frames[0]), covariance)
-            parts.append(
-                Heard(traits.speaker[0].float().numpy(force=True), float(traits.pitch_centre[0]), colour)
-            )
+            centre = known_centre(traits)
+            speaker = traits.speaker[0].float().numpy(force=True)
+            parts.append(Heard(speaker, None if math.isnan(centre) else centre, colour))
         return Heard.mean(parts)
 
     def _wav(self, mel: Tensor) -> NDArray[np.float32]:

@@ -25,12 +25,14 @@ class Content:
         bottlenecked: units (B, D, T'), codes, and the losses and figures of the bottleneck.
         pitch: (B, K, T) distribution over fundamentals, K = 0 without a pitch stream.
         pitch_centre: (B,) octaves, the median fundamental.
+        pitch_confidence: (B,) 0 to 1, how far it can be relied on; None where nobody asked.
     """
 
     features: Tensor
     bottlenecked: Bottlenecked
     pitch: Tensor
     pitch_centre: Tensor
+    pitch_confidence: Tensor | None = None
 
     @property
     def units(self) -> Tensor:
@@ -53,6 +55,7 @@ class VoiceTraits:
         mel_mean: (B, M) per bin over the loud frames, natural log.
         mel_deviation: (B, M), of the same frames.
         loud_frames: (B,) how many those are.
+        pitch_confidence: (B,) 0 to 1, how far the pitch centre can be relied on; None where nobody asked.
     """
 
     speaker: Tensor
@@ -60,6 +63,7 @@ class VoiceTraits:
     mel_mean: Tensor
     mel_deviation: Tensor
     loud_frames: Tensor
+    pitch_confidence: Tensor | None = None
 
 
 class Autoencoder(nn.Module):
@@ -139,7 +143,8 @@ class Autoencoder(nn.Module):
         """The same content, with the pitch of another mel of as many frames."""
         with torch.no_grad():
             pitch = self.pitch(mel, mask)
-            return replace(content, pitch=pitch, pitch_centre=self.pitch.centre(pitch, mel, mask))
+            centre, sure = self.pitch.centre(pitch, mel, mask), self.pitch.confidence(pitch, mel, mask)
+            return replace(content, pitch=pitch, pitch_centre=centre, pitch_confidence=sure)
 
     def embed(self, mel: Tensor, mask: Tensor | None = None) -> Tensor:
         """Speaker vector of unit length: mel (B, M, T), mask (B, T) -> (B, S)."""
@@ -149,8 +154,9 @@ class Autoencoder(nn.Module):
     @torch.no_grad()
     def describe(self, mel: Tensor, mask: Tensor | None = None) -> VoiceTraits:
         """All that conversion needs to know of a reference: mel (B, M, T), mask (B, T) -> traits."""
-        centre = self.pitch.centre(self.pitch(mel, mask), mel, mask)
-        return VoiceTraits(self.embed(mel, mask), centre, *loud_moments(mel, mask))
+        pitch = self.pitch(mel, mask)
+        centre, sure = self.pitch.centre(pitch, mel, mask), self.pitch.confidence(pitch, mel, mask)
+        return VoiceTraits(self.embed(mel, mask), centre, *loud_moments(mel, mask), sure)
 
     def decode(
         self, content: Content, speaker: Tensor, *, octaves: Tensor | None = None, mask: Tensor | None = None

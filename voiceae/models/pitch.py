@@ -34,6 +34,10 @@ class NoPitch(nn.Module):
         """Zero: (B, 0, T) -> (B,)."""
         return mel.new_zeros(mel.shape[0])
 
+    def confidence(self, pitch: Tensor, mel: Tensor, mask: Tensor | None = None) -> Tensor:
+        """One, since there is nothing to be unsure of: (B, 0, T) -> (B,)."""
+        return mel.new_ones(mel.shape[0])
+
     def shift(self, pitch: Tensor, octaves: Tensor) -> Tensor:
         """The input, unmoved."""
         return pitch
@@ -112,14 +116,27 @@ class MelPitch(nn.Module):
 
     def centre(self, pitch: Tensor, mel: Tensor, mask: Tensor | None = None) -> Tensor:
         """Median fundamental of the loud and clear frames: (B, K, T), (B, M, T) -> (B,) octaves above `f_low`."""
-        level = torch.logsumexp(2 * mel[:, : self.compared_mels].float(), dim=1)
-        if mask is not None:
-            level = level.masked_fill(~mask.bool(), float("-inf"))
-        loud = level > level.amax(-1, keepdim=True) - 5.0
+        loud = self._loud(mel, mask)
         clear = pitch.amax(1).square() * loud
         cumulative = (pitch * clear[:, None]).sum(-1).cumsum(-1)
         below = cumulative < 0.5 * cumulative[:, -1:]
         return below.sum(-1).float() / self.bins_per_octave
+
+    def confidence(self, pitch: Tensor, mel: Tensor, mask: Tensor | None = None) -> Tensor:
+        """How far the loud frames agree with one fundamental each: (B, K, T), (B, M, T) -> (B,), 0 to 1.
+
+        The mean of each frame's largest probability. Voiced frames, 0.3 to 0.9, pull it up; whispered, creaking and
+        noisy ones, whose distribution is flat, pull it down, and so do fundamentals that the grid does not reach.
+        """
+        loud = self._loud(mel, mask).float()
+        return (pitch.amax(1) * loud).sum(-1) / loud.sum(-1).clamp_min(1.0)
+
+    def _loud(self, mel: Tensor, mask: Tensor | None) -> Tensor:
+        """Frames whose compared bins are within 22 dB of the loudest frame's: (B, M, T), (B, T) -> (B, T) bool."""
+        level = torch.logsumexp(2 * mel[:, : self.compared_mels].float(), dim=1)
+        if mask is not None:
+            level = level.masked_fill(~mask.bool(), float("-inf"))
+        return level > level.amax(-1, keepdim=True) - 5.0
 
     def shift(self, pitch: Tensor, octaves: Tensor) -> Tensor:
         """Move each distribution along the grid: (B, K, T), (B,) -> (B, K, T); what leaves gathers at the edge."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,16 @@ from voiceae.errors import AudioError, OutputError
 from voiceae.inference.arguments import as_mel, as_path, as_source, as_strength, finite, name_of
 from voiceae.inference.cepstra import loud_covariance, reshaping
 from voiceae.inference.heard import Colour, Embedding, Heard
-from voiceae.inference.level import at_level_of
+from voiceae.inference.level import at_level_of, level_dbfs
+from voiceae.inference.pitch_confidence import CONFIDENT, pitch_confidence
+from voiceae.inference.reference_quality import (
+    ReferenceQuality,
+    agreement,
+    measure,
+    stretches,
+    warn_of_faint,
+    warn_of_reference,
+)
 from voiceae.inference.target import as_targets, known_voice
 from voiceae.onnx.sessions import Export
 
@@ -51,6 +61,7 @@ class PortableVoice:
         self.embedding_size = int(manifest.values["embedding_size"])
         self._matching = float(manifest.values["matching"])
         self._export = export
+        self._reads_pitch = True  # until the network has said otherwise
 
     def convert(
         self, source: Source, target: Target, *, matching: float | None = None, progress: bool = False
@@ -72,6 +83,7 @@ class PortableVoice:
         matching = as_strength(matching, self._matching)
         heard = self.listen(target)
         levelled = self._levelled(whole, SOURCE_SECONDS, "a source")
+        warn_of_faint(name_of(whole), level_dbfs(levelled, self.spec.sample_rate))
         mel = self.convert_mel(self._mel(levelled.wav), heard, matching)
         wav = finite(self.vocoder(mel))[: len(levelled.wav)]
         return Audio(wav=at_level_of(wav, levelled, self.spec.sample_rate), sample_rate=self.spec.sample_rate)
@@ -106,8 +118,18 @@ class PortableVoice:
         known = known_voice(target, self.listen, self.fingerprint, (self.embedding_size, self.spec.n_mels))
         if known is not None:
             return known
-        levelled = self._levelled(as_source(target, "a target"), TARGET_SECONDS, "a target")
-        return self._listen(self._mel(levelled.wav))
+        given = as_source(target, "a target")
+        heard, quality = self._reference(given)
+        warn_of_reference(name_of(given), quality, heard.pitch_centre is not None or not self._reads_pitch)
+        return heard
+
+    def quality(self, target: Source) -> ReferenceQuality:
+        """How good a recording is as a target, see `Voice.quality`.
+
+        Raises:
+            AudioError: for audio that is missing, damaged, silent, shorter than 0.5 s or too long.
+        """
+        return self._reference(as_source(target, "a target"))[1]
 
     def mix(self, targets: Sequence[Target], weights: Sequence[float]) -> Heard:
         """A voice between voices, itself a target.
@@ -132,7 +154,9 @@ class PortableVoice:
         strength = as_strength(matching, self._matching)
         heard = self.listen(heard)
         units, pitch, centre = self._export.run("encode", mel=mel[None])
-        octaves = 0.0 if heard.pitch_centre is None else heard.pitch_centre - float(centre[0])
+        octaves = 0.0
+        if heard.pitch_centre is not None and pitch_confidence(pitch[0], mel) >= CONFIDENT:
+            octaves = heard.pitch_centre - float(centre[0])
         matched: Floats = self._export.run(
             "decode",
             units=units,
@@ -148,10 +172,24 @@ class PortableVoice:
             return matched
         return reshaping(matched, colour.covariance, colour.frames, strength)(matched)
 
+    def _reference(self, target: Path | Audio) -> tuple[Heard, ReferenceQuality]:
+        """What is heard of a recording, and how good it is; its pitch is known only where both say so."""
+        levelled = self._levelled(target, TARGET_SECONDS, "a target")
+        mel = self._mel(levelled.wav)
+        heard = self._listen(mel)
+        parts = stretches(mel.shape[-1], self.spec.frame_rate)
+        vectors = [self._export.run("describe", mel=mel[None, :, start:stop])[0][0] for start, stop in parts]
+        measured = measure(levelled.wav, self.spec.sample_rate, levelled.gain_db)
+        quality = replace(measured, agreement=agreement(vectors))
+        return heard if quality.has_pitch else replace(heard, pitch_centre=None), quality
+
     def _listen(self, mel: Floats) -> Heard:
         speaker, centre, mean, deviation, loud = self._export.run("describe", mel=mel[None])
         colour = Colour(mean[0], deviation[0], float(loud[0]), loud_covariance(mel))
-        return Heard(speaker[0], float(centre[0]), colour)
+        _, pitch, _ = self._export.run("encode", mel=mel[None])
+        self._reads_pitch = bool(pitch.shape[1])
+        sure = pitch_confidence(pitch[0], mel) >= CONFIDENT
+        return Heard(speaker[0], float(centre[0]) if sure else None, colour)
 
     def _mel(self, wav: Floats) -> Floats:
         """(N,) -> (M, T), with frames up to the last sample."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 from torch import Tensor
 
 from voiceae.inference.cepstra import loud_covariance
+from voiceae.inference.core import known_centre
 from voiceae.inference.heard import Colour, Heard
 from voiceae.inference.runtime import inference
 
@@ -26,7 +28,8 @@ def describe_mel(voice: Voice, mel: Tensor) -> Heard:
     colour = Colour(
         mean, deviation, float(traits.loud_frames[0]), loud_covariance(mel.float().numpy(force=True))
     )
-    return Heard(speaker, float(traits.pitch_centre[0]), colour)
+    centre = known_centre(traits)
+    return Heard(speaker, None if math.isnan(centre) else centre, colour)
 
 
 def encode_mel(voice: Voice, mel: Tensor) -> Content:
