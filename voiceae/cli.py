@@ -22,7 +22,7 @@ from voiceae.errors import FileAccessError, VoiceAEError, printable
 from voiceae.files import reason
 from voiceae.processes import Terminated, ending_on_signals
 from voiceae.streams import OutputClosed, finish, protect
-from voiceae.threads import wait_passively
+from voiceae.threads import own_threads, wait_passively
 
 COMMANDS = {
     "convert": "Speak a recording in another voice.",
@@ -129,6 +129,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """
     protect()
     wait_passively()
+    own_threads()
     warnings.showwarning = _show_warning
     sys.exit(finish(run(list(sys.argv[1:] if arguments is None else arguments))))
 

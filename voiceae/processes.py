@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from voiceae.errors import WorkerError
 from voiceae.files import clear_dead_parts
+from voiceae.threads import own_threads
 
 Result = TypeVar("Result")
 
@@ -64,6 +65,8 @@ def attended(function: Callable[..., Result], *arguments: Any) -> Any:
 
 
 def _attend(owner: int, function: Callable[..., Result], *arguments: Any) -> Result:
+    if os.getpid() != owner:
+        own_threads()
     if multiprocessing.current_process().name.startswith("Loky"):
         _follow(owner)
     return function(*arguments)

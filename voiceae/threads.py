@@ -21,6 +21,19 @@ def available_cpus() -> int:
         return cpus
 
 
+def own_threads() -> None:
+    """Say that this process is ours alone, so that its thread count may follow the work: for commands and workers.
+
+    The count belongs to the whole process, and torch hands it on to threads that start later. Within somebody else's
+    program, where several threads may convert at once, it is theirs to set, and `torch_threads` leaves it alone.
+    """
+    global _owned
+    _owned = True
+
+
+_owned = False
+
+
 def one_thread() -> AbstractContextManager[None]:
     """One thread for torch in this block; nothing to do where torch is not at work, and has not been imported."""
     return torch_threads(1) if "torch" in sys.modules else nullcontext()
@@ -37,14 +50,14 @@ def wait_passively() -> None:
 
 @contextmanager
 def torch_threads(count: int) -> Iterator[None]:
-    """Give torch `count` threads in this block, and after it what it had.
+    """Give torch `count` threads in this block, and after it what it had, where the process is ours (`own_threads`).
 
     Processes that work side by side share the cores already; a second thread each would only make them wait.
     """
     import torch
 
     before = torch.get_num_threads()
-    if count == before:  # setting it, even to the same, wakes the thread pool
+    if not _owned or count == before:  # setting it, even to the same, wakes the thread pool
         yield
         return
     torch.set_num_threads(count)

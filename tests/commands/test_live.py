@@ -10,7 +10,6 @@ from tests.commands.conftest import Run
 from tests.inference.test_stream_device import Devices
 from voiceae.audio import io
 from voiceae.audio.io import Audio
-from voiceae.inference import stream_device
 
 
 def test_without_sounddevice(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -29,10 +28,38 @@ def test_from_device_to_device(
 ) -> None:
     library = Devices()
     monkeypatch.setitem(sys.modules, "sounddevice", library)
-    monkeypatch.setattr(stream_device, "_wait", lambda: None)
     io.write(tmp_path / "b.wav", Audio((0.1 * np.sin(np.arange(22050) / 20)).astype(np.float32), 22050))
     code, said = run("live", "--target", "b.wav", "--model", tiny_model, "--in", "2")
-    assert (code, said) == (0, "")
+    assert code == 0 and "error" not in said
     assert len(library.played) == 20
     code, said = run("live", "--target", "b.wav", "--model", tiny_model, "--in", "nobody")
     assert code == 1 and "sound device: No input device matching 'nobody'" in said
+
+
+def test_targets_are_found_as_by_every_command(
+    run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tiny_model: Path
+) -> None:
+    """A name of the bank, a recording and a stored embedding, each alone and together."""
+    monkeypatch.setitem(sys.modules, "sounddevice", Devices())
+    monkeypatch.setenv("VOICEAE_BANK", str(tmp_path / "mine.npz"))
+    io.write(tmp_path / "b.wav", Audio((0.1 * np.sin(np.arange(22050) / 20)).astype(np.float32), 22050))
+    assert run("speakers", "add", "bob", "b.wav", "--model", tiny_model)[0] == 0
+    code, said = run("live", "--target", "bob", "--model", tiny_model)
+    assert code == 0, said
+    code, said = run("live", "--target", "b.wav", "--target", "bob", "--model", tiny_model)
+    assert code == 0, said
+    monkeypatch.delenv("VOICEAE_BANK")
+    code, said = run("live", "--target", "bob", "--bank", tmp_path / "mine.npz", "--model", tiny_model)
+    assert code == 0, said
+    code, said = run("live", "--target", "bib", "--bank", tmp_path / "mine.npz", "--model", tiny_model)
+    assert code == 1 and "no such speaker in the bank" in said and "bob" in said
+
+
+def test_what_came_too_late_is_said(
+    run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tiny_model: Path
+) -> None:
+    monkeypatch.setitem(sys.modules, "sounddevice", Devices())
+    monkeypatch.setattr("voiceae.inference.stream_device.Playout.put", lambda *_: None)
+    io.write(tmp_path / "b.wav", Audio((0.1 * np.sin(np.arange(22050) / 20)).astype(np.float32), 22050))
+    code, said = run("live", "--target", "b.wav", "--slack", 0, "--model", tiny_model)
+    assert code == 0 and "0.3 s came too late and were silent: try a larger --slack" in said

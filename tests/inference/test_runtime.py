@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from voiceae import threads
 from voiceae.errors import ConfigError
 from voiceae.inference import runtime
 
@@ -17,6 +18,7 @@ def test_devices() -> None:
 
 def test_small_work_takes_one_thread_and_gives_the_others_back(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runtime, "available_cpus", lambda: 2)
+    monkeypatch.setattr(threads, "_owned", True)
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(3)

@@ -6,10 +6,13 @@ from pathlib import Path
 
 import click
 
+from voiceae.commands._latent import bank_option
+
 EPILOG = """\b
 Examples:
   voiceae live --target bob.wav
   voiceae live --target bob.wav --like me.wav --look-ahead 2
+  voiceae live --target bob --bank friends.npz
   voiceae live --devices
 \b
 Wear headphones: what comes out must not go in again. Ctrl-C ends it."""
@@ -17,8 +20,13 @@ Wear headphones: what comes out must not go in again. Ctrl-C ends it."""
 
 @click.command("live", epilog=EPILOG)
 @click.option(
-    "--target", "targets", multiple=True, metavar="FILE", help="Recording of the voice, as for convert."
+    "--target",
+    "targets",
+    multiple=True,
+    metavar="FILE",
+    help="Recording of the voice, stored embedding or name of the bank, as for convert; several are averaged.",
 )
+@bank_option
 @click.option("--like", type=click.Path(path_type=Path), metavar="FILE", help="Recording of who will speak.")
 @click.option("--model", default="base", show_default=True, metavar="NAME|PATH", help="Bundled or own model.")
 @click.option("--vocoder", default="default", show_default=True, metavar="NAME|PATH", help="As for convert.")
@@ -51,6 +59,7 @@ Wear headphones: what comes out must not go in again. Ctrl-C ends it."""
 @click.option("--devices", "list_devices", is_flag=True, help="List the sound devices and leave.")
 def command(
     targets: tuple[str, ...],
+    bank: Path | None,
     like: Path | None,
     model: str,
     vocoder: str,
@@ -71,18 +80,22 @@ def command(
     if not targets:
         raise click.UsageError("give --target, or --devices")
     stream_device.require_sounddevice()
+    from voiceae.inference.latent.wanted import resolved
     from voiceae.inference.stream import StreamOptions
     from voiceae.inference.voice import load
 
     options = StreamOptions(look_ahead=look_ahead, gate_dbfs=gate)
-    stream = load(model, vocoder, device).stream(targets, like=like, options=options)
+    voice = load(model, vocoder, device)
+    stream = voice.stream(resolved(voice, targets, bank), like=like, options=options)
     waits = stream.latency_seconds + slack
     click.echo(f"speaking {waits:.2f} s late, besides what the sound devices take; Ctrl-C ends it", err=True)
-    try:
-        stream_device.run_devices(stream, source=_device(source), out=_device(out), slack_seconds=slack)
-    except KeyboardInterrupt:
-        click.echo("voiceae: ended", err=True)
+    missed = stream_device.run_devices(stream, source=_device(source), out=_device(out), slack_seconds=slack)
+    click.echo(f"voiceae: ended{_late(missed / stream.sample_rate)}", err=True)
     return 0
+
+
+def _late(seconds: float) -> str:
+    return f"; {seconds:.1f} s came too late and were silent: try a larger --slack" if seconds >= 0.05 else ""
 
 
 def _device(name: str | None) -> str | int | None:

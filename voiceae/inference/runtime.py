@@ -46,7 +46,11 @@ def thread_count(gflop: float) -> int:
 
 @contextmanager
 def inference(device: torch.device, gflop: float) -> Iterator[None]:
-    """Inference mode, with a thread count that fits the work while the block runs."""
+    """Inference mode, in a command with a thread count that fits the work while the block runs.
+
+    Within another program torch computes with as many threads as that has given it; where the cores are shared with
+    other work, `torch.set_num_threads(1)` makes short clips quicker there too.
+    """
     count = thread_count(gflop) if device.type == "cpu" else torch.get_num_threads()
     with torch_threads(count), torch.inference_mode():
         yield

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -246,7 +247,8 @@ def run_devices(
         source: name or number of the device to hear; the system's own by default.
         out: of the device to play on.
         slack_seconds: as in `Relay`.
-        wait: returns when it is enough; by default when the devices stop, as when one is unplugged.
+        wait: returns when it is enough; by default when the devices stop, as when one is unplugged. An interruption
+            ends it too.
 
     Raises:
         Exception: whatever ended the stream.
@@ -265,16 +267,19 @@ def run_devices(
                 raise sound.CallbackAbort from None
 
         try:
-            with sound.Stream(
-                samplerate=stream.sample_rate,
-                blocksize=round(_BLOCK_SECONDS * stream.sample_rate),
-                device=(source, out),
-                channels=1,
-                dtype="float32",
-                latency="low",
-                callback=exchange,
-                finished_callback=stopped.set,
-            ):
+            with (
+                sound.Stream(
+                    samplerate=stream.sample_rate,
+                    blocksize=round(_BLOCK_SECONDS * stream.sample_rate),
+                    device=(source, out),
+                    channels=1,
+                    dtype="float32",
+                    latency="low",
+                    callback=exchange,
+                    finished_callback=stopped.set,
+                ),
+                suppress(KeyboardInterrupt),
+            ):  # the usual end
                 (wait or stopped.wait)()
         except (sound.PortAudioError, ValueError) as error:
             raise ConfigError(f"sound device: {error}; see voiceae live --devices") from None

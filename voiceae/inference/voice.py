@@ -68,6 +68,9 @@ _VOCODER_GFLOP_PER_SECOND = 0.5  # 32 iterations of Griffin-Lim; a network state
 class Voice:
     """A model that is ready to convert.
 
+    Its methods may be called from several threads at once. Torch computes with as many threads as the program has given
+    it; for short clips beside other work `torch.set_num_threads(1)` is quickest, as the commands do it by themselves.
+
     Args:
         model: the autoencoder, in eval mode on its device.
         spec: its mel contract.

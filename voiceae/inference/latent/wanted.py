@@ -37,6 +37,20 @@ def wanted_voice(
     return move_along(heard, steps, voice.fingerprint)
 
 
+def resolved(voice: Voice, targets: Sequence[str], bank: Path | None = None) -> list[str | Heard]:
+    """Targets for `Voice.stream`, which learns from recordings more than who is heard: those stay as they are.
+
+    Args:
+        voice: the model.
+        targets: as for `wanted_voice`.
+        bank: likewise.
+
+    Raises:
+        VoiceAEError: for a target that cannot be used.
+    """
+    return [target if Path(target).is_file() else hear_target(voice, target, bank) for target in targets]
+
+
 @contextmanager
 def as_files(
     parts: Parts, targets: Sequence[str], steps: Sequence[str] = (), bank: Path | None = None
