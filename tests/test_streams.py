@@ -1,4 +1,4 @@
-"""Standard streams that are closed, full, or read by nobody; commands in processes of their own, several checks each."""
+"""Standard streams that are closed, full, or read by nobody; commands in processes of their own, some checks each."""
 
 from __future__ import annotations
 
