@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from voiceae.commands.options import PATH
+
 if TYPE_CHECKING:
     from voiceae.inference.batch import Failure
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-PATH = click.Path(path_type=Path)
+PATH = PATH
 
 
 def model_options(*, vocoder: bool = True) -> Callable[[Function], Function]:
