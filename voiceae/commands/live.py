@@ -6,8 +6,7 @@ from pathlib import Path
 
 import click
 
-from voiceae.commands._latent import bank_option
-from voiceae.commands.options import PATH
+from voiceae.commands.options import PATH, bank_option
 
 EPILOG = """\b
 Examples:
