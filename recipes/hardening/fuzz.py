@@ -58,6 +58,10 @@ TELLS = {
 }
 
 
+Reader = Callable[[Path], int]
+"""Reads a file: path -> samples of audio in it, 0 for what is none."""
+
+
 @dataclass(frozen=True)
 class Sample:
     """A valid file.
@@ -163,7 +167,7 @@ def mutate(sample: Sample, other: Sample, rng: np.random.Generator) -> tuple[str
     return what, bytes(flipped)
 
 
-def readers(folder: Path) -> dict[str, Callable[[Path], int]]:
+def readers(folder: Path) -> dict[str, Reader]:
     """By format, the function that reads such a file: path -> samples of audio, 0 for what is none."""
     from voiceae import modelfile
     from voiceae.audio import io as audio
@@ -181,7 +185,7 @@ def readers(folder: Path) -> dict[str, Callable[[Path], int]]:
         Settings.read(compose(_experiment(path, folder)))
         return 0
 
-    def nothing(function: Callable[[Path], object]) -> Callable[[Path], int]:
+    def nothing(function: Callable[[Path], object]) -> Reader:
         return lambda path: (function(path), 0)[1]
 
     reading = dict.fromkeys(("wav", "flac", "ogg", "opus", "mp3", "m4a"), sound)
@@ -203,7 +207,7 @@ def _experiment(path: Path, folder: Path) -> list[str]:
     return [f"hydra.searchpath=[file://{place.parent}]", "experiment=fuzzed", f"data.store={folder}/none"]
 
 
-def attempt(read: Callable[[Path], int], path: Path, sample: Sample, what: str) -> tuple[str, str]:
+def attempt(read: Reader, path: Path, sample: Sample, what: str) -> tuple[str, str]:
     """Verdict on one input, and the message where there is one."""
     from voiceae.errors import VoiceAEError
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from voiceae.commands._latent import PATH, force_option, model_options
+from voiceae.commands.options import PATH, force_option, model_options
 
 if TYPE_CHECKING:
     from voiceae.inference.batch import Failure
@@ -66,7 +66,7 @@ def fit(
     force: bool,
 ) -> int:
     """Fit a direction between two classes of speakers."""
-    from voiceae.commands._latent import require_files, tell
+    from voiceae.commands.options import require_files, tell
     from voiceae.inference.latent.attributes import fit_attribute
     from voiceae.inference.latent.labels import read_labels, two_classes
     from voiceae.inference.voice import load
@@ -91,7 +91,7 @@ def _hear(
 ) -> tuple[dict[str, list[Heard]], list[Failure], int]:
     import numpy as np
 
-    from voiceae.commands._latent import bar
+    from voiceae.commands.options import bar
     from voiceae.inference.latent.recordings import draw_clips, find_clips, hear_clips
     from voiceae.inference.voice import Voice
 

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from voiceae.commands.options import PATH
+
 if TYPE_CHECKING:
     from voiceae.metrics.speed import Figure
 
@@ -33,11 +35,11 @@ own rate (a float32 matrix product on as many threads) is taken in turn with the
 )
 @click.option(
     "--corpus",
-    type=click.Path(path_type=Path),
+    type=PATH,
     metavar="DIR",
     help="A folder of speakers, to prepare and train on; without one, a buzz that sounds like none.",
 )
-@click.option("--hifigan", type=click.Path(path_type=Path), metavar="DIR", help="A HiFi-GAN checkpoint.")
+@click.option("--hifigan", type=PATH, metavar="DIR", help="A HiFi-GAN checkpoint.")
 @click.option("--runs", default=7, show_default=True, type=click.IntRange(1), help="Runs of every timing.")
 @click.option(
     "--threads",
@@ -52,10 +54,8 @@ own rate (a float32 matrix product on as many threads) is taken in turn with the
 @click.option(
     "--files", default=64, show_default=True, type=click.IntRange(8), help="Files, for the stage batch."
 )
-@click.option("--out", type=click.Path(path_type=Path), metavar="JSON", help="Also write the figures here.")
-@click.option(
-    "--plot", type=click.Path(path_type=Path), metavar="PNG", help="Draw cost and memory by length."
-)
+@click.option("--out", type=PATH, metavar="JSON", help="Also write the figures here.")
+@click.option("--plot", type=PATH, metavar="PNG", help="Draw cost and memory by length.")
 @click.option("--force", is_flag=True, help="Overwrite existing files.")
 def command(
     names: tuple[str, ...],

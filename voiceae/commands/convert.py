@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import click
 
+from voiceae.commands.options import PATH
+
 if TYPE_CHECKING:
     from voiceae.data.pairs import PairRow
     from voiceae.inference.batch import Failure, Folders, Parts
@@ -53,23 +55,21 @@ The result is as long and as loud as the source, at the model's sample rate."""
 )
 @click.option(
     "--bank",
-    type=click.Path(path_type=Path),
+    type=PATH,
     metavar="FILE",
     help="Bank of speakers (voiceae speakers); by default $VOICEAE_BANK, or the model's own among the user's data.",
 )
-@click.option(
-    "--out", type=click.Path(path_type=Path), metavar="FILE", help="Result; its suffix is its format."
-)
-@click.option("--pairs", type=click.Path(path_type=Path), metavar="CSV", help="Table of conversions to do.")
+@click.option("--out", type=PATH, metavar="FILE", help="Result; its suffix is its format.")
+@click.option("--pairs", type=PATH, metavar="CSV", help="Table of conversions to do.")
 @click.option(
     "--root",
-    type=click.Path(path_type=Path),
+    type=PATH,
     metavar="DIR",
     help="Folder that the table's sources and targets are in; the table's own by default.",
 )
 @click.option(
     "--out-dir",
-    type=click.Path(path_type=Path),
+    type=PATH,
     metavar="DIR",
     help="Folder for the results of a folder or table.",
 )

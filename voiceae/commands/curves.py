@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from voiceae.commands.options import PATH
+
 EPILOG = """\b
 Examples:
   voiceae curves runs/mine/metrics.jsonl --compare runs/reference/metrics.jsonl
@@ -17,16 +19,16 @@ than four times the reference's own noise. Speed is the machine's and is not com
 
 
 @click.command("curves", epilog=EPILOG)
-@click.argument("run", type=click.Path(path_type=Path), metavar="RUN.jsonl")
+@click.argument("run", type=PATH, metavar="RUN.jsonl")
 @click.option(
     "--compare",
     "reference",
     required=True,
-    type=click.Path(path_type=Path),
+    type=PATH,
     metavar="REF.jsonl",
     help="The run to compare with.",
 )
-@click.option("--plot", type=click.Path(path_type=Path), metavar="PNG", help="Draw both.")
+@click.option("--plot", type=PATH, metavar="PNG", help="Draw both.")
 @click.option(
     "--by",
     default="step",

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from voiceae.commands.options import PATH
+
 if TYPE_CHECKING:
     from voiceae.metrics.diagnosis import Diagnosis
 
@@ -25,10 +27,8 @@ speakers (are voices told apart), spoken (does the speaker vector say what is sa
 
 @click.command("diagnose", epilog=EPILOG)
 @click.argument("model")
-@click.option(
-    "--store", required=True, type=click.Path(path_type=Path), metavar="DIR", help="Feature store to look at."
-)
-@click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Folder of figures and plots.")
+@click.option("--store", required=True, type=PATH, metavar="DIR", help="Feature store to look at.")
+@click.option("--out", type=PATH, metavar="DIR", help="Folder of figures and plots.")
 @click.option("--quick", is_flag=True, help="Fewer speakers and shorter clips.")
 @click.option("--seed", default=0, show_default=True, help="Of everything that is drawn.")
 @click.option("--threads", default=1, show_default=True, type=click.IntRange(1), help="To compute with.")

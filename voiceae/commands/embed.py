@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from voiceae.commands.options import PATH
+
 EPILOG = """\b
 Examples:
   voiceae embed bob.wav --out bob.npz
@@ -23,12 +25,10 @@ Files that cannot be read are listed at the end."""
 
 @click.command("embed", epilog=EPILOG)
 @click.argument("paths", nargs=-1, required=True, metavar="PATH...")
-@click.option(
-    "--out", required=True, type=click.Path(path_type=Path), metavar="FILE", help=".npz or .csv to write."
-)
+@click.option("--out", required=True, type=PATH, metavar="FILE", help=".npz or .csv to write.")
 @click.option(
     "--plot",
-    type=click.Path(path_type=Path),
+    type=PATH,
     metavar="PNG",
     help="Draw a map of the voices and a matrix of their similarity.",
 )

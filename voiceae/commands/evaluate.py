@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from voiceae.commands.options import PATH
+
 if TYPE_CHECKING:
     from voiceae.metrics.pairs import Clip, Pair
     from voiceae.metrics.rows import Workshop
@@ -38,18 +40,16 @@ a figure out of its range makes the exit code 1."""
     metavar="whole|pieces|stream|settled",
     help="Convert recordings whole, in pieces as very long ones, or as a stream, new or settled.",
 )
-@click.option("--corpus", type=click.Path(path_type=Path), metavar="DIR", help="Speakers to judge with.")
+@click.option("--corpus", type=PATH, metavar="DIR", help="Speakers to judge with.")
 @click.option(
     "--kind", default="vctk", show_default=True, metavar="KIND", help="vctk, libritts, folder or csv."
 )
-@click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Folder of the report.")
+@click.option("--out", type=PATH, metavar="DIR", help="Folder of the report.")
 @click.option("--n-pairs", default=100, show_default=True, type=click.IntRange(1), help="Pairs to draw.")
 @click.option("--seed", default=0, show_default=True, help="Of everything that is drawn.")
-@click.option("--pairs", type=click.Path(path_type=Path), metavar="CSV", help="Judge these pairs instead.")
-@click.option("--root", type=click.Path(path_type=Path), metavar="DIR", help="Folder of the table's clips.")
-@click.option(
-    "--converted", type=click.Path(path_type=Path), metavar="DIR", help="Judge files made elsewhere."
-)
+@click.option("--pairs", type=PATH, metavar="CSV", help="Judge these pairs instead.")
+@click.option("--root", type=PATH, metavar="DIR", help="Folder of the table's clips.")
+@click.option("--converted", type=PATH, metavar="DIR", help="Judge files made elsewhere.")
 @click.option(
     "--judges",
     default="speaker,content,mos,pitch,mcd",
@@ -58,15 +58,11 @@ a figure out of its range makes the exit code 1."""
     help="Whom to ask.",
 )
 @click.option("--jobs", default=1, show_default=True, type=click.IntRange(1), help="Processes that judge.")
-@click.option("--cache", type=click.Path(path_type=Path), metavar="DIR", help="Folder of earlier judgements.")
+@click.option("--cache", type=PATH, metavar="DIR", help="Folder of earlier judgements.")
 @click.option("--no-cache", is_flag=True, help="Ask the judges anew.")
 @click.option("--force", is_flag=True, help="Overwrite an existing report.")
-@click.option(
-    "--tolerances", type=click.Path(path_type=Path), metavar="JSON", help="Ranges to keep, or exit 1."
-)
-@click.option(
-    "--compare", nargs=2, type=click.Path(path_type=Path), metavar="A B", help="Compare two report.json."
-)
+@click.option("--tolerances", type=PATH, metavar="JSON", help="Ranges to keep, or exit 1.")
+@click.option("--compare", nargs=2, type=PATH, metavar="A B", help="Compare two report.json.")
 def command(compare: tuple[Path, Path] | None, **options: Any) -> int:
     """Judge a model by models this project did not train, and write a report."""
     if compare:

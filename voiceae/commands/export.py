@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from voiceae.commands.options import PATH
+
 EPILOG = """\b
 Examples:
   voiceae export base --out base-onnx
@@ -22,9 +24,7 @@ Exporting needs the extra: pip install 'voiceae[onnx]'"""
 
 @click.command("export", epilog=EPILOG)
 @click.argument("model")
-@click.option(
-    "--out", required=True, type=click.Path(path_type=Path), metavar="DIR", help="The folder to write."
-)
+@click.option("--out", required=True, type=PATH, metavar="DIR", help="The folder to write.")
 @click.option(
     "--vocoder",
     default="default",
@@ -36,7 +36,7 @@ Exporting needs the extra: pip install 'voiceae[onnx]'"""
     "--clip",
     "clips",
     multiple=True,
-    type=click.Path(path_type=Path),
+    type=PATH,
     metavar="FILE",
     help="Real speech to compare on, at least 0.5 s; several times. By default the clips of the demo, in a checkout.",
 )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from voiceae.commands._latent import PATH, bank_option, force_option, model_options
+from voiceae.commands.options import PATH, bank_option, force_option, model_options
 
 if TYPE_CHECKING:
     from voiceae.inference.latent.interpolation import Interpolation
@@ -50,7 +50,7 @@ def command(
 ) -> int:
     """Go from the sentence FIRST to the sentence SECOND through the content code."""
     from voiceae.audio import io
-    from voiceae.commands._latent import bar, numbered, require_files, require_sounds, write_json
+    from voiceae.commands.options import bar, numbered, require_files, require_sounds, write_json
     from voiceae.inference.latent.bank import hear_target
     from voiceae.inference.latent.contents import draw_interpolation
     from voiceae.inference.latent.interpolation import interpolate

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from voiceae.commands._latent import bank_option
+from voiceae.commands.options import PATH, bank_option
 
 EPILOG = """\b
 Examples:
@@ -27,7 +27,7 @@ Wear headphones: what comes out must not go in again. Ctrl-C ends it."""
     help="Recording of the voice, stored embedding or name of the bank, as for convert; several are averaged.",
 )
 @bank_option
-@click.option("--like", type=click.Path(path_type=Path), metavar="FILE", help="Recording of who will speak.")
+@click.option("--like", type=PATH, metavar="FILE", help="Recording of who will speak.")
 @click.option("--model", default="base", show_default=True, metavar="NAME|PATH", help="Bundled or own model.")
 @click.option("--vocoder", default="default", show_default=True, metavar="NAME|PATH", help="As for convert.")
 @click.option("--device", default="cpu", show_default=True, metavar="auto|cpu|cuda", help="Where to compute.")

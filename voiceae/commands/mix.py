@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from voiceae.commands._latent import PATH, bank_option, force_option, model_options
+from voiceae.commands.options import PATH, bank_option, force_option, model_options
 
 if TYPE_CHECKING:
     from voiceae.inference.heard import Heard
@@ -59,7 +59,7 @@ def command(
 ) -> int:
     """Speak SOURCE in a voice between the speakers."""
     from voiceae.audio import io
-    from voiceae.commands._latent import numbered, require_files, require_sounds
+    from voiceae.commands.options import numbered, require_files, require_sounds
     from voiceae.inference.heard import Heard
     from voiceae.inference.latent.bank import hear_target
     from voiceae.inference.latent.shares import read_share, weights_of
@@ -92,7 +92,7 @@ def _write_way(
     force: bool,
 ) -> None:
     from voiceae.audio import io
-    from voiceae.commands._latent import bar, numbered, write_json
+    from voiceae.commands.options import bar, numbered, write_json
     from voiceae.inference.latent.walk import draw_walk, walk
 
     way = walk(voice, source, ends, steps, spherical=slerp, watch=bar("mix", "voice"))

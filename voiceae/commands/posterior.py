@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from voiceae.commands._latent import PATH, force_option, model_options
+from voiceae.commands.options import PATH, force_option, model_options
 
 EPILOG = """\b
 Examples:
@@ -65,7 +65,7 @@ def fit(
     """Fit the posterior to recordings, and write it with the model."""
     import numpy as np
 
-    from voiceae.commands._latent import bar, require_files, tell
+    from voiceae.commands.options import bar, require_files, tell
     from voiceae.inference.bundled import bundled, find_model
     from voiceae.inference.latent.fitting import fit_posterior
     from voiceae.inference.latent.posterior import posterior_path

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from voiceae.commands.options import PATH
+
 if TYPE_CHECKING:
     from voiceae.specs import AudioSpec
 
@@ -31,10 +33,8 @@ few bad files is usable; it is 1 where nothing to train on is left."""
 
 @click.command("prepare", epilog=EPILOG)
 @click.argument("kind", type=click.Choice(["vctk", "libritts", "folder", "csv"]))
-@click.argument("corpus", type=click.Path(path_type=Path))
-@click.option(
-    "--out", type=click.Path(path_type=Path), required=True, metavar="STORE", help="Folder of the store."
-)
+@click.argument("corpus", type=PATH)
+@click.option("--out", type=PATH, required=True, metavar="STORE", help="Folder of the store.")
 @click.option(
     "--valid-speakers",
     type=click.IntRange(min=0),

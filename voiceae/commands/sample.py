@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from voiceae.commands._latent import PATH, bank_option, force_option, model_options
+from voiceae.commands.options import PATH, bank_option, force_option, model_options
 
 if TYPE_CHECKING:
     from voiceae.audio.io import Audio
@@ -71,7 +71,7 @@ def command(
 ) -> int:
     """Draw new voices and contents, let the decoder speak them, and ask whether it is speech."""
     from voiceae.audio import io
-    from voiceae.commands._latent import bar, require_files, require_sounds, write_json
+    from voiceae.commands.options import bar, require_files, require_sounds, write_json
     from voiceae.inference.latent.samples import Draw, draw_samples
     from voiceae.inference.voice import load
 
@@ -108,7 +108,7 @@ def _target(voice: Voice, target: str | None, bank: Path | None) -> Any:
 
 
 def _judged(names: list[str], sounds: list[Audio], skip: bool) -> dict[str, Any]:
-    from voiceae.commands._latent import bar
+    from voiceae.commands.options import bar
     from voiceae.inference.latent.judged import Jury, judge_all
 
     if skip:

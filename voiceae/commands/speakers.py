@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from voiceae.commands._latent import PATH, bank_option, force_option, model_options
+from voiceae.commands.options import PATH, bank_option, force_option, model_options
 
 if TYPE_CHECKING:
     from voiceae.inference.latent.bank import SpeakerBank
@@ -39,7 +39,7 @@ def command() -> None:
 @model_options(vocoder=False)
 def add(name: str, clips: tuple[str, ...], replace: bool, bank: Path | None, model: str, device: str) -> int:
     """Add clips, or folders of them, to the speaker NAME."""
-    from voiceae.commands._latent import bar, tell
+    from voiceae.commands.options import bar, tell
     from voiceae.errors import AudioError
     from voiceae.files import FILE_ERRORS, reason
     from voiceae.inference.batch import Failure
@@ -121,7 +121,7 @@ def export(
     force: bool,
 ) -> None:
     """Write the bank, or some speakers of it, for other programs."""
-    from voiceae.commands._latent import require_files
+    from voiceae.commands.options import require_files
     from voiceae.inference.maps import draw_map, require_picture_path, write_matrix
     from voiceae.inference.speakers import require_table_path
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from voiceae.commands._latent import PATH, bank_option, force_option, model_options
+from voiceae.commands.options import PATH, bank_option, force_option, model_options
 
 if TYPE_CHECKING:
     from voiceae.inference.batch import Failure
@@ -44,7 +44,7 @@ def encode(
     paths: tuple[str, ...], out: Path, collapse: bool, pitch: bool, model: str, device: str, force: bool
 ) -> int:
     """Turn recordings into text, and say how many bits per second it takes."""
-    from voiceae.commands._latent import bar, require_files, tell
+    from voiceae.commands.options import bar, require_files, tell
     from voiceae.inference.batch import Failure
     from voiceae.inference.latent.units import UnitText, codes_per_second, encode_units, write_units
 
@@ -122,7 +122,7 @@ def decode(
 ) -> int:
     """Speak a text of units; without a written melody the pitch stays level."""
     from voiceae.audio import io
-    from voiceae.commands._latent import bar, require_sounds
+    from voiceae.commands.options import bar, require_sounds
     from voiceae.inference.latent.bank import hear_target
     from voiceae.inference.latent.units import decode_units, pick_line, read_units
     from voiceae.inference.voice import load
@@ -156,7 +156,7 @@ def _places(out: Path, lines: Sequence[UnitLine]) -> list[Path]:
 @force_option
 def tree(paths: tuple[str, ...], out: Path, no_phones: bool, model: str, device: str, force: bool) -> int:
     """Draw the tree of the codes in use, above the phones that a recogniser hears in them."""
-    from voiceae.commands._latent import require_files, tell, write_json
+    from voiceae.commands.options import require_files, tell, write_json
     from voiceae.errors import ConfigError
     from voiceae.inference.latent.tree import MOST_CODES, codebook, draw_tree
     from voiceae.inference.maps import require_picture_path
@@ -182,7 +182,7 @@ def tree(paths: tuple[str, ...], out: Path, no_phones: bool, model: str, device:
 
 def _count(voice: Voice, files: list[Path], no_phones: bool) -> tuple[Purity, list[Failure]]:
     """Codes with the phones that go with them, or with no phones where nobody is to be asked."""
-    from voiceae.commands._latent import bar
+    from voiceae.commands.options import bar
     from voiceae.errors import ConfigError
     from voiceae.inference.latent.phones import recogniser
     from voiceae.inference.latent.tree import count_codes, listen_for_phones

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from voiceae.commands.options import PATH
+
 
 @click.group()
 def vocoder() -> None:
@@ -13,8 +15,8 @@ def vocoder() -> None:
 
 
 @vocoder.command("import")
-@click.argument("checkpoint", type=click.Path(path_type=Path))
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="The .safetensors file to write.")
+@click.argument("checkpoint", type=PATH)
+@click.option("--out", required=True, type=PATH, help="The .safetensors file to write.")
 @click.option("--half", is_flag=True, help="Store float16: half the size, rounded weights.")
 @click.option("--force", is_flag=True, help="Overwrite the file if it exists.")
 def import_checkpoint(checkpoint: Path, out: Path, half: bool, force: bool) -> None:

@@ -1,4 +1,4 @@
-"""Options and small steps that the commands of the latent space share."""
+"""Options and small steps that several commands share."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-PATH = click.Path(path_type=Path)
+PATH = click.Path(path_type=Path, readable=False)
+"""Any path. Whether it is there and may be read is for the library to say: click would call it wrong usage."""
 
 
 def model_options(*, vocoder: bool = True) -> Callable[[Function], Function]:

@@ -1,0 +1,90 @@
+"""Small versions of `recipes/hardening`: the same programs, a few inputs each; and that they find what is planted."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from recipes.hardening import fuzz, kills
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def hardening(program: str, *arguments: str | Path) -> int:
+    command = [sys.executable, str(ROOT / "recipes/hardening" / program), *map(str, arguments)]
+    return subprocess.run(command, check=False).returncode
+
+
+def test_malformed_inputs_are_read_or_refused_in_one_line(tmp_path: Path) -> None:
+    code = hardening("fuzz.py", "--count", 600, "--seed", 1, "--out", tmp_path)
+    report = json.loads((tmp_path / "fuzz.json").read_text())
+    assert report["failed"] == []
+    assert code == 0
+    assert sum(report["totals"].values()) == report["inputs"] == 600
+    # A fuzzer that spoils nothing, or everything, would find nothing.
+    assert report["totals"]["refused"] > 200 and report["totals"]["read"] > 50
+
+
+def test_the_fuzzer_tells_every_kind_of_failure(tmp_path: Path) -> None:
+    from voiceae.errors import AudioError
+
+    sample = fuzz.Sample("flac", b"", samples=1000, sample_rate=1000)
+
+    def refuses(message: str) -> fuzz.Reader:
+        def read(path: Path) -> int:
+            raise AudioError(message)
+
+        return read
+
+    def breaks(path: Path) -> int:
+        raise ZeroDivisionError
+
+    for read, verdict in (
+        (refuses("a.flac: is damaged"), "refused"),
+        (refuses("a.flac: is\ndamaged"), "line"),
+        (refuses("a.flac: \x1b[2J"), "line"),
+        (breaks, "traceback"),
+        (lambda path: 900, "lost"),
+        (lambda path: 990, "read"),
+    ):
+        assert fuzz.attempt(read, tmp_path, sample, "cut")[0] == verdict
+    assert fuzz.attempt(lambda path: 900, tmp_path, fuzz.Sample("wav", b"", 1000, 1000), "flip")[0] == "read"
+
+
+def test_killed_commands_end_as_if_they_had_not_been(tmp_path: Path) -> None:
+    assert hardening("kills.py", "prepare", "convert", "--count", 3, "--out", tmp_path) == 0
+    report = json.loads((tmp_path / "kills.json").read_text())
+    for name in ("prepare", "convert"):
+        assert report[name]["kills"] >= 3 and report[name]["finished"] >= 1
+        assert report[name]["failures"] == []
+
+
+def test_a_difference_after_a_kill_is_told(tmp_path: Path) -> None:
+    job = kills.Job("convert", [], tmp_path, kills.bytes_digest)
+    (tmp_path / "a.wav").write_bytes(b"whole")
+    (tmp_path / "b.wav").write_bytes(b"whole")
+    wanted = kills.digests(job)
+    (tmp_path / "a.wav").write_bytes(b"half")
+    (tmp_path / "b.wav").unlink()
+    (tmp_path / ".c.part").touch()
+    tally = kills.Tally()
+    kills.compare(job, wanted, tally, finished=False)
+    kills.compare(job, wanted, tally, finished=True)
+    assert [failure.split(":")[0] for failure in tally.failures] == [
+        "half",
+        "different",
+        "leftover",
+        "different",
+    ]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="capabilities are Linux's")
+def test_closed_places_end_in_one_line(tmp_path: Path) -> None:
+    code = hardening("closed.py", "--out", tmp_path, "--every", 6)
+    report = json.loads((tmp_path / "closed.json").read_text())
+    assert report["wrong"] == {} and report["cases"] >= 6
+    assert code == 0
