@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import ast
+import copy
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-import pytest
-
 PACKAGE = Path(__file__).resolve().parents[1] / "voiceae"
-FILES = sorted(PACKAGE.rglob("*.py"))
+TREES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in sorted(PACKAGE.rglob("*.py"))}
 
 LEVELS = [
     {"errors"},
@@ -37,8 +36,17 @@ HEAVY = {
 }
 
 
-def name_of(path: Path) -> str:
-    return str(path.relative_to(PACKAGE.parent))
+def offenders(
+    rule: Callable[[ast.Module], Iterable[tuple[int, str]]], paths: Iterable[Path] = tuple(TREES)
+) -> list[str]:
+    """Every line of some files that breaks a rule, so that one run shows all of them."""
+    paths = list(paths)
+    assert paths, "a rule without files holds for nothing"
+    return [
+        f"{path.relative_to(PACKAGE.parent)}:{line}: {what}"
+        for path in paths
+        for line, what in rule(TREES[path])
+    ]
 
 
 def room_of(path: Path) -> str:
@@ -69,24 +77,24 @@ def at_module_level(tree: ast.Module) -> ast.Module:
         def visit_If(self, node: ast.If) -> ast.If | None:
             return None if "TYPE_CHECKING" in ast.dump(node.test) else node
 
-    return Strip().visit(tree)
+    return Strip().visit(copy.deepcopy(tree))
 
 
-def uphill(source: str, room: str) -> list[tuple[int, str]]:
+def uphill(tree: ast.Module, room: str) -> list[tuple[int, str]]:
     """Imports from a room at the same height or above, other than in what a file does as a script."""
-    tree = ast.parse(source)
-    tree.body = [
+    body = [
         node for node in tree.body if not (isinstance(node, ast.If) and "__main__" in ast.dump(node.test))
     ]
-    rooms = [(line, name.split(".")[1]) for line, name in imported(tree) if name.startswith("voiceae.")]
+    names = imported(ast.Module(body, tree.type_ignores))
+    rooms = [(line, name.split(".")[1]) for line, name in names if name.startswith("voiceae.")]
     return [(line, other) for line, other in rooms if other != room and LEVEL[other] >= LEVEL[room]]
 
 
-def stray_numbers(source: str) -> list[int]:
+def stray_numbers(tree: ast.Module) -> list[tuple[int, str]]:
     """Lines that calculate with a literal hop length, window or sample rate."""
-    operations = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.BinOp)]
+    operations = [node for node in ast.walk(tree) if isinstance(node, ast.BinOp)]
     return [
-        node.lineno
+        (node.lineno, ast.unparse(node))
         for node in operations
         if isinstance(node.op, ast.FloorDiv | ast.Div | ast.Mult | ast.Mod)
         and any(
@@ -101,41 +109,49 @@ def called(tree: ast.AST) -> Iterator[tuple[ast.Call, str]]:
             yield node, ast.unparse(node.func)
 
 
+def names_among(tree: ast.Module, forbidden: set[str]) -> list[tuple[int, str]]:
+    """Imports of some libraries, whatever module of theirs."""
+    return [(line, name) for line, name in imported(tree) if name.split(".")[0] in forbidden]
+
+
+def files_of(*rooms: str) -> list[Path]:
+    return [path for path in TREES if room_of(path) in rooms]
+
+
 def test_every_room_has_a_height() -> None:
-    assert {room_of(path) for path in FILES} - set(LEVEL) == {"__init__"}
+    assert {room_of(path) for path in TREES} - set(LEVEL) == {"__init__"}
 
 
-@pytest.mark.parametrize("path", FILES, ids=name_of)
-def test_imports_run_downhill(path: Path) -> None:
-    room = room_of(path)
+def test_imports_run_downhill() -> None:
     # The package's own `__init__` names the public API of any room, lazily.
-    assert room == "__init__" or uphill(path.read_text(), room) == []
+    for room in {room_of(path) for path in TREES} - {"__init__"}:
+        assert offenders(lambda tree, room=room: uphill(tree, room), files_of(room)) == []
 
 
 def test_an_uphill_import_is_seen() -> None:
-    assert uphill("from voiceae.training import loop", "audio") == [(1, "training")]
-    assert uphill("def f():\n    from voiceae import cli", "data") == [(2, "cli")]
-    assert uphill("import voiceae.vocoders.base", "models") == [(1, "vocoders")]
-    assert uphill("from voiceae.errors import AudioError", "audio") == []
+    assert uphill(ast.parse("from voiceae.training import loop"), "audio") == [(1, "training")]
+    assert uphill(ast.parse("def f():\n    from voiceae import cli"), "data") == [(2, "cli")]
+    assert uphill(ast.parse("import voiceae.vocoders.base"), "models") == [(1, "vocoders")]
+    assert uphill(ast.parse("from voiceae.errors import AudioError"), "audio") == []
 
 
-LIGHT = [
-    path for path in FILES if room_of(path) in ("__init__", "__main__", "cli", "commands", "errors", "specs")
-]
-
-
-@pytest.mark.parametrize("path", LIGHT, ids=name_of)
-def test_what_the_command_line_imports_is_light(path: Path) -> None:
-    names = {name.split(".")[0] for _, name in imported(at_module_level(ast.parse(path.read_text())))}
+def test_what_the_command_line_imports_is_light() -> None:
     # The rule is for what a command's own file says; the test below follows what that imports in turn.
-    assert names & HEAVY == set()
+    light = files_of("__init__", "__main__", "cli", "commands", "errors", "specs")
+    assert offenders(lambda tree: names_among(at_module_level(tree), HEAVY), light) == []
 
 
-@pytest.mark.parametrize("path", [path for path in FILES if room_of(path) == "onnx"], ids=name_of)
-def test_the_way_without_torch_names_nothing_that_is_slow_to_import(path: Path) -> None:
-    tree = at_module_level(ast.parse(path.read_text()))
+def test_the_way_without_torch_names_nothing_that_is_slow_to_import() -> None:
     slow = HEAVY - {"numpy", "soundfile", "soxr"}
-    assert {name.split(".")[0] for _, name in imported(tree)} & slow == set()
+    assert offenders(lambda tree: names_among(at_module_level(tree), slow), files_of("onnx")) == []
+
+
+def test_a_heavy_import_is_seen_at_module_level_only() -> None:
+    tree = ast.parse(
+        "import os, torch.nn\nif TYPE_CHECKING:\n    import numpy\ndef f():\n    import scipy\nfrom librosa import x"
+    )
+    assert names_among(at_module_level(tree), HEAVY) == [(1, "torch.nn"), (6, "librosa")]
+    assert len(names_among(tree, HEAVY)) == 4, "the tree itself is left as it was"
 
 
 def test_importing_every_command_loads_nothing_heavy() -> None:
@@ -151,39 +167,79 @@ def test_importing_every_command_loads_nothing_heavy() -> None:
     assert set(loaded) & HEAVY == set()
 
 
-@pytest.mark.parametrize("path", [path for path in FILES if path.name != "specs.py"], ids=name_of)
-def test_numbers_of_the_mel_contract_have_one_source(path: Path) -> None:
-    assert stray_numbers(path.read_text()) == []
+def test_numbers_of_the_mel_contract_have_one_source() -> None:
+    assert offenders(stray_numbers, [path for path in TREES if path.name != "specs.py"]) == []
 
 
 def test_a_stray_number_is_seen() -> None:
-    assert stray_numbers("frames = samples // 256\nx = 256\ny = 22050 * seconds") == [1, 3]
+    tree = ast.parse("frames = samples // 256\nx = 256\ny = 22050 * seconds")
+    assert stray_numbers(tree) == [(1, "samples // 256"), (3, "22050 * seconds")]
 
 
-@pytest.mark.parametrize("path", FILES, ids=name_of)
-def test_quantities_have_one_name(path: Path) -> None:
-    arguments = {node.arg for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.arg)}
-    assert (
-        arguments & {"sr", "fs", "hop_size", "win_size", "num_mels", "fmin", "fmax", "sampling_rate"} == set()
-    )
+def other_names(tree: ast.Module) -> list[tuple[int, str]]:
+    """Arguments under names that other toolkits give to quantities that have one here."""
+    forbidden = {"sr", "fs", "hop_size", "win_size", "num_mels", "fmin", "fmax", "sampling_rate"}
+    return [
+        (node.lineno, node.arg)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.arg) and node.arg in forbidden
+    ]
 
 
-@pytest.mark.parametrize(
-    "path", [p for p in FILES if room_of(p) not in ("cli", "commands", "__main__")], ids=name_of
-)
-def test_the_library_neither_prints_nor_exits(path: Path) -> None:
-    names = {name for _, name in called(ast.parse(path.read_text()))}
-    assert names & {"print", "exit", "quit", "sys.exit", "os._exit", "click.echo"} == set()
+def test_quantities_have_one_name() -> None:
+    assert offenders(other_names) == []
+    assert other_names(ast.parse("def f(sr, *, fmin=0): pass")) == [(1, "sr"), (1, "fmin")]
 
 
-@pytest.mark.parametrize("path", FILES, ids=name_of)
-def test_nothing_is_unpickled(path: Path) -> None:
-    tree = ast.parse(path.read_text())
-    assert {name.split(".")[0] for _, name in imported(tree)} & {"dill", "cloudpickle", "shelve"} == set()
+def prints_or_exits(tree: ast.Module) -> list[tuple[int, str]]:
+    forbidden = {"print", "exit", "quit", "sys.exit", "os._exit", "click.echo"}
+    return [(call.lineno, name) for call, name in called(tree) if name in forbidden]
+
+
+def test_the_library_neither_prints_nor_exits() -> None:
+    own = {*files_of("cli", "commands", "__main__")}
+    assert offenders(prints_or_exits, [path for path in TREES if path not in own]) == []
+    assert prints_or_exits(ast.parse("def f():\n    print(1)\n    sys.exit(2)")) == [
+        (2, "print"),
+        (3, "sys.exit"),
+    ]
+
+
+def unpickling(tree: ast.Module) -> list[tuple[int, str]]:
+    """What would run the code that a file brings along."""
+    found = names_among(tree, {"dill", "cloudpickle", "shelve"})
     for call, name in called(tree):
-        assert not name.startswith("pickle."), f"line {call.lineno}"
         arguments = {keyword.arg: ast.unparse(keyword.value) for keyword in call.keywords}
-        if name == "torch.load":
-            assert arguments.get("weights_only") == "True", f"line {call.lineno}"
-        if name in ("np.load", "numpy.load"):
-            assert arguments.get("allow_pickle", "False") == "False", f"line {call.lineno}"
+        if (
+            name.startswith("pickle.")
+            or (name == "torch.load" and arguments.get("weights_only") != "True")
+            or (name in ("np.load", "numpy.load") and arguments.get("allow_pickle", "False") != "False")
+        ):
+            found.append((call.lineno, ast.unparse(call)))
+    return found
+
+
+def test_nothing_is_unpickled() -> None:
+    assert offenders(unpickling) == []
+    bad = "import dill\npickle.load(f)\ntorch.load(f)\nnp.load(f, allow_pickle=True)\nnp.load(f)"
+    assert [line for line, _ in unpickling(ast.parse(bad))] == [1, 2, 3, 4]
+
+
+def short_limits(tree: ast.Module) -> list[tuple[int, str]]:
+    """Limits of time in numbers that a busy machine may pass: a hang guard is ten minutes at least, and has a name."""
+    return [
+        (call.lineno, ast.unparse(keyword))
+        for call, _ in called(tree)
+        for keyword in call.keywords
+        if keyword.arg == "timeout"
+        and isinstance(keyword.value, ast.Constant)
+        and keyword.value.value is not None
+    ]
+
+
+def test_no_test_has_a_limit_of_time_that_a_busy_machine_breaks() -> None:
+    for path in Path(__file__).parent.rglob("*.py"):
+        assert short_limits(ast.parse(path.read_text(encoding="utf-8"))) == [], path
+    assert short_limits(ast.parse("run(x, timeout=60)\nrun(x, timeout=HANG_GUARD_SECONDS)")) == [
+        (1, "timeout=60")
+    ]

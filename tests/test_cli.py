@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import voiceae
+from tests.tiny import HANG_GUARD_SECONDS
 from voiceae import cli
 from voiceae.errors import AudioError
 
@@ -18,7 +19,7 @@ HEAVY = ("torch", "numpy", "librosa", "soundfile", "lightning", "hydra", "matplo
 def fresh(code: str) -> str:
     """Standard output of a new interpreter."""
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=HANG_GUARD_SECONDS
     )
     return done.stdout
 

@@ -11,6 +11,7 @@ import pytest
 import torch
 import yaml
 
+from tests.tiny import HANG_GUARD_SECONDS
 from voiceae import modelfile
 from voiceae.specs import AudioSpec
 from voiceae.training.config import compose, config_dir
@@ -104,7 +105,11 @@ def run_train(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]
         "print(*({'torch', 'lightning', 'librosa', 'numpy'} & set(sys.modules)))\nsys.exit(code)"
     )
     return subprocess.run(
-        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, timeout=60, cwd=folder
+        [sys.executable, "-c", code, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=HANG_GUARD_SECONDS,
+        cwd=folder,
     )
 
 

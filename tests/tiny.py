@@ -15,6 +15,8 @@ from voiceae.models import Autoencoder
 from voiceae.specs import AudioSpec
 
 SPEC = AudioSpec()
+HANG_GUARD_SECONDS = 1200.0
+"""Ends what hangs. Not a limit of time: a test that takes seconds on a quiet machine may take minutes on a busy one."""
 
 
 BOTTLENECKS: dict[str, dict[str, Any]] = {

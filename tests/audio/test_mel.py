@@ -13,6 +13,8 @@ from voiceae.audio.io import load
 from voiceae.audio.mel import LogMel
 from voiceae.specs import AudioSpec
 
+pytestmark = pytest.mark.numeric
+
 SPEC = AudioSpec()
 OTHERS = {
     "default": SPEC,

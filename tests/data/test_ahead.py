@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 
+from tests.tiny import HANG_GUARD_SECONDS
 from voiceae.data.ahead import Ahead
 
 
@@ -19,7 +20,7 @@ def test_the_next_step_is_made_on_another_thread() -> None:
     ahead = Ahead(make)
     for step in (4, 5, 6, 2):
         assert ahead.take(step, 1, 3) == (step, 1, 3)
-        done.acquire(timeout=10)
+        assert done.acquire(timeout=HANG_GUARD_SECONDS)
     assert ahead.take(3, 0, 3) == (3, 0, 3), "of another rank"
     ahead._pool.shutdown()
     assert [step for step, here in made if here] == [4, 2, 3]

@@ -14,11 +14,17 @@ from pathlib import Path
 import pytest
 
 from tests.data.folders import OPTIONS, contents
+from tests.tiny import HANG_GUARD_SECONDS
 from voiceae.data.backends import backend
 from voiceae.data.prepare import prepare
 from voiceae.errors import ConfigError
 
 STARTED = "distributed.cli.dask_"
+PATIENT = {
+    "DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT": f"{HANG_GUARD_SECONDS:g}s",
+    "DASK_DISTRIBUTED__DEPLOY__LOST_WORKER_TIMEOUT": f"{HANG_GUARD_SECONDS:g}s",
+}
+"""Dask gives up a worker of a busy machine after seconds."""
 
 
 def free_port() -> int:
@@ -43,7 +49,7 @@ class Cluster:
     def _start(self, kind: str, *options: str) -> subprocess.Popen[bytes]:
         # As this test imports the package from the checkout, so must the workers.
         path = os.pathsep.join([str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")])
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": path}
+        environment = {**os.environ, **PATIENT, "OMP_NUM_THREADS": "1", "PYTHONPATH": path}
         command = [sys.executable, "-m", f"{STARTED}{kind}", *options]
         log = (self.folder / f"{kind}.log").open("ab")
         return subprocess.Popen(command, env=environment, cwd=self.folder, stdout=log, stderr=log)
@@ -67,8 +73,9 @@ def test_a_killed_worker_changes_nothing(
 ) -> None:
     from distributed import Client
 
-    with Client(cluster.address, set_as_default=False) as client:
-        client.wait_for_workers(2, timeout=120)
+    with Client(cluster.address, timeout=HANG_GUARD_SECONDS, set_as_default=False) as client:
+        client.wait_for_workers(2, timeout=HANG_GUARD_SECONDS)
+    monkeypatch.setattr("voiceae.data.backends._CONNECT_SECONDS", HANG_GUARD_SECONDS)
     monkeypatch.chdir(small_corpus.parent)  # where the workers are not
     monkeypatch.setattr("voiceae.data.prepare._SHARD_UTTERANCES", 8)
     prepare("folder", small_corpus, tmp_path / "wanted", options=OPTIONS, jobs=1)
@@ -85,7 +92,7 @@ def test_a_killed_worker_changes_nothing(
     threading.Thread(target=kill_when_half_done, daemon=True).start()
     with backend("dask", cluster.address):
         prepared = prepare("folder", Path(small_corpus.name), tmp_path / "made", options=OPTIONS)
-    assert victim.wait(timeout=10) == -signal.SIGKILL
+    assert victim.wait(timeout=HANG_GUARD_SECONDS) == -signal.SIGKILL
     assert prepared.utterances == 160 and prepared.resumed == 0
     assert contents(tmp_path / "made") == contents(tmp_path / "wanted")
 

@@ -19,6 +19,8 @@ from voiceae.onnx.voice import PortableVoice
 from voiceae.specs import AudioSpec
 from voiceae.vocoders import Vocoder
 
+pytestmark = pytest.mark.numeric
+
 SPEC = AudioSpec()
 
 

@@ -15,6 +15,8 @@ pytest.importorskip("onnx")
 
 from voiceae.export.features import features_graph  # noqa: E402
 
+pytestmark = pytest.mark.numeric
+
 SPECS = {
     "default": AudioSpec(),
     "16 kHz": AudioSpec(

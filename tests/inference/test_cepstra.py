@@ -10,6 +10,8 @@ from scipy.fft import dct
 from voiceae.inference.cepstra import CEPSTRA, LARGEST_CHANGE_NATS, basis, loud_covariance, reshaping
 from voiceae.nn.statistics import loud_frames
 
+pytestmark = pytest.mark.numeric
+
 OTHERS = [0, *range(CEPSTRA + 1, 80)]
 
 

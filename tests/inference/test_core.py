@@ -12,6 +12,8 @@ from voiceae.inference.core import match, own_of
 from voiceae.inference.heard import Colour, Heard
 from voiceae.nn.statistics import loud_moments, match_moments
 
+pytestmark = pytest.mark.numeric
+
 
 def speech(seed: int) -> torch.Tensor:
     generator = torch.Generator().manual_seed(seed)

@@ -10,6 +10,8 @@ from voiceae.inference.long import whole_hops
 from voiceae.inference.mels import MelStream, mel_pieces, sampled, spread
 from voiceae.specs import AudioSpec
 
+pytestmark = pytest.mark.numeric
+
 SPEC = AudioSpec()
 
 

@@ -131,6 +131,7 @@ def test_the_voice_is_left_as_it_was(tiny_voice: Voice, target: Audio) -> None:
     np.testing.assert_array_equal(tiny_voice.convert(source, target).wav, before)
 
 
+@pytest.mark.numeric
 def test_eight_bits_belong_to_the_stream_alone(tiny_voice: Voice, target: Audio) -> None:
     def layers(*parts: torch.nn.Module) -> set[type]:
         return {type(module) for part in parts for module in part.modules()}
@@ -143,6 +144,7 @@ def test_eight_bits_belong_to_the_stream_alone(tiny_voice: Voice, target: Audio)
     assert EightBit not in layers(tiny_voice.model, tiny_voice.vocoder)
 
 
+@pytest.mark.numeric
 def test_eight_bits_are_hardly_heard_in_real_speech(minivctk: Path) -> None:
     voice = voiceae.load("base", device="cpu")
     clips = sorted(minivctk.glob("wav48*/*/*_001_mic1.flac"))

@@ -6,6 +6,8 @@ import pytest
 from tests.tiny import SPEC
 from voiceae.inference.stream_level import Gate, RunningLevel
 
+pytestmark = pytest.mark.numeric
+
 HOP = SPEC.hop_length
 
 

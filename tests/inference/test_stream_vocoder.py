@@ -10,6 +10,8 @@ from voiceae.inference.stream_vocoder import FrameVocoder, LivePhases, SlidingVo
 from voiceae.vocoders import Vocoder
 from voiceae.vocoders.griffinlim import GriffinLim
 
+pytestmark = pytest.mark.numeric
+
 GRIFFIN_LIM = GriffinLim(SPEC)
 
 

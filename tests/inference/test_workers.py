@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.tiny import HANG_GUARD_SECONDS
 from voiceae.audio import io
 from voiceae.audio.io import Audio, UpperBandWarning
 from voiceae.data.pairs import PairRow
@@ -137,7 +138,7 @@ def test_memory_does_not_grow_with_the_files(
         length = 8000 + 100 * number
         io.write(tmp_path / f"{number}.wav", Audio(rng.uniform(-0.3, 0.3, length).astype(np.float32), 16000))
     command = [sys.executable, "-c", GROWTH, str(tiny_model), str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=HANG_GUARD_SECONDS, check=True)
     resident = [float(line) for line in done.stdout.split()]
     assert len(resident) == 8
     assert resident[-1] - resident[2] < 12, resident

@@ -9,6 +9,8 @@ from voiceae.models import VQ, Gaussian, Open
 from voiceae.models.bottleneck import codebook_figures
 from voiceae.nn.gaussian import gaussian_kl
 
+pytestmark = pytest.mark.numeric
+
 
 def features(frames: int = 50, items: int = 4) -> torch.Tensor:
     return torch.randn((items, 6, frames), generator=torch.Generator().manual_seed(1))

@@ -10,6 +10,8 @@ from voiceae.nn.declared import twin_of
 from voiceae.nn.norm import AdaptiveInstanceNorm
 from voiceae.nn.quick import EightBit, FewFrames, quicken
 
+pytestmark = pytest.mark.numeric
+
 
 @pytest.fixture
 def block() -> Block:

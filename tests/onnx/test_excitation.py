@@ -8,6 +8,8 @@ from voiceae.onnx.excitation import Excitation
 from voiceae.specs import AudioSpec
 from voiceae.vocoders.excitation import Excitation as OnTorch
 
+pytestmark = pytest.mark.numeric
+
 SPECS = {
     "default": AudioSpec(),
     "16 kHz": AudioSpec(

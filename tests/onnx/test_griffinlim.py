@@ -8,6 +8,8 @@ from voiceae.onnx.griffinlim import GriffinLim
 from voiceae.specs import AudioSpec
 from voiceae.vocoders.griffinlim import GriffinLim as OnTorch
 
+pytestmark = pytest.mark.numeric
+
 SPECS = {
     "default": AudioSpec(),
     "odd overlap": AudioSpec(

@@ -9,6 +9,8 @@ from voiceae.specs import AudioSpec
 from voiceae.vocoders.relay import Relay as OnTorch
 from voiceae.vocoders.relay import block_frames as blocks_on_torch
 
+pytestmark = pytest.mark.numeric
+
 SPECS = {
     "default": AudioSpec(),
     "frames that end between hops": AudioSpec(

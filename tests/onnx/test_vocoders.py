@@ -10,6 +10,8 @@ from voiceae.onnx.griffinlim import GriffinLim
 from voiceae.onnx.vocoders import NetworkVocoder, open_vocoder
 from voiceae.specs import AudioSpec
 
+pytestmark = pytest.mark.numeric
+
 SPEC = AudioSpec()
 
 

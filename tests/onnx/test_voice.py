@@ -17,6 +17,8 @@ from voiceae.onnx.sessions import Export
 from voiceae.onnx.voice import PortableVoice
 from voiceae.specs import AudioSpec
 
+pytestmark = pytest.mark.numeric
+
 SOURCE, TARGET = CLIPS
 
 

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.tiny import HANG_GUARD_SECONDS
 from voiceae.data.store import COLUMNS, STATISTICS, STORE, TABLE, Utterance, shard_path
 from voiceae.specs import AudioSpec
 from voiceae.training.config import compose
@@ -105,5 +106,5 @@ def run_script(path: Path, code: str, arguments: list[str]) -> subprocess.Comple
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     command = [sys.executable, str(path), *arguments]
     return subprocess.run(
-        command, capture_output=True, text=True, timeout=240, env=environment, cwd=path.parent
+        command, capture_output=True, text=True, timeout=HANG_GUARD_SECONDS, env=environment, cwd=path.parent
     )

@@ -5,6 +5,8 @@ import torch
 from voiceae.specs import AudioSpec
 from voiceae.vocoders.excitation import Excitation
 
+pytestmark = pytest.mark.numeric
+
 SPEC = AudioSpec()
 
 

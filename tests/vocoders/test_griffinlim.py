@@ -10,6 +10,8 @@ from voiceae.audio.mel import LogMel
 from voiceae.specs import AudioSpec
 from voiceae.vocoders.griffinlim import GriffinLim
 
+pytestmark = pytest.mark.numeric
+
 
 @pytest.fixture(scope="module")
 def vocoder(spec: AudioSpec) -> GriffinLim:

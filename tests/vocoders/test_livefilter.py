@@ -6,6 +6,8 @@ from voiceae import modelfile
 from voiceae.vocoders.livefilter import LiveFilter
 from voiceae.vocoders.sourcefilter import SourceFilter
 
+pytestmark = pytest.mark.numeric
+
 
 @pytest.fixture
 def vocoder() -> SourceFilter:

@@ -15,6 +15,8 @@ from voiceae.specs import AudioSpec
 from voiceae.vocoders.griffinlim import GriffinLim
 from voiceae.vocoders.relay import block_frames
 
+pytestmark = pytest.mark.numeric
+
 SPECS = {
     "default": AudioSpec(),
     "hop is no divisor": AudioSpec(hop_length=300),

@@ -13,6 +13,8 @@ from voiceae.specs import AudioSpec
 from voiceae.vocoders import base, load_vocoder
 from voiceae.vocoders.sourcefilter import PitchReader, SourceFilter
 
+pytestmark = pytest.mark.numeric
+
 SPEC = AudioSpec()
 CLIPS = Path(__file__).parents[2] / "recipes/demo/clips"
 BUNDLED = Path(voiceae.__file__).parent / "assets/vocoder.safetensors"
