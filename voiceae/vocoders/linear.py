@@ -38,9 +38,8 @@ class MelInverse(nn.Module):
 
     def forward(self, mel: Tensor) -> Tensor:
         """Linear magnitudes: log-mel (B, T, M) -> (B, T, F)."""
-        with torch.autocast(
-            mel.device.type, enabled=False
-        ):  # a step must lessen what rounding would put back
+        # In float32, for a step must lessen what rounding would put back.
+        with torch.autocast(mel.device.type, enabled=False):
             target = mel.to(self.filters.dtype).exp().flatten(0, 1)
             now = (target @ self.inverse).clamp_min_(0.0)
             ahead, inertia = now, 1.0

@@ -211,7 +211,7 @@ class SourceFilter(Vocoder):
         Args:
             mel: natural log.
             generator: draws for each item the phase that its harmonics start at and where in the noise it starts;
-                without one all start as at inference, which discriminators would learn to know what is made by.
+                without one all start as at inference, and discriminators would learn to know that start.
         """
         logits, f0 = self.read_pitch(mel)
         turns, first = self.excitation.draw(len(mel), generator) if generator else (None, 0)

@@ -143,6 +143,18 @@ def test_the_other_voice_is_of_another_speaker(monkeypatch: pytest.MonkeyPatch):
     assert torch.equal(heard[-1], other)  # and the critic is told the same
 
 
+def test_examples_are_converted_to_another_speaker(monkeypatch: pytest.MonkeyPatch):
+    asked, given = objective().eval(), replace(batch(), speaker=torch.tensor([0, 0, 1, 1]))
+    convert, wanted = asked.model.convert, []
+    monkeypatch.setattr(
+        asked.model, "convert", lambda mel, target: wanted.append(target) or convert(mel, target)
+    )
+    asked.examples(given, 2)
+    voices = asked.model.embed(given.reference, given.reference_mask)
+    for voice in wanted[0].speaker:
+        assert int((voices - voice).norm(dim=-1).argmin()) in (2, 3)
+
+
 def test_items_of_one_speaker_are_no_negatives_of_each_other():
     alone = replace(batch(), speaker=torch.zeros(4, dtype=torch.long))
     assert (

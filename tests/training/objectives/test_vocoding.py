@@ -66,6 +66,7 @@ def test_both_legs_through_the_command(spoken: Path, tmp_path: Path) -> None:
     base = Path(voiceae.__file__).parent / "assets" / "base.safetensors"
     start = [f"trainer.init_from={first / 'model.safetensors'}", f"loss.through={base}"]
     judges = ["loss.adversary.sizes=[512]", "loss.adversary.periods=[3]", "loss.adversary.channels=4"]
+    judges += ["trainer.precision=bf16"]  # as on a GPU
     main(["experiment=vocoder_critic", f"out={second}", *shared, *start, *judges, "trainer.max_steps=4"])
     last = [row for row in rows(second) if "adversary" in row][-1]
     assert last["feature_matching"] > 0 and last["adversary_gradient_norm"] > 0
