@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,9 +30,7 @@ clipping, bandwidth, pitch, and whether its parts sound like one voice."""
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for other programs.")
 def command(model: str, as_json: bool) -> None:
     """Show what MODEL, a bundled name or a path, says of itself; or how good a recording is as a target."""
-    from voiceae.audio.io import SUFFIXES
-
-    if Path(model).suffix.lower() in SUFFIXES:
+    if _is_recording(model):
         _show_clip(Path(model), as_json)
         return
     from voiceae.inference.bundled import find_model
@@ -48,6 +45,20 @@ def command(model: str, as_json: bool) -> None:
         click.echo(printable(line.replace("\n", " ")))
 
 
+def _is_recording(name: str) -> bool:
+    """By its suffix, or else by what is in it."""
+    from voiceae.audio.io import SUFFIXES, info
+    from voiceae.errors import AudioError
+
+    suffix = Path(name).suffix.lower()
+    if suffix in (*SUFFIXES, ".safetensors", ""):
+        return suffix in SUFFIXES
+    try:
+        return bool(info(name))
+    except AudioError:
+        return False
+
+
 def _show_clip(path: Path, as_json: bool) -> None:
     from dataclasses import asdict
 
@@ -56,8 +67,7 @@ def _show_clip(path: Path, as_json: bool) -> None:
     from voiceae.onnx.choose import chosen
 
     voice = chosen(Parts(vocoder="griffinlim", device="cpu"), "auto", (str(path), str(path))).load()
-    with warnings.catch_warnings(action="ignore"):  # all of it is in the rows
-        quality = voice.quality(path)
+    quality = voice.quality(path)
     told = info(path)
     facts = {name: getattr(told, name) for name in ("container", "codec", "sample_rate", "channels")}
     numbers = {name: None if value != value else value for name, value in asdict(quality).items()}
@@ -78,7 +88,8 @@ def _show_clip(path: Path, as_json: bool) -> None:
         "one voice": "too short to tell" if quality.agreement is None else f"{quality.agreement:.2f} alike",
         "as a target": ", ".join(quality.faults) or "good",
     }
-    click.echo("\n".join([f"{path}", *(f"{name:12}{value}" for name, value in rows.items())]))
+    for line in [f"{path}", *(f"{name:12}{value}" for name, value in rows.items())]:
+        click.echo(printable(line))
 
 
 def _as_dict(header: ModelHeader) -> dict[str, Any]:
