@@ -19,7 +19,7 @@ def clip(name: str) -> Audio:
 
 def _analysed(name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     world = pytest.importorskip("pyworld", reason="voices are taken apart by WORLD")
-    wav = clip(name).wav.astype(np.float64)
+    wav = clip(name).wav[: round(2.5 * RATE)].astype(np.float64)
     f0, times = world.dio(wav, RATE)
     return f0, world.cheaptrick(wav, f0, times, RATE), world.d4c(wav, f0, times, RATE)
 
@@ -43,6 +43,15 @@ def spoken_at(name: str, hz: float) -> Audio:
     voiced = f0 > 0
     moved = np.where(voiced, hz * np.sqrt(np.where(voiced, f0, 1) / np.median(f0[voiced])), 0)
     return _spoken(moved, envelope, noise)
+
+
+def respoken(name: str, hz: float, stretch: float) -> Audio:
+    """With another fundamental, and formants that many times as high: another person."""
+    f0, envelope, noise = _analysed(name)
+    voiced, bins = f0 > 0, np.arange(envelope.shape[1])
+    moved = np.where(voiced, hz * np.where(voiced, f0, 1) / np.median(f0[voiced]), 0)
+    warped = np.stack([np.interp(bins / stretch, bins, row) for row in envelope])
+    return _spoken(moved, warped, noise)
 
 
 def creaking(name: str, seed: int = 0) -> Audio:
@@ -84,8 +93,8 @@ UNVOICED = {
 
 
 def median_f0(audio: Audio) -> float:
-    """By WORLD's harvest, hertz, of the frames that it calls voiced."""
+    """By WORLD's DIO, hertz, of the frames that it calls voiced."""
     import pyworld
 
-    f0, _ = pyworld.harvest(audio.wav.astype(np.float64), audio.sample_rate, f0_floor=50, f0_ceil=500)
+    f0, _ = pyworld.dio(audio.wav.astype(np.float64), audio.sample_rate, f0_floor=50, f0_ceil=500)
     return float(np.median(f0[f0 > 0]))

@@ -48,6 +48,14 @@ class LevelMeter:
             )
 
     @property
+    def frames(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Mean square and mean of every whole frame: -> (F,), (F,)."""
+        if not self._powers:
+            return np.zeros(0), np.zeros(0)
+        powers, means = (np.concatenate(parts).astype(np.float64) for parts in (self._powers, self._means))
+        return powers, means
+
+    @property
     def offset(self) -> float:
         """Mean of all samples."""
         return self._sum / max(1, self.samples)

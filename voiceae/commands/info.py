@@ -1,9 +1,10 @@
-"""`voiceae info`: what a model file says of itself."""
+"""`voiceae info`: what a model file says of itself, and how good a recording is as a reference."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -17,14 +18,21 @@ EPILOG = """\b
 Examples:
   voiceae info base
   voiceae info runs/vctk/model.safetensors
-  voiceae info base --json"""
+  voiceae info bob.wav
+  voiceae info base --json
+\b
+Of a recording, the format and what a conversion to its voice depends on: noise,
+clipping, bandwidth, pitch, and whether its parts sound like one voice."""
 
 
 @click.command("info", epilog=EPILOG)
 @click.argument("model", default="base")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for other programs.")
 def command(model: str, as_json: bool) -> None:
-    """Show what MODEL, a bundled name or a path, says of itself: its parts, mel contract and provenance."""
+    """Show what MODEL, a bundled name or a path, says of itself; or how good a recording is as a target."""
+    if _is_recording(model):
+        _show_clip(Path(model), as_json)
+        return
     from voiceae.inference.bundled import find_model
     from voiceae.modelfile import read_header
 
@@ -35,6 +43,53 @@ def command(model: str, as_json: bool) -> None:
         return
     for line in [f"{path}", *_lines(header)]:
         click.echo(printable(line.replace("\n", " ")))
+
+
+def _is_recording(name: str) -> bool:
+    """By its suffix, or else by what is in it."""
+    from voiceae.audio.io import SUFFIXES, info
+    from voiceae.errors import AudioError
+
+    suffix = Path(name).suffix.lower()
+    if suffix in (*SUFFIXES, ".safetensors", ""):
+        return suffix in SUFFIXES
+    try:
+        return bool(info(name))
+    except AudioError:
+        return False
+
+
+def _show_clip(path: Path, as_json: bool) -> None:
+    from dataclasses import asdict
+
+    from voiceae.audio.io import info
+    from voiceae.inference.batch import Parts
+    from voiceae.onnx.choose import chosen
+
+    voice = chosen(Parts(vocoder="griffinlim", device="cpu"), "auto", (str(path), str(path))).load()
+    quality = voice.quality(path)
+    told = info(path)
+    facts = {name: getattr(told, name) for name in ("container", "codec", "sample_rate", "channels")}
+    numbers = {name: None if value != value else value for name, value in asdict(quality).items()}
+    if as_json:
+        click.echo(json.dumps({"path": str(path), **facts, **numbers, "faults": quality.faults}, indent=2))
+        return
+    rows = {
+        "format": f"{told.container}, {told.codec}",
+        "sample rate": f"{told.sample_rate:,} Hz",
+        "channels": str(told.channels),
+        "duration": f"{quality.seconds:.2f} s, of it {quality.active_seconds:.2f} s of speech",
+        "level": f"{quality.level_dbfs:.1f} dBFS",
+        "noise": f"{quality.signal_to_noise_db:.0f} dB below the speech",
+        "voiced": f"{quality.voiced_share:.0%} of the speech",
+        "pitch": "none" if numbers["fundamental_hz"] is None else f"{quality.fundamental_hz:.0f} Hz",
+        "near peak": f"{quality.peak_share:.2%} of the samples",
+        "bandwidth": f"{quality.bandwidth_hz:,.0f} Hz",
+        "one voice": "too short to tell" if quality.agreement is None else f"{quality.agreement:.2f} alike",
+        "as a target": ", ".join(quality.faults) or "good",
+    }
+    for line in [f"{path}", *(f"{name:12}{value}" for name, value in rows.items())]:
+        click.echo(printable(line))
 
 
 def _as_dict(header: ModelHeader) -> dict[str, Any]:

@@ -1,18 +1,25 @@
-"""The converted voice is as loud as the source was."""
+"""The converted voice is as loud as the source was, and silent where it was silent."""
 
 from __future__ import annotations
 
 import warnings
+from typing import Any
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from voiceae.audio.io import ClippingWarning
-from voiceae.audio.level import Levelled, active_power, frame_powers
+from voiceae.audio.level import FRAME_SECONDS, Levelled, active_power, frame_powers
 from voiceae.audio.meter import LevelMeter
 
 MAX_CORRECTION_DB = 20.0
 """A model that came out quieter than this has said nothing worth amplifying."""
+SILENCE_DB = 50.0
+"""Frames this far below the speech are turned down further, a decibel for each below: networks have learned no silence
+deeper than the pauses of their corpus, and fill it with hiss, 40 to 45 dB below the speech."""
+_MUTED_DB = 60.0  # turned down by more, it is digital silence
+_HANG_FRAMES = 3  # 60 ms on either side of what is louder: soft onsets, endings, and what the network smears
 
 
 def at_level_of(wav: NDArray[np.float32], source: Levelled, sample_rate: int) -> NDArray[np.float32]:
@@ -28,11 +35,6 @@ def at_level_of(wav: NDArray[np.float32], source: Levelled, sample_rate: int) ->
     wanted, came = (active_power(frame_powers(each, sample_rate)) for each in (source.wav, wav))
     gain_db = _gain_db(10 * np.log10(wanted / came), source.gain_db, float(np.abs(wav).max()))
     return np.float32(10 ** (gain_db / 20)) * wav
-
-
-def level_dbfs(source: Levelled, sample_rate: int) -> float:
-    """Active level of a source as it came."""
-    return float(10 * np.log10(active_power(frame_powers(source.wav, sample_rate))) - source.gain_db)
 
 
 def gain_db_to(source: LevelMeter, converted: LevelMeter) -> float:
@@ -56,3 +58,54 @@ def _gain_db(correction_db: float, source_gain_db: float, peak: float) -> float:
         )
         gain_db -= peak_db
     return float(gain_db)
+
+
+def _active(powers: NDArray[np.floating[Any]]) -> float:
+    return active_power(powers.astype(np.float32)) if len(powers) else 1.0
+
+
+class SilenceEnvelope:
+    """Factors that keep the silences of a source silent in what was made of it; 1 wherever it speaks.
+
+    Args:
+        powers: (F,) of the source's frames, less their means: a constant offset is silence too.
+        frame: samples in each.
+    """
+
+    def __init__(self, powers: NDArray[np.floating[Any]], frame: int) -> None:
+        depth_db = 10 * np.log10(np.maximum(powers, 1e-20) / _active(powers))
+        gains_db = np.minimum(0.0, depth_db + SILENCE_DB)
+        gains = np.where(gains_db < -_MUTED_DB, 0.0, 10 ** (gains_db / 20))
+        wide = np.pad(gains if len(gains) else np.ones(1), _HANG_FRAMES, mode="edge")
+        gains = sliding_window_view(wide, 2 * _HANG_FRAMES + 1).max(1)
+        # Straight lines between the middles of frames by way of their edges, where the lesser neighbour counts: a frame
+        # that is silent is so from end to end.
+        edges = np.minimum(np.r_[gains[:1], gains], np.r_[gains, gains[-1:]])
+        self._nodes = np.arange(2 * len(gains) + 1) * (frame / 2)
+        self._values = np.empty(2 * len(gains) + 1)
+        self._values[::2], self._values[1::2] = edges, gains
+
+    @classmethod
+    def of(cls, source: NDArray[np.float32], sample_rate: int) -> SilenceEnvelope:
+        """Of a wave that is at hand: (N,)."""
+        frame = max(1, min(len(source), round(FRAME_SECONDS * sample_rate)))
+        frames = source[: len(source) // frame * frame].reshape(-1, frame)
+        return cls(frames.var(axis=1, dtype=np.float64), frame)
+
+    @classmethod
+    def of_meter(cls, source: LevelMeter) -> SilenceEnvelope:
+        """Of a wave that has gone by in blocks."""
+        powers, means = source.frames
+        return cls(np.maximum(powers - means**2, 0.0), max(1, round(FRAME_SECONDS * source.sample_rate)))
+
+    def apply(self, wav: NDArray[np.float32], start: int = 0) -> NDArray[np.float32]:
+        """A wave, or the block of it that begins with sample `start`: (n,) -> (n,)."""
+        spacing = self._nodes[1]
+        first, last = int(start / spacing), int((start + len(wav)) / spacing) + 2
+        nodes, values = self._nodes[first:last], self._values[first:last]
+        if not len(nodes):
+            nodes, values = self._nodes[-1:], self._values[-1:]
+        if (values == 1).all():
+            return wav
+        factors = np.interp(np.arange(start, start + len(wav)), nodes, values)
+        return (wav * factors).astype(np.float32)

@@ -32,14 +32,13 @@ from voiceae.inference.cepstra import loud_covariance
 from voiceae.inference.core import decode, known_centre, match
 from voiceae.inference.engine import Engine
 from voiceae.inference.heard import Colour, Embedding, Heard
-from voiceae.inference.level import at_level_of, gain_db_to, level_dbfs
+from voiceae.inference.level import SilenceEnvelope, at_level_of, gain_db_to
 from voiceae.inference.long import LongConversion, Pieces, spans, whole_hops
 from voiceae.inference.reference_quality import (
     ReferenceQuality,
     agreement,
     measure,
     stretches,
-    warn_of_faint,
     warn_of_reference,
 )
 from voiceae.inference.runtime import inference, resolve_device
@@ -131,12 +130,12 @@ class Voice:
             factor = self._convert_long(source, heard, (matching, pieces, progress), parts.append)
             return Audio(wav=factor * np.concatenate(parts), sample_rate=rate)
         levelled = self._levelled(source, SOURCE_SECONDS, "a source")
-        warn_of_faint(name_of(source), level_dbfs(levelled, rate))
         mel = self._mel(levelled.wav)
         with self._inference(mel.shape[-1]):
             converted = decode(self.model, self.model.encode(mel[None]), heard)
             wav = self._wav(self._match(converted, heard, matching))[: len(levelled.wav)]
-        return Audio(wav=at_level_of(wav, levelled, rate), sample_rate=rate)
+        wav = SilenceEnvelope.of(levelled.wav, rate).apply(at_level_of(wav, levelled, rate))
+        return Audio(wav=wav, sample_rate=rate)
 
     def convert_file(
         self,
@@ -332,13 +331,12 @@ class Voice:
                 self._strength(matching),
                 pieces,
             )
-            seconds = conversion.level.samples / rate
+            seconds, silence = conversion.level.samples / rate, SilenceEnvelope.of_meter(conversion.level)
             with tqdm(total=round(seconds), desc="convert", unit="s", disable=not progress) as bar:
                 for block in conversion.blocks():
+                    keep(silence.apply(block, met.samples))
                     met.hear(block)
-                    keep(block)
                     bar.update(round(met.samples / rate) - bar.n)
-        warn_of_faint(name_of(source), 10 * math.log10(conversion.level.centred_power))
         return np.float32(10 ** (gain_db_to(conversion.level, met) / 20))
 
     def _strength(self, matching: float | None) -> float:

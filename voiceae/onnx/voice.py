@@ -16,14 +16,13 @@ from voiceae.errors import AudioError, OutputError
 from voiceae.inference.arguments import as_mel, as_path, as_source, as_strength, finite, name_of
 from voiceae.inference.cepstra import loud_covariance, reshaping
 from voiceae.inference.heard import Colour, Embedding, Heard
-from voiceae.inference.level import at_level_of, level_dbfs
+from voiceae.inference.level import SilenceEnvelope, at_level_of
 from voiceae.inference.pitch_confidence import CONFIDENT, pitch_confidence
 from voiceae.inference.reference_quality import (
     ReferenceQuality,
     agreement,
     measure,
     stretches,
-    warn_of_faint,
     warn_of_reference,
 )
 from voiceae.inference.target import as_targets, known_voice
@@ -83,10 +82,11 @@ class PortableVoice:
         matching = as_strength(matching, self._matching)
         heard = self.listen(target)
         levelled = self._levelled(whole, SOURCE_SECONDS, "a source")
-        warn_of_faint(name_of(whole), level_dbfs(levelled, self.spec.sample_rate))
         mel = self.convert_mel(self._mel(levelled.wav), heard, matching)
         wav = finite(self.vocoder(mel))[: len(levelled.wav)]
-        return Audio(wav=at_level_of(wav, levelled, self.spec.sample_rate), sample_rate=self.spec.sample_rate)
+        rate = self.spec.sample_rate
+        wav = SilenceEnvelope.of(levelled.wav, rate).apply(at_level_of(wav, levelled, rate))
+        return Audio(wav=wav, sample_rate=rate)
 
     def convert_file(
         self, source: Source, target: Target, out: str | Path, *, force: bool = False, progress: bool = False
