@@ -15,7 +15,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 LEVELS = [
     {"errors"},
-    {"specs", "files", "locks", "processor", "streams", "threads"},
+    {"specs", "files", "float32", "locks", "processor", "streams", "threads"},
     {"modelfile", "processes"},
     {"audio"},
     {"nn"},
