@@ -14,7 +14,7 @@ TREES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in sorted(PA
 
 LEVELS = [
     {"errors"},
-    {"specs", "files", "locks", "processor", "streams", "threads"},
+    {"specs", "files", "float32", "locks", "processor", "streams", "threads"},
     {"modelfile", "processes"},
     {"audio"},
     {"nn"},

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import threading
 
+import pytest
+import torch
+
 from tests.tiny import HANG_GUARD_SECONDS
 from voiceae.data.ahead import Ahead
 
@@ -25,3 +28,17 @@ def test_the_next_step_is_made_on_another_thread() -> None:
     ahead._pool.shutdown()
     assert [step for step, here in made if here] == [4, 2, 3]
     assert [step for step, here in made if not here] == [5, 6, 7, 3, 4]
+
+
+def test_the_thread_works_on_the_gpu_that_trains(monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen: list[tuple[object, bool]] = []
+
+    def set_device(device: object) -> None:
+        chosen.append((device, threading.current_thread() is threading.main_thread()))
+
+    monkeypatch.setattr(torch.cuda, "set_device", set_device)
+    for device in (torch.device("cuda", 3), torch.device("cpu")):
+        ahead = Ahead(lambda *key: key, device)
+        ahead.take(0, 0, 1)
+        ahead._pool.shutdown()
+    assert chosen == [(torch.device("cuda", 3), False)]

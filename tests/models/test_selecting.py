@@ -1,5 +1,7 @@
 """AutoVC's parts: which frames are kept, and what repeats them."""
 
+from typing import Any
+
 import torch
 
 from tests.systems import require_padding_to_change_nothing, small_system, speechlike
@@ -49,3 +51,12 @@ def test_refinement_starts_from_the_coarse_mel():
         torch.nn.init.zeros_(weight)
     coarse, whole = decoder.both(torch.randn(1, 8, 2), torch.randn(1, 16), 16)
     torch.testing.assert_close(coarse, whole)
+
+
+def test_listening_without_packing_hears_the_same() -> None:
+    """What a GPU does, which must not be asked for lengths, against torch's packed sequences."""
+    torch.manual_seed(0)
+    encoder: Any = small_system("autovc").content
+    mask = torch.arange(16) < torch.tensor([[9], [1], [16], [12]])
+    x = torch.randn(4, 16, encoder.recurrent.input_size) * mask[..., None]
+    torch.testing.assert_close(encoder._listen_turned(x, mask), encoder._listen(x, mask))

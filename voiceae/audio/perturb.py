@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from voiceae.audio.filters import mel_corners
+from voiceae.float32 import full_precision
 from voiceae.specs import AudioSpec
 
 
@@ -61,7 +62,7 @@ class VoiceChanger(nn.Module):
 
     def forward(self, mel: Tensor, change: VoiceChange) -> Tensor:
         """Apply one change per item, in float32 also under autocast: the result is what a model must reach."""
-        with torch.autocast(mel.device.type, enabled=False):
+        with full_precision(mel.device.type):
             position = self._bin_of(self.centres / torch.exp2(change.octaves)[:, None])
             bins = torch.arange(len(self.centres), device=mel.device)
             weight = (1 - (position[..., None] - bins).abs()).clamp_min(0)

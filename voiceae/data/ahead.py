@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import Generic, TypeVar
+
+import torch
 
 Made = TypeVar("Made")
 Key = tuple[int, int, int]
@@ -15,11 +18,15 @@ class Ahead(Generic[Made]):
 
     Args:
         make: the function; what it waits for (a disk) is what is saved.
+        device: that the function puts things on.
     """
 
-    def __init__(self, make: Callable[[int, int, int], Made]) -> None:
+    def __init__(self, make: Callable[[int, int, int], Made], device: torch.device | None = None) -> None:
         self._make = make
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="ahead")
+        # A thread begins on GPU 0: pinning memory there would take half a gigabyte of it for every process.
+        on_gpu = device is not None and device.type == "cuda"
+        begin: Callable[[], object] | None = partial(torch.cuda.set_device, device) if on_gpu else None
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="ahead", initializer=begin)
         self._key: Key | None = None
         self._made: Future[Made] | None = None
 

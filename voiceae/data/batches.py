@@ -107,7 +107,7 @@ class Crops:
             if resident
             else MappedFrames(store, utterances, self.device)
         )
-        self._ahead = None if resident else Ahead(self._make)
+        self._ahead = None if resident else Ahead(self._make, self.device)
 
     def batch(self, step: int, rank: int = 0, world_size: int = 1) -> Batch:
         """The batch of one step and rank; each draw of a step goes to one rank, but may draw the same crop again.

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from voiceae.models.bottleneck import Bottlenecked
+from voiceae.models.bottleneck import Bottlenecked, BottleneckPart, Noise
 from voiceae.models.content import ContentPart
 from voiceae.models.decoder import DecoderPart
 from voiceae.models.pitch import MelPitch, NoPitch
@@ -89,7 +89,7 @@ class Autoencoder(nn.Module):
         self,
         *,
         content: ContentPart,
-        bottleneck: nn.Module,
+        bottleneck: BottleneckPart,
         speaker: SpeakerPart,
         pitch: MelPitch | NoPitch,
         decoder: DecoderPart,
@@ -134,10 +134,16 @@ class Autoencoder(nn.Module):
     ) -> Content:
         """Mel (B, M, T), mask (B, T) -> content; in training mode the bottleneck is noisy, `generator` seeds it."""
         coded = self.content(self.normalise(mel), mask)
-        bottlenecked = self.bottleneck(coded, coarser_mask(mask, self.rate), generator)
+        bottlenecked = self.bottleneck(coded, coarser_mask(mask, self.rate), self.noise(coded, generator))
         return self.with_pitch_of(
             Content(coded, bottlenecked, mel[:, :0], mel.new_zeros(len(mel))), mel, mask
         )
+
+    def noise(self, coded: Tensor, generator: torch.Generator | None = None) -> Noise:
+        """What the bottleneck draws in training, for features (B, C, T'); nothing in evaluation."""
+        if not self.bottleneck.training:
+            return ()
+        return self.bottleneck.draw_noise(coded.shape[0], coded.shape[-1], coded.device, generator)
 
     def with_pitch_of(self, content: Content, mel: Tensor, mask: Tensor | None = None) -> Content:
         """The same content, with the pitch of another mel of as many frames."""

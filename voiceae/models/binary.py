@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from voiceae.models.bottleneck import Bottlenecked, Discrete, mean_over_frames
+from voiceae.models.bottleneck import Bottlenecked, Discrete, Noise, mean_over_frames
 from voiceae.nn.masking import apply_mask
 
 MOST_BITS = 16
@@ -34,13 +34,19 @@ class Binary(Discrete):
             raise ValueError(f"dim {dim}: a code needs at least one bit")
         self.project = nn.Linear(channels, dim)
 
+    def draw_noise(
+        self, items: int, frames: int, device: torch.device, generator: torch.Generator | None = None
+    ) -> Noise:
+        """Uniform in [0, 1): (B, T', D)."""
+        return (torch.rand((items, frames, self.dim), generator=generator, device=device),)
+
     def forward(
-        self, x: Tensor, mask: Tensor | None = None, generator: torch.Generator | None = None
+        self, x: Tensor, mask: Tensor | None = None, noise: Noise | torch.Generator | None = None
     ) -> Bottlenecked:
-        """Draw (training) or take the likelier value (evaluation)."""
+        """Draw (training) or take the likelier value (evaluation); noise as of `Gaussian`."""
         share = torch.sigmoid(self.project(x.transpose(1, 2)).float())
-        drawn = torch.bernoulli(share.detach(), generator=generator) if self.training else share > 0.5
-        bits = drawn.to(share.dtype)
+        limit = self._drawn(x, noise)[0] if self.training else 0.5
+        bits = (share.detach() > limit).to(share.dtype)
         units = 2 * (share + (bits - share).detach()) - 1
         used = mean_over_frames(bits, mask)
         return Bottlenecked(

@@ -9,6 +9,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, distributed, nn
 
+from voiceae.float32 import full_precision
 from voiceae.nn.gaussian import gaussian_kl, monte_carlo_kl
 from voiceae.nn.jitter import time_jitter
 from voiceae.nn.masking import apply_mask
@@ -31,7 +32,43 @@ class Bottlenecked:
     stats: dict[str, Tensor] = field(default_factory=dict)
 
 
-class Discrete(nn.Module):
+Noise = tuple[Tensor, ...]
+"""What a bottleneck is made noisy by in training; how many and of which shapes is its own matter."""
+
+
+class BottleneckPart(nn.Module):
+    """A bottleneck of any kind: (B, C, T'), mask (B, T') -> `Bottlenecked`.
+
+    Chance is drawn apart from the computation, so that the latter can be compiled: a graph takes tensors and no
+    generators.
+
+    Attributes:
+        dim: D, of the units.
+    """
+
+    dim: int
+
+    def draw_noise(
+        self, items: int, frames: int, device: torch.device, generator: torch.Generator | None = None
+    ) -> Noise:
+        """All that one call draws in training; by default nothing.
+
+        Args:
+            items: B.
+            frames: T'.
+            device: where it is to lie; the generator's.
+            generator: of the draws, the global one by default.
+        """
+        return ()
+
+    def _drawn(self, x: Tensor, noise: Noise | torch.Generator | None) -> Noise:
+        """What was drawn before, or is drawn now: for x (B, C, T')."""
+        if isinstance(noise, tuple):
+            return noise
+        return self.draw_noise(x.shape[0], x.shape[-1], x.device, noise)
+
+
+class Discrete(BottleneckPart):
     """A bottleneck whose every frame is one of finitely many codes: (B, C, T') -> `Bottlenecked` with `codes`.
 
     Attributes:
@@ -56,7 +93,7 @@ class Discrete(nn.Module):
         return torch.zeros(self.size, device=codes.device).index_add_(0, codes.flatten(), valid.flatten())
 
 
-class Open(nn.Module):
+class Open(BottleneckPart):
     """A plain autoencoder's bottleneck, a linear map: (B, C, T') -> (B, D, T')."""
 
     def __init__(self, *, channels: int, dim: int) -> None:
@@ -65,13 +102,13 @@ class Open(nn.Module):
         self.project = nn.Linear(channels, dim)
 
     def forward(
-        self, x: Tensor, mask: Tensor | None = None, generator: torch.Generator | None = None
+        self, x: Tensor, mask: Tensor | None = None, noise: Noise | torch.Generator | None = None
     ) -> Bottlenecked:
         """Let everything through."""
         return Bottlenecked(apply_mask(self.project(x.transpose(1, 2)), mask).transpose(1, 2))
 
 
-class Gaussian(nn.Module):
+class Gaussian(BottleneckPart):
     """A VAE's bottleneck: a diagonal Gaussian per code frame, sampled in training, its mean at inference.
 
     (B, C, T') -> (B, D, T'). Losses: `kl`, nats per code frame against N(0, I) after free bits; stats: `kl_raw`
@@ -99,15 +136,27 @@ class Gaussian(nn.Module):
         mean, log_variance = self.project(x.transpose(1, 2)).float().chunk(2, dim=-1)
         return mean, 10 * torch.tanh(log_variance / 10)
 
+    def draw_noise(
+        self, items: int, frames: int, device: torch.device, generator: torch.Generator | None = None
+    ) -> Noise:
+        """Standard normal: (B, T', D)."""
+        return (torch.randn((items, frames, self.dim), generator=generator, device=device),)
+
     def forward(
-        self, x: Tensor, mask: Tensor | None = None, generator: torch.Generator | None = None
+        self, x: Tensor, mask: Tensor | None = None, noise: Noise | torch.Generator | None = None
     ) -> Bottlenecked:
-        """Sample (training) or take the mean (evaluation)."""
+        """Sample (training) or take the mean (evaluation).
+
+        Args:
+            x: (B, C, T').
+            mask: (B, T').
+            noise: of `draw_noise`, or the generator to draw it with.
+        """
         mean, log_variance = self.posterior(x)
         z = mean
         if self.training:
-            noise = torch.randn(mean.shape, generator=generator, device=mean.device)
-            z = mean + noise * (0.5 * log_variance).exp()
+            (normal,) = self._drawn(x, noise)
+            z = mean + normal * (0.5 * log_variance).exp()
         estimate = (
             monte_carlo_kl(z, mean, log_variance) if self.monte_carlo else gaussian_kl(mean, log_variance)
         )
@@ -118,6 +167,24 @@ class Gaussian(nn.Module):
             losses={"kl": per_dim.clamp_min(self.free_nats).sum()},
             stats={"kl_raw": raw.sum().detach(), "kl_per_dim": raw.detach()},
         )
+
+
+def nearest_row(vectors: Tensor, table: Tensor) -> Tensor:
+    """Index of the row nearest to each vector: (N, D), (K, D) -> (N,)."""
+    with full_precision(vectors.device.type):  # half precision cannot tell near codes apart
+        distance = table.square().sum(-1) - 2 * vectors @ table.T
+    return distance.argmin(-1)
+
+
+# A graph cannot change the precision of products on its way, but can have a node that does.
+compiled_nearest = torch.library.custom_op(
+    "voiceae::nearest_row", nearest_row, mutates_args=(), schema="(Tensor vectors, Tensor table) -> Tensor"
+)
+
+
+@compiled_nearest.register_fake
+def _(vectors: Tensor, table: Tensor) -> Tensor:
+    return vectors.new_empty(len(vectors), dtype=torch.long)
 
 
 class VQ(Discrete):
@@ -165,26 +232,43 @@ class VQ(Discrete):
         self.register_buffer("cluster_sum", codebook.clone())
         self.register_buffer("started", torch.zeros((), dtype=torch.bool))
 
+    def draw_noise(
+        self, items: int, frames: int, device: torch.device, generator: torch.Generator | None = None
+    ) -> Noise:
+        """Which frames new codes are made of, (K,) in [0, 1), and how far off, (K, D) normal; of the jitter (B, T')."""
+        shapes = ((self.size,), (self.size, self.dim), (items, frames))
+        draws = (torch.rand, torch.randn, torch.rand)
+        return tuple(
+            draw(shape, generator=generator, device=device)
+            for draw, shape in zip(draws[: 3 if self.jitter else 2], shapes, strict=False)
+        )
+
     def forward(
-        self, x: Tensor, mask: Tensor | None = None, generator: torch.Generator | None = None
+        self, x: Tensor, mask: Tensor | None = None, noise: Noise | torch.Generator | None = None
     ) -> Bottlenecked:
-        """Quantise; in training the codebook follows."""
+        """Quantise; in training the codebook follows.
+
+        Args:
+            x: (B, C, T').
+            mask: (B, T').
+            noise: of `draw_noise`, or the generator to draw it with.
+        """
         latent = self.project(x.transpose(1, 2)).float()
         valid = latent.new_ones(latent.shape[:2]) if mask is None else mask.to(latent.dtype)
         flat = latent.detach().flatten(0, 1)
         follows = self.training and latent.requires_grad
+        drawn = self._drawn(x, noise) if self.training else ()
         if follows:
-            self._start(flat, valid.flatten(), generator)
+            fresh = self._fresh(flat, valid.flatten(), *drawn[:2])
+            self._start(fresh)
         codes = self.nearest(flat)
         quantised = self.codebook[codes].view_as(latent)
-        if follows:
-            usage = self._follow(flat, codes, valid.flatten(), generator)
-        else:
-            usage = self._count(codes, valid.flatten())
+        counted = (codes, valid.flatten())
+        usage = self._follow(flat, *counted, fresh) if follows else self._count(*counted)
         distance = (latent - quantised.detach()).square().mean(-1)
         units = latent + (quantised - latent).detach()
         if self.training and self.jitter:
-            units = time_jitter(units, self.jitter, mask, generator)
+            units = time_jitter(units, self.jitter, mask, drawn=drawn[2])
         return Bottlenecked(
             apply_mask(units, mask).transpose(1, 2),
             codes=codes.view(latent.shape[:2]),
@@ -194,11 +278,9 @@ class VQ(Discrete):
 
     def nearest(self, vectors: Tensor) -> Tensor:
         """Index of the nearest code: (N, D) -> (N,)."""
-        with torch.autocast(
-            vectors.device.type, enabled=False
-        ):  # half precision cannot tell near codes apart
-            distance = self.codebook.square().sum(-1) - 2 * vectors @ self.codebook.T
-        return distance.argmin(-1)
+        find = compiled_nearest if torch.compiler.is_compiling() else nearest_row
+        found: Tensor = find(vectors, self.codebook)
+        return found
 
     def lookup(self, codes: Tensor) -> Tensor:
         """Units of codes: (B, T') -> (B, D, T')."""
@@ -208,17 +290,26 @@ class VQ(Discrete):
         return torch.zeros(self.size, device=codes.device).index_add_(0, codes, valid)
 
     @torch.no_grad()
-    def _start(self, flat: Tensor, valid: Tensor, generator: torch.Generator | None) -> None:
-        """Begin with vectors of the first batch, the same on every process."""
-        if not self.started:
-            self.codebook.copy_(self._broadcast(self._draw(flat, valid, self.size, generator)))
-            self.cluster_sum.copy_(self.codebook)
-            self.started.fill_(True)
+    def _fresh(self, flat: Tensor, valid: Tensor, places: Tensor, off: Tensor) -> Tensor:
+        """Codes made of vectors of the batch, the same on every process: (N, D), (N,), (K,), (K, D) -> (K, D)."""
+        counted = valid.long().cumsum(0)
+        rank = (places * counted[-1]).long().minimum(counted[-1] - 1)
+        index = torch.searchsorted(counted, rank + 1).clamp_max(len(flat) - 1)
+        fresh = flat[index] + 1e-3 * off
+        if distributed.is_available() and distributed.is_initialized():
+            fresh = fresh.contiguous()
+            distributed.broadcast(fresh, src=0)
+        return fresh
 
     @torch.no_grad()
-    def _follow(
-        self, flat: Tensor, codes: Tensor, valid: Tensor, generator: torch.Generator | None
-    ) -> Tensor:
+    def _start(self, fresh: Tensor) -> None:
+        """Begin with vectors of the first batch; chosen on the device, for asking it whether to would be a wait."""
+        for kept in (self.codebook, self.cluster_sum):
+            kept.copy_(torch.where(self.started, kept, fresh))
+        self.started.fill_(True)
+
+    @torch.no_grad()
+    def _follow(self, flat: Tensor, codes: Tensor, valid: Tensor, fresh: Tensor) -> Tensor:
         """Move the averages, then revive what died; returns the batch's usage over all processes (K,)."""
         usage = self._count(codes, valid)
         total = torch.zeros_like(self.cluster_sum).index_add_(0, codes, flat * valid[:, None])
@@ -229,28 +320,14 @@ class VQ(Discrete):
         self.cluster_sum.lerp_(total, 1 - self.decay)
         self.codebook.copy_(self.cluster_sum / self.cluster_size.clamp_min(1e-5)[:, None])
         if self.revive_below > 0:
-            self._revive(flat, valid, generator)
+            self._revive(fresh)
         return usage
 
-    def _revive(self, flat: Tensor, valid: Tensor, generator: torch.Generator | None) -> None:
-        fresh = self._broadcast(self._draw(flat, valid, self.size, generator))
+    def _revive(self, fresh: Tensor) -> None:
         dead = (self.cluster_size < self.revive_below)[:, None]
         self.codebook.copy_(torch.where(dead, fresh, self.codebook))
         self.cluster_size.copy_(torch.where(dead[:, 0], 2 * self.revive_below, self.cluster_size))
         self.cluster_sum.copy_(torch.where(dead, fresh * 2 * self.revive_below, self.cluster_sum))
-
-    @staticmethod
-    def _draw(flat: Tensor, valid: Tensor, count: int, generator: torch.Generator | None) -> Tensor:
-        index = torch.multinomial(valid, count, replacement=True, generator=generator)
-        jitter = torch.randn((count, flat.shape[1]), generator=generator, device=flat.device)
-        return flat[index] + 1e-3 * jitter
-
-    @staticmethod
-    def _broadcast(fresh: Tensor) -> Tensor:
-        if distributed.is_available() and distributed.is_initialized():
-            fresh = fresh.contiguous()
-            distributed.broadcast(fresh, src=0)
-        return fresh
 
 
 def codebook_figures(usage: Tensor) -> dict[str, Tensor]:

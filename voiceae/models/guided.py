@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from voiceae.models.bottleneck import Bottlenecked
+from voiceae.models.bottleneck import Bottlenecked, BottleneckPart, Noise
 from voiceae.models.content import ContentPart
 from voiceae.models.decoder import DecoderPart
 from voiceae.models.speaker import SpeakerPart
@@ -74,7 +74,7 @@ class GuidedEncoder(ContentPart):
         return x.transpose(1, 2), taken
 
 
-class Sigmoid(nn.Module):
+class Sigmoid(BottleneckPart):
     """Activation guidance, a few channels through a flat sigmoid: (B, C, T') -> (B, D, T'); little of a voice fits.
 
     Args:
@@ -91,7 +91,7 @@ class Sigmoid(nn.Module):
         self.project = nn.Linear(channels, dim)
 
     def forward(
-        self, x: Tensor, mask: Tensor | None = None, generator: torch.Generator | None = None
+        self, x: Tensor, mask: Tensor | None = None, noise: Noise | torch.Generator | None = None
     ) -> Bottlenecked:
         """Squash."""
         # In float32: the flat sigmoid stays near a half, where the 8 bits of a bfloat16 leave a dozen values.

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from voiceae.models.bottleneck import Bottlenecked, Discrete, codebook_figures, mean_over_frames
+from voiceae.models.bottleneck import Bottlenecked, Discrete, Noise, codebook_figures, mean_over_frames
 from voiceae.nn.masking import apply_mask
 from voiceae.nn.stepped import Stepped
 
@@ -48,13 +48,20 @@ class OneHot(Discrete, Stepped):
         """Let the temperature fall."""
         self.temperature = self.start * (self.end / self.start) ** min(1.0, step / self.steps)
 
+    def draw_noise(
+        self, items: int, frames: int, device: torch.device, generator: torch.Generator | None = None
+    ) -> Noise:
+        """Exponentially distributed, so that minus its logarithm is Gumbel-distributed: (B, T', K)."""
+        shape = (items, frames, self.size)
+        return (torch.empty(shape, device=device).exponential_(generator=generator),)
+
     def forward(
-        self, x: Tensor, mask: Tensor | None = None, generator: torch.Generator | None = None
+        self, x: Tensor, mask: Tensor | None = None, noise: Noise | torch.Generator | None = None
     ) -> Bottlenecked:
-        """Draw (training) or take the likeliest (evaluation)."""
+        """Draw (training) or take the likeliest (evaluation); noise as of `Gaussian`."""
         logits = self.project(x.transpose(1, 2)).float()
         if self.training:
-            chosen, codes = self.draw(logits, generator)
+            chosen, codes = self.draw(logits, *self._drawn(x, noise))
         else:
             codes = logits.argmax(-1)
             chosen = functional.one_hot(codes, self.size).to(logits.dtype)
@@ -65,12 +72,11 @@ class OneHot(Discrete, Stepped):
             apply_mask(self.vectors(chosen), mask).transpose(1, 2),
             codes=codes,
             losses={"diversity": 1 - torch.special.entr(used).sum().exp() / self.size},
-            stats={"usage": usage, **figures, "temperature": logits.new_tensor(self.temperature)},
+            stats={"usage": usage, **figures, "temperature": logits.new_full((), self.temperature)},
         )
 
-    def draw(self, logits: Tensor, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
-        """One-hot draws with the gradient of a softmax, and their codes: (B, T', K) -> (B, T', K), (B, T')."""
-        waiting = torch.empty_like(logits).exponential_(generator=generator)  # its -log is Gumbel-distributed
+    def draw(self, logits: Tensor, waiting: Tensor) -> tuple[Tensor, Tensor]:
+        """One-hot draws with the gradient of a softmax, and their codes: (B, T', K) twice -> (B, T', K), (B, T')."""
         soft = ((logits - waiting.clamp_min(1e-20).log()) / self.temperature).softmax(-1)
         codes = soft.argmax(-1)
         hard = functional.one_hot(codes, self.size).to(soft.dtype)

@@ -18,6 +18,9 @@ from voiceae.nn.masking import apply_mask
 from voiceae.nn.norm import FrameNorm
 from voiceae.nn.recurrent import LSTM
 
+_WEIGHTS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+"""Of a recurrent layer, as torch names them."""
+
 
 class SelectingEncoder(ContentPart):
     """Recurrent layers over all frames, of which one in `rate` is kept: (B, M, T) -> (B, 2 neck, ceil(T / rate)).
@@ -77,12 +80,42 @@ class SelectingEncoder(ContentPart):
 
     def _listen(self, x: Tensor, mask: Tensor | None) -> Tensor:
         """Both directions, the backward one from the last valid frame: (B, T, C) -> (B, T, 2 neck)."""
-        if mask is None or bool(mask.all()):
+        if mask is None:
             heard: Tensor = self.recurrent(x)[0]
             return heard
+        if mask.is_cuda:
+            return self._listen_turned(x, mask)
         lengths = mask.sum(-1).clamp_min(1).cpu()
         packed = pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
         return pad_packed_sequence(self.recurrent(packed)[0], batch_first=True, total_length=x.shape[1])[0]
+
+    def _listen_turned(self, x: Tensor, mask: Tensor) -> Tensor:
+        """The same without packing, for which a GPU would have to be asked how long the items are.
+
+        The backward direction is a forward one over every item turned round within its length.
+        """
+        steps = torch.arange(x.shape[1], device=x.device)
+        turned = (mask.sum(-1, keepdim=True) - 1 - steps) % x.shape[
+            1
+        ]  # its own inverse; padding stays behind
+        width = self.recurrent.hidden_size
+        for layer in range(self.recurrent.num_layers):
+            place = turned[..., None]
+            both = (x, x.gather(1, place.expand_as(x)))
+            forward, backward = (
+                self._direction(given, f"l{layer}{suffix}")
+                for given, suffix in zip(both, ("", "_reverse"), strict=True)
+            )
+            x = torch.cat((forward, backward.gather(1, place.expand(-1, -1, width))), dim=-1)
+        return apply_mask(x, mask)
+
+    def _direction(self, x: Tensor, name: str) -> Tensor:
+        """One direction of one recurrent layer: (B, T, X) -> (B, T, neck)."""
+        weights = [getattr(self.recurrent, f"{kind}_{name}") for kind in _WEIGHTS]
+        nothing = x.new_zeros(1, len(x), self.recurrent.hidden_size)
+        start = (nothing, nothing)
+        heard: Tensor = torch.lstm(x, start, weights, True, 1, 0.0, self.training, False, True)[0]
+        return heard
 
     def _select(self, x: Tensor, lengths: Tensor) -> Tensor:
         """One frame a segment and direction: (B, T, 2 neck), (B,) -> (B, T', 2 neck), 0 behind the last."""

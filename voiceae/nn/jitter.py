@@ -7,7 +7,12 @@ from torch import Tensor
 
 
 def time_jitter(
-    x: Tensor, probability: float, mask: Tensor | None = None, generator: torch.Generator | None = None
+    x: Tensor,
+    probability: float,
+    mask: Tensor | None = None,
+    generator: torch.Generator | None = None,
+    *,
+    drawn: Tensor | None = None,
 ) -> Tensor:
     """Replace frames by the one before or the one after, either equally likely: (B, T, D), mask (B, T) -> (B, T, D).
 
@@ -19,8 +24,10 @@ def time_jitter(
             there.
         mask: frames that count.
         generator: of the draws.
+        drawn: (B, T) uniform in [0, 1), where the draws were made before.
     """
-    drawn = torch.rand(x.shape[:2], generator=generator, device=x.device)
+    if drawn is None:
+        drawn = torch.rand(x.shape[:2], generator=generator, device=x.device)
     move = (drawn > 1 - probability / 2).long() - (drawn < probability / 2).long()
     own = torch.arange(x.shape[1], device=x.device).expand_as(move)
     source = (own + move).clamp(0, x.shape[1] - 1)

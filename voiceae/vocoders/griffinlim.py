@@ -100,10 +100,8 @@ class GriffinLim(Vocoder):
         for position in positions:
             turns = torch.rand(1, self.piece_frames, bins, generator=generator)[:, : position.shape[1]]
             angle = (2.0 * torch.pi * turns.to(frequency.device)).expand(len(position), -1, -1)
-            heard = position.isfinite()
-            if heard.any():
-                angle = torch.where(heard[..., None], -frequency * position[..., None], angle)
-            yield _unit(angle)
+            click = -frequency * position[..., None]  # not finite where there is none
+            yield _unit(torch.where(position.isfinite()[..., None], click, angle))
 
     def _run(
         self, magnitudes: Iterable[Tensor], phases: Iterable[Tensor], shape: tuple[int, int, int]

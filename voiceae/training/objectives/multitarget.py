@@ -73,7 +73,7 @@ class MultiTarget(Plain):
         shape = {"n_speakers": model.speaker.n_speakers, "channels": channels}
         self.adversary = nn.ModuleDict(
             {
-                "classifier": CodeClassifier(dim=model.bottleneck.dim, **shape),  # type: ignore[arg-type]
+                "classifier": CodeClassifier(dim=model.bottleneck.dim, **shape),
                 "critic": PatchCritic(n_mels=len(model.mel_mean), **shape),
             }
         )

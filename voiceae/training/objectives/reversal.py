@@ -52,7 +52,7 @@ class Reversal(Disentangling):
         except (TypeError, ValueError) as error:
             raise ConfigError(f"loss.strength: {error}") from error
         self.classifier = CodeClassifier(
-            dim=model.bottleneck.dim,  # type: ignore[arg-type]
+            dim=model.bottleneck.dim,
             n_speakers=n_speakers,
             channels=channels,
         )

@@ -76,7 +76,7 @@ class Stacked(Plain):
         code = encoder.levels[level](wanted, masks[level])
         losses, stats = {}, {}
         if level == self.height - 1:
-            passed = model.bottleneck(code, masks[-1], generator)
+            passed = model.bottleneck(code, masks[-1], model.noise(code, generator))
             code, losses, stats = passed.units, dict(passed.losses), dict(passed.stats)
         given = self.give_back(level, code, batch, wanted.shape[-1], masks[level])
         losses["reconstruction"] = reconstruction_loss(given, wanted, masks[level], self.distance)

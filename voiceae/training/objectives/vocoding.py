@@ -116,7 +116,8 @@ class Vocoding(Objective):
         (through,) = self._through
         if through is None or not self.training:
             return batch.mel
-        through.to(batch.mel.device)
+        if through.mel_mean.device != batch.mel.device:
+            through.to(batch.mel.device)
         with torch.no_grad():
             speaker = through.embed(batch.reference, batch.reference_mask)
             content = through.encode(batch.mel, batch.mask)

@@ -1,0 +1,120 @@
+"""The training step of every experiment on a GPU that is not there: nothing stays on the CPU or is waited for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+import voiceae
+from tests import tiny
+from tests.audio.waves import harmonic
+from tests.fake_cuda import CUDA, backward, fake_cuda
+from tests.systems import SMALL
+from voiceae.data.prepare import prepare
+from voiceae.data.store import FeatureStore
+from voiceae.data.waves import add_waves
+from voiceae.training.config import compose
+from voiceae.training.module import TrainingModule
+from voiceae.training.run import build_objective
+from voiceae.training.settings import Settings
+
+BUNDLED = Path(voiceae.__file__).parent / "assets" / "base.safetensors"
+_VOCODER = ["model.channels=16", "model.hidden=32", "model.n_blocks=1"]
+_VOCODER += ["model.pitch={channels: 16, hidden: 32, n_blocks: 1}"]
+_JUDGES = ["loss.adversary.sizes=[512]", "loss.adversary.periods=[3]", "loss.adversary.channels=4"]
+EXPERIMENTS = {
+    **SMALL,
+    "base": SMALL["vae"],
+    "base_critic": [*SMALL["vae"], "loss.adversary.channels=8"],
+    "vocoder": _VOCODER,
+    "vocoder_critic": [*_VOCODER, *_JUDGES, f"loss.through={BUNDLED}"],
+}
+"""Overrides by experiment."""
+BOTH_PRECISIONS = {"base_critic", "vqvae", "vocoder_critic"}
+"""One of every kind; the others are made of the same parts."""
+LEFT_OUT = {"debug", "vctk", "vctk_mini"}
+"""Sizes of others."""
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three voices of three utterances, with waves; some are shorter than a crop."""
+    root = tmp_path_factory.mktemp("spoken")
+    rng = np.random.default_rng(0)
+    for speaker, f0 in enumerate((110.0, 170.0, 240.0)):
+        for utterance in range(3):
+            wav = np.concatenate([harmonic(f0 * step, 0.2 + 0.1 * utterance) for step in (1.0, 1.2, 0.9)])
+            path = root / "corpus" / f"s{speaker}" / f"{utterance}.wav"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            soundfile.write(path, wav + 0.002 * rng.standard_normal(len(wav)), 22050)
+    prepare("folder", root / "corpus", root / "store", jobs=1)
+    add_waves(FeatureStore.open(root / "store"))
+    return root / "store"
+
+
+@pytest.fixture(scope="module")
+def speaker_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny.write_model(tmp_path_factory.mktemp("speaker") / "model.safetensors")
+
+
+def built(name: str, store: Path, speaker_model: Path, *more: str) -> TrainingModule:
+    overrides = [f"experiment={name}", f"data.store={store}", *EXPERIMENTS[name], "data.batch_size=4"]
+    overrides += ["data.crop_frames=16", "data.reference_frames=16", "trainer.threads=1", *more]
+    if name == "autovc":
+        overrides.append(f"loss.speaker_from={speaker_model}")
+    opened = FeatureStore.open(store)
+    settings = Settings.read(compose(overrides)).for_speakers(len(opened.speakers))
+    return TrainingModule(build_objective(settings, opened)[0], opened, settings)
+
+
+def on_gpu(module: TrainingModule) -> None:
+    """What Lightning does before the first step."""
+    strategy = SimpleNamespace(root_device=CUDA, optimizers=[])
+    module._trainer = SimpleNamespace(  # type: ignore[assignment]
+        strategy=strategy, world_size=1, global_rank=0, should_stop=False
+    )
+    module.to("cuda")
+    for part in filter(None, getattr(module.objective, "_through", ())):
+        part.to("cuda")  # else at the first step
+    module.setup("fit")
+    module.configure_optimizers()
+    module.manual_backward = lambda loss: backward(loss)  # type: ignore[method-assign, assignment]
+
+
+def train(module: TrainingModule) -> None:
+    """A step of every stage under autocast, and of some kinds one in float32 and a validation."""
+    starts = [(stage.start, True) for stage in module.plan]
+    whole = [(1, False)] if module.settings.name in BOTH_PRECISIONS else []
+    for step, half in starts + whole:
+        module.step = step
+        with torch.autocast("cuda", dtype=torch.bfloat16, enabled=half):
+            module.training_step(0, 0)
+    if not whole:
+        return
+    module.objective.eval()
+    module.on_validation_start()
+    with torch.no_grad(), torch.autocast("cuda", dtype=torch.bfloat16):
+        module.validation_step(0, 0, 0)
+
+
+def test_no_experiment_is_forgotten() -> None:
+    there = {path.stem for path in Path("configs/experiment").glob("*.yaml")}
+    assert there - LEFT_OUT == set(EXPERIMENTS)
+
+
+@pytest.mark.parametrize("name", sorted(EXPERIMENTS))
+def test_a_step_stays_on_the_gpu_and_never_waits(name: str, store: Path, speaker_model: Path) -> None:
+    module = built(name, store, speaker_model)
+    with fake_cuda() as watch:
+        on_gpu(module)
+        watch.waits.clear()
+        train(module)
+        assert not watch.waits
+        moved = [weight for weight in module.objective.parameters() if weight.requires_grad]
+        assert moved and all(weight.is_cuda for weight in moved)
+        assert all(value.is_cuda for value in module.meter.sums.values())
