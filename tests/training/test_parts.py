@@ -31,11 +31,13 @@ def test_parts_of_parts_are_checked_by_their_keys() -> None:
         check_parts({"one": {"_target_": "os.system"}}, "model")
 
 
-@pytest.mark.parametrize("name", [path.stem for path in (config_dir() / "experiment").glob("*.yaml")])
-def test_every_experiment_passes(name: str) -> None:
-    settings = Settings.read(compose([f"experiment={name}", "data.store=x"])).for_speakers(3)
-    check_parts(settings.model, "model")
-    check_parts(settings.loss, "loss")
+def test_every_experiment_passes() -> None:
+    names = [path.stem for path in (config_dir() / "experiment").glob("*.yaml")]
+    assert len(names) > 10
+    for name in names:  # what is refused is named in the error itself
+        settings = Settings.read(compose([f"experiment={name}", "data.store=x"])).for_speakers(3)
+        check_parts(settings.model, "model")
+        check_parts(settings.loss, "loss")
 
 
 @pytest.mark.parametrize(
