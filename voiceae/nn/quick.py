@@ -3,12 +3,12 @@
 There the time does not go into arithmetic but into reading weights and into getting operations started. Weights of
 eight bits are a quarter of what there is to read; a convolution over ten frames is quickest written out.
 
-Whether eight bits pay is decided by the engine that torch reports, which follows the processor's instructions, and never
-by a timing. Measured on one core with cpuid kept from naming what the processor has beyond AVX2 (the lowest tenth of 100
-steps, float32 / eight bits, seconds a second; as it is / AVX2 only):
+Whether eight bits pay is decided by the engine that torch reports, which follows the processor's instructions, and
+never by a timing. Measured on one core with cpuid kept from naming what the processor has beyond AVX2 (the lowest tenth
+of 100 steps, float32 / eight bits, seconds a second; as it is and with AVX2 only, on a busy machine):
 
-- network .43 / .33, .82 / .50; vocoder .34 / .21, .53 / .36; the stream .82 / .61, 1.50 / 1.01 (on a busy machine);
-- a layer of 256 to 1,024 over 10 frames is 3 to 12 times as fast in either; without AVX2 still 1.2 to 2 times (`onednn`);
+- network .43 / .33 and .82 / .50; vocoder .34 / .21 and .53 / .36; the whole stream .82 / .61 and 1.50 / 1.01;
+- a layer of 256 to 1,024 over 10 frames is 10 times as fast in either; without AVX2 still 1.2 times (`onednn`);
 - only layers of 80 or less inputs lose, 5 microseconds each.
 
 So no part loses by them on AVX2: a stream costs more there because all its parts do, float32 most of all.
