@@ -288,6 +288,24 @@ def test_noise_belongs_to_a_step_a_rank_and_a_purpose(composed: Composer) -> Non
     assert len(set(seeds)) == 5 and seeds[0] == noise_seed(0, 0, rank=0)
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_a_signal_ends_the_command_with_its_exit_code_and_everything_saved(
+    overrides: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    step = TrainingModule.training_step
+
+    def signalled(self: TrainingModule, *arguments: Any) -> None:
+        step(self, *arguments)
+        if self.step == 2:
+            os.kill(os.getpid(), number)
+
+    monkeypatch.setattr(TrainingModule, "training_step", signalled)
+    more = ["trainer.checkpoint_steps=null", "trainer.validate_batches=0"]
+    assert cli.run(["train", *overrides, *more]) == 128 + number
+    kept = torch.load(tmp_path / "run" / "checkpoints" / "last.ckpt", weights_only=True)
+    assert kept["voiceae"]["step"] == 2
+
+
 def test_early_stopping_stops(composed: Composer) -> None:
     settings = composed(
         "trainer.early_stopping_patience=1",
