@@ -25,6 +25,7 @@ from voiceae.training.module import Steps, TrainingModule
 from voiceae.training.objectives.disentangling import Disentangling
 from voiceae.training.reporting import read_metrics
 from voiceae.training.run import fit
+from voiceae.training.schedules import noise_seed
 from voiceae.training.settings import Settings
 from voiceae.training.stopping import Stopping
 
@@ -225,6 +226,21 @@ def test_a_validation_uses_the_averages_and_leaves_the_weights_as_they_were(
     assert all(map(torch.equal, trained, weights(module)))
 
 
+def test_validation_is_under_the_weights_of_the_end_and_training_under_those_of_the_step(
+    composed: Composer,
+) -> None:
+    rise = "loss.weights.commitment={value: 2.0, kind: linear, steps: 8}"
+    stage = "trainer.stages=[{name: a, steps: 8}]"
+    settings = composed(
+        *(rise, stage, "trainer.max_steps=4", "trainer.log_every=1", "trainer.validate_every=2")
+    )
+    fit(settings)
+    for line in read_metrics(settings.out / "metrics.jsonl"):
+        for name in [name for name in line if name.endswith("commitment")]:
+            weight = 2.0 if "/" in name else 2.0 * (line["step"] - 1) / 8
+            assert line[name] == pytest.approx(weight * line[f"{name}_raw"], rel=1e-4), (line["step"], name)
+
+
 def test_the_best_checkpoint_is_the_best_also_of_a_resumed_run(
     composed: Composer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -263,6 +279,31 @@ def test_the_adversary_learns_at_its_own_rate(composed: Composer, monkeypatch: p
         )
     )
     assert moved == pytest.approx({"model": 1e-3, "adversary": 4e-3}, rel=0.02)
+
+
+def test_noise_belongs_to_a_step_a_rank_and_a_purpose(composed: Composer) -> None:
+    module = fit(composed("trainer.max_steps=1", "trainer.validate_batches=0"))
+    seeds = [module.noise(*asked).initial_seed() for asked in ((0,), (1,), (0, "valid_speakers"))]
+    seeds += [noise_seed(0, 0, rank=1), noise_seed(1, 0, rank=0)]
+    assert len(set(seeds)) == 5 and seeds[0] == noise_seed(0, 0, rank=0)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_a_signal_ends_the_command_with_its_exit_code_and_everything_saved(
+    overrides: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    step = TrainingModule.training_step
+
+    def signalled(self: TrainingModule, *arguments: Any) -> None:
+        step(self, *arguments)
+        if self.step == 2:
+            os.kill(os.getpid(), number)
+
+    monkeypatch.setattr(TrainingModule, "training_step", signalled)
+    more = ["trainer.checkpoint_steps=null", "trainer.validate_batches=0"]
+    assert cli.run(["train", *overrides, *more]) == 128 + number
+    kept = torch.load(tmp_path / "run" / "checkpoints" / "last.ckpt", weights_only=True)
+    assert kept["voiceae"]["step"] == 2
 
 
 def test_early_stopping_stops(composed: Composer) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from typing import Any
 import click
 
 from voiceae.errors import ConfigError, VoiceAEError
+from voiceae.processes import Terminated
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -98,11 +100,15 @@ def train(config: Any) -> None:
         from voiceae.training.run import fit
 
         with said():
-            fit(settings)
+            ended_by = fit(settings).ended_by
     except VoiceAEError as error:
         raise Refused(error) from error
     except OmegaConfBaseException as error:
         raise Refused(ConfigError(one_line(error))) from error
+    if ended_by == signal.SIGINT:
+        raise KeyboardInterrupt
+    if ended_by is not None:  # all is saved by now
+        raise Terminated(ended_by)
 
 
 @contextmanager

@@ -37,7 +37,12 @@ class TrainingModule(LightningModule):
         objective: what is minimised.
         store: features to draw crops from.
         settings: of the training.
+
+    Attributes:
+        ended_by: the signal that ended the training, if one did.
     """
+
+    ended_by: int | None = None
 
     def __init__(self, objective: Objective, store: FeatureStore, settings: Settings) -> None:
         super().__init__()

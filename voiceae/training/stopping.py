@@ -31,7 +31,7 @@ class Stopping(Callback):
     def __init__(self, max_minutes: float | None) -> None:
         self.max_seconds = float("inf") if max_minutes is None else 60 * max_minutes
         self.started = time.monotonic()
-        self.asked = False
+        self.signal: int | None = None
         self.handlers: dict[int, Any] = {}
 
     def on_train_start(self, trainer: Trainer, pl_module: TrainingModule) -> None:  # type: ignore[override]
@@ -70,7 +70,7 @@ class Stopping(Callback):
 
     def ask(self, number: int, frame: Any) -> None:
         """Signal handler."""
-        self.asked = True
+        self.signal = number
         self.forget()
 
     def forget(self) -> None:
@@ -82,13 +82,14 @@ class Stopping(Callback):
     def on_train_batch_end(self, trainer: Trainer, pl_module: TrainingModule, *_: Any) -> None:  # type: ignore[override]
         """Decide, alike in all processes."""
         done = pl_module.step >= pl_module.settings.trainer.max_steps
-        wish = self.asked or self.time_is_up()
+        wish = self.signal is not None or self.time_is_up()
         if done or pl_module.agree(wish):
             trainer.should_stop = True
 
     def on_train_end(self, trainer: Trainer, pl_module: Any) -> None:
-        """Stop listening."""
+        """Stop listening, and leave behind what ended the training."""
         self.forget()
+        pl_module.ended_by = self.signal
 
     def on_exception(self, trainer: Trainer, pl_module: Any, exception: BaseException) -> None:
         """Stop listening."""
