@@ -54,13 +54,15 @@ class ChannelMeter:
         if not len(block):
             return
         with np.errstate(invalid="ignore", over="ignore"):
-            waves = np.concatenate((block, block @ self._mean), axis=1)
+            waves = np.empty((self.channels + 1, len(block)), np.float32)
+            waves[:-1] = block.T
+            np.dot(block, self._mean[:, 0], out=waves[-1])
             size = min(self.frame, len(block))
-            frames = waves[: len(waves) // size * size].reshape(-1, size, self.channels + 1)
-            self._powers.append(np.einsum("fnc,fnc->fc", frames, frames) / np.float32(size))
-            self._means.append(frames.mean(axis=1))
-            self._products += block.T @ block
-            self._sums += block.sum(axis=0, dtype=np.float64)
+            frames = waves[:, : len(block) // size * size].reshape(self.channels + 1, -1, size)
+            self._powers.append(np.einsum("cfn,cfn->fc", frames, frames) / np.float32(size))
+            self._means.append(np.einsum("cfn->fc", frames) / np.float32(size))
+            self._products += waves[:-1] @ waves[:-1].T
+            self._sums += waves[:-1].sum(axis=1, dtype=np.float64)
         self._samples += len(block)
 
     def downmix(self) -> Downmix:

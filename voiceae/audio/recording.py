@@ -135,8 +135,10 @@ class Recording:
 
     def _mixed(self, place: int, stream: CodedStream) -> tuple[Downmix, list[NDArray[np.float32]] | None]:
         """How the channels are mixed, and the blocks where they were decoded for that and could be kept."""
-        with self._decoder(stream) as decoder:
-            channels, rate = int(decoder.channels), int(decoder.samplerate)
+        channels, rate = self.channels, self.sample_rate
+        if place:
+            with self._decoder(stream) as decoder:
+                channels, rate = int(decoder.channels), int(decoder.samplerate)
         if rate != self.sample_rate:
             raise AudioError(
                 f"{self.path}: changes from {self.sample_rate} to {rate} Hz in the middle; split it there"

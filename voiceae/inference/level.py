@@ -9,6 +9,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
+from voiceae.audio.envelope import bounded
 from voiceae.audio.io import ClippingWarning
 from voiceae.audio.level import FRAME_SECONDS, Levelled, active_power, frame_powers
 from voiceae.audio.meter import LevelMeter
@@ -25,13 +26,15 @@ _HANG_FRAMES = 3  # 60 ms on either side of what is louder: soft onsets, endings
 def at_level_of(wav: NDArray[np.float32], source: Levelled, sample_rate: int) -> NDArray[np.float32]:
     """Give a wave the active level that the source had before it was normalised: (N,) -> (N,).
 
-    A peak beyond full scale turns the whole wave down, with a warning; nothing is clipped.
+    What bursts out where the source was quiet is turned down first. A peak beyond full scale turns the whole wave
+    down, with a warning; nothing is clipped.
 
     Args:
         wav: converted, at any level.
         source: the normalised source and the gain that made it so.
         sample_rate: Hz, of both.
     """
+    wav = bounded(wav, source.wav, sample_rate)
     wanted, came = (active_power(frame_powers(each, sample_rate)) for each in (source.wav, wav))
     gain_db = _gain_db(10 * np.log10(wanted / came), source.gain_db, float(np.abs(wav).max()))
     return np.float32(10 ** (gain_db / 20)) * wav

@@ -51,42 +51,47 @@ def examine(file: BinaryIO, start: int, stop: int) -> Layout:
         if len(head) < _HEAD or head[4:8] not in _STREAMINFO:
             raise DamageError("is damaged: its STREAMINFO is missing")
         promised = int.from_bytes(head[_TOTAL : _TOTAL + 5], "big") & (1 << 36) - 1
-        there = _samples(file, start, following)
+        there, orderly = _samples(file, start, following)
         if promised > there:
             raise DamageError(f"is truncated: {promised} samples promised, {there} are there")
         if 0 < promised < there:
             warnings.append(f"promises {promised} samples, yet {there} follow; all of them are taken")
-        # Told of no length, libFLAC decodes whatever follows; how much that is, is known here.
-        untold = bytes([head[_TOTAL] & 0xF0, 0, 0, 0, 0])
-        pieces: tuple[Piece, ...] = (
-            range(start, start + _TOTAL),
-            untold,
-            range(start + _TOTAL + len(untold), following),
-        )
+        pieces: tuple[Piece, ...] = (range(start, following),)
+        if promised != there or not orderly:
+            # Told of no length, libFLAC decodes whatever follows; how much that should be, is known here.
+            untold = bytes([head[_TOTAL] & 0xF0, 0, 0, 0, 0])
+            behind = start + _TOTAL + len(untold)
+            pieces = (range(start, start + _TOTAL), untold, range(behind, following))
         streams.append(CodedStream(pieces, there, exact=True, total=there))
         start = following
     return Layout(tuple(streams), tuple(warnings))
 
 
 def _next_stream(file: BinaryIO, start: int, stop: int) -> int:
-    places = [find(file, _MARK + block, start, stop) for block in _STREAMINFO]
-    return min((place for place in places if place >= 0), default=stop)
+    while (place := find(file, _MARK, start, stop)) >= 0:
+        file.seek(place + len(_MARK))
+        if file.read(4) in _STREAMINFO:
+            return place
+        start = place + len(_MARK)
+    return stop
 
 
-def _samples(file: BinaryIO, start: int, stop: int) -> int:
-    """Follow the frames behind the metadata: samples up to the end of the last one."""
+def _samples(file: BinaryIO, start: int, stop: int) -> tuple[int, bool]:
+    """Follow the frames behind the metadata: samples up to the end of the last one, and whether none came twice."""
     frames = _frames(file, _after_metadata(file, start, stop), stop)
     first = last = next(frames)
-    expected, gap = _following(first), False
+    expected, gap, orderly = _following(first), False, True
     for frame in frames:
         if frame.number == expected:
             last, expected, gap = frame, _following(frame), False
         elif frame.number > expected:
             gap = True  # if what is expected still comes, these bytes of a frame only looked like a header
+        else:
+            orderly = False
     if gap or first.number:
         missing = "its first frame" if first.number else f"frame {expected}"
         raise DamageError(f"is damaged: {missing} is missing")
-    return last.number * (1 if last.variable else first.samples) + last.samples
+    return last.number * (1 if last.variable else first.samples) + last.samples, orderly
 
 
 def _after_metadata(file: BinaryIO, start: int, stop: int) -> int:
