@@ -56,6 +56,8 @@ def reason(error: BaseException, path: object = "") -> str:
     if not isinstance(error, OSError):
         return str(error)
     name = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else str(path)
+    if not name and isinstance(error, FileNotFoundError):  # what asking for the current folder says
+        return "the current folder is gone; change to another one"
     return f"{name}: cannot be used: {explain(error)}" if name else explain(error)
 
 
