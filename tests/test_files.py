@@ -107,6 +107,18 @@ def test_what_a_killed_process_left_is_cleared_and_a_running_ones_is_not(tmp_pat
     assert running.returncode == 0 and (tmp_path / "running.txt").read_text() == "half"
 
 
+def test_a_writer_that_makes_a_file_of_its_own_keeps_the_usual_permissions(tmp_path: Path) -> None:
+    before = os.umask(0o022)
+    try:
+        with atomic_path(tmp_path / "a.txt") as temporary:
+            own = tmp_path / "own"
+            own.touch(mode=0o600)
+            own.replace(temporary)
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "a.txt").stat().st_mode) == 0o644
+
+
 def test_the_umask_is_never_touched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def touched(_: int) -> int:
         raise AssertionError(

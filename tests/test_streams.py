@@ -69,3 +69,13 @@ def test_what_is_printed_does_nothing_to_a_terminal() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
     assert done.stdout == b"a\\x1b[2Jb\tc\\xe9\\x0dd\n"
     assert done.stderr == b"\r50 %\x1b[A\\x1b[2J\n", "the moves of a progress bar are let through"
+
+
+def test_a_current_folder_that_is_gone_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "here").mkdir()
+    command = f"cd {tmp_path}/here && rmdir {tmp_path}/here && {VOICEAE}"
+    for arguments in ("prepare folder . --out s", f"prepare folder {tmp_path} --out s", "info x.safetensors"):
+        done = shell(f"{command} {arguments}")
+        (tmp_path / "here").mkdir()
+        said = done.stderr.decode().splitlines()
+        assert done.returncode == 1 and len(said) == 1 and said[0].startswith("voiceae: error: "), done.stderr

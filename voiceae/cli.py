@@ -6,6 +6,7 @@ interrupted), 141 nobody reads standard output.
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import warnings
@@ -78,6 +79,7 @@ class LazyGroup(click.Group):
         exits 1, the early end of a file counts as an interrupt.
         """
         try:
+            os.getcwd()  # where there is none, MKL ends the process without a word of ours
             return super().invoke(context)
         except BrokenPipeError:
             raise OutputClosed from None

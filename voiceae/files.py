@@ -8,6 +8,7 @@ import os
 import re
 import secrets
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import lru_cache
@@ -22,7 +23,7 @@ fcntl: Any = import_module("fcntl") if os.name == "posix" else None
 FILE_ERRORS = (VoiceAEError, OSError)
 """What can be wrong with one file of many; the others are done all the same."""
 
-_PART = re.compile(r"\..*-[0-9a-f]{8}\.part(\.[^.]*)?", re.DOTALL)
+_PART = re.compile(r"\..*-(?P<owner>[0-9]+)-[0-9a-f]{8}\.part(\.[^.]*)?", re.DOTALL)
 _LONGEST_SUFFIX = 16  # a name has 255 bytes, of which 40 letters of the stem may take 160
 _NOT_THERE = (errno.ENOENT, errno.ENOTDIR)
 _REMEDIES = {
@@ -55,6 +56,8 @@ def reason(error: BaseException, path: object = "") -> str:
     if not isinstance(error, OSError):
         return str(error)
     name = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else str(path)
+    if not name and isinstance(error, FileNotFoundError):  # what asking for the current folder says
+        return "the current folder is gone; change to another one"
     return f"{name}: cannot be used: {explain(error)}" if name else explain(error)
 
 
@@ -154,7 +157,9 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         _clear_first(path.parent)
         temporary, handle = _new_part(path, _open_file)
+        mode = temporary.stat().st_mode
         yield temporary
+        temporary.chmod(stat.S_IMODE(mode))  # safetensors puts a file of its own there, for its owner alone
         temporary.replace(path)
     except OSError as error:
         raise OutputError(f"{path}: cannot be written: {explain(error)}") from error
@@ -230,7 +235,7 @@ def _new_part(path: Path, make: Any) -> tuple[Path, int | None]:
     """A new temporary name beside `path`, and the handle whose lock says that its owner lives."""
     suffix = path.suffix if len(path.suffix) <= _LONGEST_SUFFIX else ""
     while True:
-        part = path.with_name(f".{path.stem[:40]}-{secrets.token_hex(4)}.part{suffix}")
+        part = path.with_name(f".{path.stem[:40]}-{os.getpid()}-{secrets.token_hex(4)}.part{suffix}")
         try:
             handle = make(part)
         except FileExistsError:
@@ -263,11 +268,11 @@ def clear_dead_parts(folder: str | Path) -> None:
         return
     try:
         with os.scandir(folder) as entries:
-            parts = [entry for entry in entries if _PART.fullmatch(entry.name)]
+            parts = [(entry, match["owner"]) for entry in entries if (match := _PART.fullmatch(entry.name))]
     except OSError:  # a folder that may be written but not listed
         return
-    for part in parts:
-        if _is_dead(part.path):
+    for part, owner in parts:
+        if not _runs(int(owner)) and _is_unlocked(part.path):
             if part.is_dir(follow_symlinks=False):
                 shutil.rmtree(part.path, ignore_errors=True)
             else:
@@ -275,7 +280,18 @@ def clear_dead_parts(folder: str | Path) -> None:
                     os.unlink(part.path)
 
 
-def _is_dead(part: str) -> bool:
+def _runs(owner: int) -> bool:
+    """Whether there is such a process here; the owner may be in another container, or gone and its number reused."""
+    try:
+        os.kill(owner, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def _is_unlocked(part: str) -> bool:
     """Whether nobody holds the lock of a temporary file or folder; where that cannot be told, somebody does."""
     try:
         handle = os.open(part, os.O_RDONLY | os.O_NOFOLLOW)

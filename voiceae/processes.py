@@ -123,4 +123,6 @@ def _kill_workers() -> None:
 
     executor = reusable_executor._executor  # asking for it in the official way would start one
     if executor is not None:
-        executor.shutdown(wait=True, kill_workers=True)
+        # joblib's own kind has temporary folders, which it forgets only in this way
+        end = getattr(executor, "terminate", executor.shutdown)
+        end(kill_workers=True)
