@@ -34,6 +34,10 @@ class SpecMismatchError(VoiceAEError):
     """Two parts disagree on the mel contract."""
 
 
+class SpecError(VoiceAEError, ValueError):
+    """Numbers of a mel contract that make none."""
+
+
 class CorpusError(VoiceAEError):
     """A corpus folder or table that does not have the layout it should have."""
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
+from numbers import Real
 from typing import Any
 
-from voiceae.errors import SpecMismatchError
+from voiceae.errors import SpecError, SpecMismatchError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +33,7 @@ class AudioSpec:
         magnitude_epsilon: added under the root, `sqrt(re^2 + im^2 + magnitude_epsilon)`.
 
     Raises:
-        ValueError: when the numbers contradict each other.
+        SpecError: when one is no number, or they contradict each other; it is a ValueError too.
     """
 
     sample_rate: int = 22050
@@ -45,21 +47,25 @@ class AudioSpec:
     magnitude_epsilon: float = 1e-9
 
     def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            number = isinstance(value, Real) and math.isfinite(value)
+            if not number or (self.__dataclass_fields__[name].type == "int" and value != int(value)):
+                raise SpecError(f"{name} {value!r}: need a finite number, whole where it counts something")
         if not 0 < self.hop_length <= self.win_length <= self.n_fft:
-            raise ValueError(
+            raise SpecError(
                 f"hop_length {self.hop_length}, win_length {self.win_length}, n_fft {self.n_fft}: "
                 "need 0 < hop_length <= win_length <= n_fft"
             )
         if (self.n_fft - self.hop_length) % 2:
-            raise ValueError(
+            raise SpecError(
                 f"n_fft {self.n_fft} - hop_length {self.hop_length} must be even to pad both sides alike"
             )
         if not 0 <= self.f_min < self.f_max <= self.sample_rate / 2:
-            raise ValueError(
+            raise SpecError(
                 f"f_min {self.f_min}, f_max {self.f_max}: need 0 <= f_min < f_max <= {self.sample_rate / 2}"
             )
         if self.n_mels < 1 or self.log_floor <= 0 or self.magnitude_epsilon < 0:
-            raise ValueError("need n_mels >= 1, log_floor > 0 and magnitude_epsilon >= 0")
+            raise SpecError("need n_mels >= 1, log_floor > 0 and magnitude_epsilon >= 0")
 
     @property
     def padding(self) -> int:
@@ -113,7 +119,7 @@ class AudioSpec:
         kinds: dict[str, Any] = {field.name: int if field.type == "int" else float for field in fields(cls)}
         if set(values) != set(kinds):
             odd = sorted(set(values) ^ set(kinds))
-            raise ValueError(
+            raise SpecError(
                 f"audio spec: unknown or missing fields {', '.join(odd)}; it has {', '.join(kinds)}"
             )
         return cls(**{name: kinds[name](values[name]) for name in kinds})

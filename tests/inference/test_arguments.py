@@ -349,6 +349,19 @@ def test_bad_models_and_vocoders(tiny_model: Path, model: Any) -> None:
     refused(lambda: voiceae.load(tiny_model, vocoder=model))
 
 
+BAD_SPECS = [
+    {"sample_rate": 0}, {"sample_rate": "16000"}, {"hop_length": 0}, {"hop_length": 2048}, {"n_mels": 0},
+    {"n_fft": None},
+    {"f_max": float("nan")}, {"f_max": 1e9}, {"log_floor": 0}, {"log_floor": float("nan")}, {"win_length": 1024.5},
+    {"magnitude_epsilon": float("inf")}, {"hop_length": 255},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("fields", BAD_SPECS, ids=str)
+def test_bad_specs(fields: dict[str, Any]) -> None:
+    refused(lambda: voiceae.AudioSpec(**fields))
+
+
 @pytest.mark.parametrize("seconds", [0, -1.0, float("nan"), float("inf"), "1", None])
 def test_bad_pieces(seconds: Any) -> None:
     from voiceae.inference.long import Pieces
@@ -370,6 +383,18 @@ def test_a_stream_takes_its_own_options(tiny_voice: Voice) -> None:
         3.0,
     ):
         refused(lambda block=block: stream.push(block), AudioError)
+
+
+def test_one_voice_serves_several_threads(voice: Any) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    sources = [(wave(0.5 + 0.1 * place), RATE) for place in range(6)]
+    wanted = [voice.convert(source, SPEECH).wav for source in sources]
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda source: voice.convert(source, SPEECH).wav, sources))
+    for one, other in zip(wanted, found, strict=True):
+        assert other.shape == one.shape
+        assert np.sqrt(np.mean((other - one) ** 2) / np.mean(one**2)) < 0.02  # phases are found by iteration
 
 
 def test_bad_amounts_of_an_attribute() -> None:

@@ -1,4 +1,4 @@
-"""A pitch is moved only where both sides have one: checked by WORLD's DIO on what comes out."""
+"""A pitch is moved only where both sides have one: checked by WORLD's Harvest on what comes out."""
 
 from __future__ import annotations
 

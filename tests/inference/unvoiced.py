@@ -93,8 +93,9 @@ UNVOICED = {
 
 
 def median_f0(audio: Audio) -> float:
-    """By WORLD's DIO, hertz, of the frames that it calls voiced."""
+    """By WORLD's Harvest, hertz, of the voiced frames of the first two seconds."""
     import pyworld
 
-    f0, _ = pyworld.dio(audio.wav.astype(np.float64), audio.sample_rate, f0_floor=50, f0_ceil=500)
+    wav = audio.wav[: 2 * audio.sample_rate].astype(np.float64)
+    f0, _ = pyworld.harvest(wav, audio.sample_rate, f0_floor=70, f0_ceil=400)
     return float(np.median(f0[f0 > 0]))

@@ -33,8 +33,6 @@ LEAST_AGREEMENT = 0.65
 """Cosine between the bundled model's embeddings of two stretches: none of 87 clips of one speaker are below (two of 153
 others), and 93 % of 149 that were joined of two speakers' clips."""
 SHORT_SECONDS = 0.7
-FAINT_DBFS = -60.0
-"""At this level the steps of a 16-bit converter are 41 dB below the speech; amplified, they are heard."""
 
 STRETCH_SECONDS = 2.0
 _STRETCHES = 4  # whose embeddings are compared, spread evenly
@@ -93,7 +91,6 @@ class ReferenceQuality:
         """What is wrong with it as a reference, in words; empty for a good one."""
         found = {
             f"only {self.active_seconds:.1f} s of speech": self.active_seconds < SHORT_SECONDS,
-            f"level of {self.level_dbfs:.0f} dBFS": self.level_dbfs < FAINT_DBFS,
             f"noise or music {self.signal_to_noise_db:.0f} dB below the speech": self.signal_to_noise_db
             < NOISY_DB,
             "peaks are clipped": self.peak_share > CLIPPED,
