@@ -33,7 +33,7 @@ def voice_of(name: str) -> Voice:
     gain = 2.0 if name == "autovc" else 0.7  # gates of recurrent layers let little through
     with torch.no_grad():
         for weight in model.parameters():
-            if weight.dim() > 1:
+            if weight.dim() > 1:  # biases are drawn by `small_system`, seeded
                 scale = gain * weight[0].numel() ** -0.5
                 weight.copy_(torch.from_numpy(scale * rng.standard_normal(weight.shape)))
     model.set_statistics(torch.full((SPEC.n_mels,), -4.0), torch.full((SPEC.n_mels,), 2.0))

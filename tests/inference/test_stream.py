@@ -165,3 +165,13 @@ def test_the_latest_frames_are_kept() -> None:
             done += count
             history.add(whole[:, done - count : done])
             assert torch.equal(history.parts[0], whole[:, max(0, done - 10) : done][:, -10:])
+
+
+def test_silence_inside_speech_stays_silence(tiny_voice: Voice, target: Audio) -> None:
+    """Digital zero between two sentences is digital zero again, a third of a second after the first one ended."""
+    wav = np.concatenate((buzz(1.5), np.zeros(2 * RATE, np.float32), buzz(1.0, seed=3)))
+    out = in_blocks(tiny_voice.stream(target), wav, [441] * (len(wav) // 441 + 1))
+    assert not out[round(1.5 * RATE) + RATE // 3 : round(3.5 * RATE) - 3 * SPEC.hop_length].any()
+    for first, last in ((0.5, 1.5), (3.5, 4.4)):
+        spoken = out[round(first * RATE) : round(last * RATE)]
+        assert np.sqrt(np.square(spoken).mean()) > 0.01
