@@ -9,7 +9,9 @@ import pytest
 import torch
 from torch import nn
 
+from tests.systems import small_batch, small_system
 from tests.training.conftest import Composer
+from voiceae.errors import ConfigError
 from voiceae.training import work
 from voiceae.training.run import fit
 from voiceae.training.work import Work, compile_parts, peak_of
@@ -73,7 +75,7 @@ def test_a_training_that_is_counted_and_compiled(
 
     monkeypatch.setattr(Work, "on_train_start", on_train_start)
     compiled: list[str] = []
-    monkeypatch.setattr(work, "compile_parts", lambda _, compiler: compiled.append(compiler))
+    monkeypatch.setattr(work, "compile_parts", lambda _, compiler, mode: compiled.append(compiler))
     fit(
         composed(
             "trainer.compile=eager",
@@ -86,3 +88,43 @@ def test_a_training_that_is_counted_and_compiled(
     (counter,) = counters
     assert counter.flop_per_frame is not None and counter.flop_per_frame > 1000 and compiled == ["eager"]
     assert lines[1]["bf16_peak_share"] == pytest.approx(lines[1]["tflops"]) and lines[1]["tflops"] > 0
+
+
+@pytest.mark.parametrize("name", ["vae", "vqvae"])
+def test_parts_are_compiled_as_one_graph_each_and_learn_the_same(name: str) -> None:
+    """A break in a graph would raise: nothing in a part may ask the device or take what no graph can hold."""
+
+    def learnt(compiler: str | None) -> torch.Tensor:
+        model, batch = small_system(name).train(), small_batch()
+        for part in model.children() if compiler else ():
+            if any(True for _ in part.parameters()):
+                part.compile(backend=compiler, fullgraph=True)
+        generator = torch.Generator().manual_seed(3)
+        content = model.encode(batch.mel, batch.mask, generator=generator)
+        given = model.decode(content, model.embed(batch.reference, batch.reference_mask), mask=batch.mask)
+        given.square().mean().backward()
+        return torch.cat([weight.grad.flatten() for weight in model.parameters() if weight.grad is not None])
+
+    torch.testing.assert_close(learnt("aot_eager"), learnt(None), rtol=1e-3, atol=1e-5)
+
+
+def test_a_part_without_weights_is_left_as_it_is() -> None:
+    model = nn.Sequential(nn.ReLU(), nn.Linear(2, 2))
+    compile_parts(model, "eager", None)
+    assert model[0]._compiled_call_impl is None and model[1]._compiled_call_impl is not None
+
+
+def test_a_mode_needs_inductor(composed: Composer) -> None:
+    with pytest.raises(ConfigError, match="compile_mode=reduce-overhead: is of inductor alone"):
+        composed("trainer.compile=eager", "trainer.compile_mode=reduce-overhead")
+    assert (
+        composed("trainer.compile=inductor", "trainer.compile_mode=default").trainer.compile_mode == "default"
+    )
+
+
+def test_a_deterministic_training_says_so_to_torch(composed: Composer) -> None:
+    try:
+        fit(composed("trainer.deterministic=true", "trainer.max_steps=1", "trainer.validate_batches=0"))
+        assert torch.are_deterministic_algorithms_enabled()
+    finally:
+        torch.use_deterministic_algorithms(False)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from voiceae.audio.filters import mel_filters
+from voiceae.float32 import full_precision
 from voiceae.specs import AudioSpec
 
 _BLOCK_FRAMES = 128  # 1024 samples each: windows and spectra stay in a core's second-level cache
@@ -60,7 +61,7 @@ class LogMel(nn.Module):
     def forward(self, wav: Tensor) -> Tensor:
         """Log-mel: (B, N) or (N,) -> (B, M, T) or (M, T)."""
         frames = self._frames(wav if wav.dim() == 2 else wav[None])
-        with torch.autocast(frames.device.type, enabled=False):  # half precision cannot hold the weak bins
+        with full_precision(frames.device.type):  # half precision cannot hold the weak bins
             mel = self._mel(frames) if _in_one_go(frames) else self._mel_in_blocks(frames)
         return mel if wav.dim() == 2 else mel[0]
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from voiceae.audio.filters import mel_filters
+from voiceae.float32 import full_precision
 from voiceae.nn.masking import apply_mask
 from voiceae.specs import AudioSpec
 
@@ -108,7 +109,7 @@ class MelPitch(nn.Module):
         """
         low = mel[:, : self.compared_mels].transpose(1, 2).float()
         low = torch.maximum(low, low.amax(-1, keepdim=True) - self.range_nats)
-        with torch.autocast(mel.device.type, enabled=False):
+        with full_precision(mel.device.type):
             white = self._whiten(low)
             white = white / (white.norm(dim=-1, keepdim=True) + 1.0)
             salience = apply_mask(white @ self.templates.T, mask)

@@ -198,7 +198,8 @@ def build_trainer(settings: Settings, sparing: bool, exporter: Exporter) -> Trai
             enable_model_summary=False,
             use_distributed_sampler=False,
             inference_mode=False,  # weights that change places during validation must stay ordinary tensors
-            benchmark=True,  # crops have one shape
+            benchmark=not options.deterministic,  # crops have one shape
+            deterministic=options.deterministic,
             default_root_dir=settings.out,
         )
     except (MisconfigurationException, TypeError, ValueError) as error:
@@ -220,7 +221,7 @@ def build_strategy(options: TrainerSettings, sparing: bool) -> str | Strategy:
 def build_callbacks(settings: Settings, exporter: Exporter) -> list[Callback]:
     """In the order of their duties after a step: decide to stop, report, keep."""
     options = settings.trainer
-    work = Work(options.compile)
+    work = Work(options.compile, options.compile_mode)
     reporting = Reporting(settings.out, options.log_every, options.progress, work)
     callbacks: list[Callback] = [
         SharedPrecision(options),

@@ -24,6 +24,7 @@ from voiceae.training.nodes import (
 from voiceae.training.stages import Plan, StageSettings
 
 PRECISIONS = ("fp32", "bf16")
+COMPILE_MODES = ("default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs")
 LAST = "last.ckpt"
 BEST = "best.ckpt"
 MOST_THREADS = 1024  # OpenMP ends the process where it cannot start as many as it is asked for
@@ -82,6 +83,8 @@ class TrainerSettings(Node):
     precision: str
     threads: int | None
     compile: str | None
+    compile_mode: str | None
+    deterministic: bool
     max_steps: int
     max_minutes: float | None
     stages: tuple[StageSettings, ...]
@@ -108,6 +111,12 @@ class TrainerSettings(Node):
         )
         if self.compile is not None:
             require_choice(self, where, compile=("inductor", "cudagraphs", "aot_eager", "eager"))
+        if self.compile_mode is not None:
+            require_choice(self, where, compile_mode=COMPILE_MODES)
+            if self.compile != "inductor":
+                raise ConfigError(
+                    f"{where}.compile_mode={self.compile_mode}: is of inductor alone; give {where}.compile=inductor too"
+                )
         require_positive(self, where, "num_nodes", "max_steps", "max_minutes", "log_every", "validate_every")
         require_positive(self, where, "checkpoint_minutes", "checkpoint_steps", "early_stopping_patience")
         require_count(self, where, "threads", most=MOST_THREADS)

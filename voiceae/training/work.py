@@ -34,10 +34,11 @@ class Work(Callback):
 
     Args:
         compiler: of the parts, a backend of torch.compile; None leaves them as they are.
+        mode: of the backend inductor.
     """
 
-    def __init__(self, compiler: str | None = None) -> None:
-        self.compiler = compiler
+    def __init__(self, compiler: str | None = None, mode: str | None = None) -> None:
+        self.compiler, self.mode = compiler, mode
         self.flop_per_frame: float | None = None
         self.peak_tflops: float | None = None
         self._counter: FlopCounterMode | None = None
@@ -50,7 +51,9 @@ class Work(Callback):
             self._compile(pl_module)
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: TrainingModule, *_: Any) -> None:  # type: ignore[override]
-        """Count one step."""
+        """Count one step; what CUDA graphs kept of the step before may be overwritten from now on."""
+        if self.compiler is not None:
+            torch.compiler.cudagraph_mark_step_begin()
         if self.peak_tflops is not None and self.flop_per_frame is None:
             self._frames = pl_module.frames
             self._counter = FlopCounterMode(display=False)
@@ -80,13 +83,27 @@ class Work(Callback):
 
     def _compile(self, module: TrainingModule) -> None:
         if self.compiler is not None:
-            compile_parts(module.objective.model, self.compiler)
+            compile_parts(module.objective.model, self.compiler, self.mode)
+
+    def on_validation_batch_start(self, *_: Any) -> None:
+        """The same of a batch of validation."""
+        if self.compiler is not None:
+            torch.compiler.cudagraph_mark_step_begin()
 
 
-def compile_parts(model: nn.Module, compiler: str) -> None:
-    """Compile the forward of every part in place; names of weights stay what they are."""
+def compile_parts(model: nn.Module, compiler: str, mode: str | None = None) -> None:
+    """Compile the forward of every part with weights in place; names of weights stay what they are.
+
+    A part without weights (the pitch stream) keeps float32 products exact by a setting that no graph can change.
+
+    Args:
+        model: whose parts are compiled.
+        compiler: backend of torch.compile.
+        mode: of the backend inductor.
+    """
     for part in model.children():
-        part.compile(backend=compiler)
+        if any(True for _ in part.parameters()):
+            part.compile(backend=compiler, **({"mode": mode} if mode else {}))
 
 
 def peak_of(chip: str) -> float | None:

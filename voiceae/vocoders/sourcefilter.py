@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from voiceae.audio.filters import mel_corners, mel_filters
+from voiceae.float32 import full_precision
 from voiceae.nn.blocks import Block
 from voiceae.nn.norm import FrameNorm
 from voiceae.nn.windows import windows
@@ -90,7 +91,7 @@ class PitchReader(nn.Module):
         x = self.enter(mel)
         for block in self.blocks:
             x = block(x)
-        with torch.autocast(x.device.type, enabled=False):  # 8 bits of a logit are some tenths of a cent
+        with full_precision(x.device.type):  # 8 bits of a logit are some tenths of a cent
             logits: Tensor = self.leave(x.float())
         return logits
 
@@ -101,7 +102,7 @@ class PitchReader(nn.Module):
         """
         peak = logits.argmax(-1, keepdim=True)
         distance = (torch.arange(self.n_bins, device=logits.device) - peak).abs()
-        with torch.autocast(logits.device.type, enabled=False):
+        with full_precision(logits.device.type):
             near = torch.softmax(logits.float().masked_fill(distance > 4, float("-inf")), dim=-1)
             return (near @ self.grid.log()).exp()
 
@@ -241,13 +242,13 @@ class SourceFilter(Vocoder):
             span: of the frames that are wanted, all by default; the others are heard, and computed as far as they
                 reach into the span.
         """
-        with torch.autocast(mel.device.type, enabled=False), torch.no_grad():
+        with full_precision(mel.device.type), torch.no_grad():
             harmonics, noise = (x[..., : self.bins] for x in self.excitation(f0.float(), turns, first, span))
             heard = self._mel_of(harmonics)
         gain, share, phase = self.corrections(mel, heard, f0, span)
         if span is not None:
             mel, harmonics = mel[..., slice(*span)], harmonics[:, slice(*span)]
-        with torch.autocast(mel.device.type, enabled=False):
+        with full_precision(mel.device.type):
             voiced = torch.sigmoid(share.float())
             rotation = torch.polar(voiced.sqrt(), torch.pi * torch.tanh(phase.float()))
             mixed = harmonics * rotation + noise * (1.0 - voiced + 1e-6).sqrt()
