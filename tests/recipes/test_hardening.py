@@ -33,6 +33,7 @@ def test_the_fuzzer_tells_every_kind_of_failure(tmp_path: Path) -> None:
     from voiceae.errors import AudioError
 
     sample = fuzz.Sample("flac", b"", samples=1000, sample_rate=1000)
+    path = tmp_path / "input.mp3"
 
     def refuses(message: str) -> fuzz.Reader:
         def read(path: Path) -> int:
@@ -51,8 +52,15 @@ def test_the_fuzzer_tells_every_kind_of_failure(tmp_path: Path) -> None:
         (lambda path: 900, "lost"),
         (lambda path: 990, "read"),
     ):
-        assert fuzz.attempt(read, tmp_path, sample, "cut")[0] == verdict
-    assert fuzz.attempt(lambda path: 900, tmp_path, fuzz.Sample("wav", b"", 1000, 1000), "flip")[0] == "read"
+        assert fuzz.attempt(read, path, sample, "cut")[0] == verdict
+    for kind, what, content, verdict in (
+        ("wav", "flip", b"", "read"),
+        ("wav", "cut", b"", "lost"),
+        ("mp3", "drop", b"..Xing..", "lost"),
+        ("mp3", "drop", b"........", "read"),
+    ):
+        path.write_bytes(content)
+        assert fuzz.attempt(lambda _: 900, path, fuzz.Sample(kind, b"", 1000, 1000), what)[0] == verdict
 
 
 def test_killed_commands_end_as_if_they_had_not_been(tmp_path: Path) -> None:
