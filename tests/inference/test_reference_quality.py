@@ -105,7 +105,8 @@ def test_a_poor_reference_is_warned_of_once(voice: Any, name: str) -> None:
     target = make()
     for call in (voice.listen, voice.embed):
         texts = said(lambda call=call: call(target))
-        assert len(texts) == 1 and words in texts[0], texts
+        assert len(texts) == 1, texts
+        assert words in texts[0]
         assert len(texts[0].splitlines()) == 1
 
 
