@@ -59,9 +59,8 @@ def identify(file: BinaryIO, size: int) -> Format:
     what = _no_sound(file, head, size)
     if what:
         raise DamageError(what)
-    frame = mp3.first_frame(file, start, stop)
-    if frame >= 0:
-        return Format("MP3", mp3.examine, frame, stop)
+    if mp3.first_frame(file, start, stop) >= 0:
+        return Format("MP3", mp3.examine, start, stop)
     return Format("", None, start, size)
 
 

@@ -98,8 +98,9 @@ def test_other_bytes_in_the_middle(tmp_path: Path, content: bytes, counted: bool
 @KINDS
 def test_a_beginning_in_the_middle_of_a_frame(tmp_path: Path, content: bytes) -> None:
     frames = without_count(content)
-    wav, _ = told(tmp_path / "a.mp3", b"".join(frames)[33:])
+    wav, warning = told(tmp_path / "a.mp3", b"".join(frames)[33:])
     assert len(wav) >= len(WAV) - 3 * FRAME
+    assert f"begins with {len(frames[0]) - 33} bytes that belong to no frame" in warning
 
 
 def test_the_decoder_keeps_off_standard_error(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -96,19 +96,24 @@ def examine(file: BinaryIO, start: int, stop: int) -> Layout:
 
     Args:
         file: open.
-        start: of the first frame.
+        start: of the file, behind its tags.
         stop: end of the last one.
 
     Raises:
         DamageError: for a frame that is missing or cut, and for other bytes between frames.
     """
-    file.seek(start)
+    first = max(start, first_frame(file, start, stop))
+    file.seek(first)
     head = file.read(3 * _LONGEST_FREE)
     kind = _kind(head, 0)
     if kind is None:
         raise DamageError("is damaged: its first frame is missing")
-    runs = _runs(file, start, stop, kind)
+    runs = _runs(file, first, stop, kind)
     warnings: list[str] = []
+    if not only_zeros(file, start, first):
+        warnings.append(
+            f"begins with {first - start} bytes that belong to no frame; its beginning may be missing"
+        )
     streams = tuple(_judged(run, kind, head, warnings) for run in runs if run.frames)
     if not streams:
         raise DamageError("is truncated: it ends before the first frame of sound")
