@@ -51,10 +51,10 @@ class Audio:
 
 
 def read(path: str | Path) -> Audio:
-    """Read a file at its own rate, channels averaged: -> wav (N,).
+    """Read a file at its own rate, as one channel (`voiceae.audio.channels`): -> wav (N,).
 
     Args:
-        path: WAV, FLAC, Ogg (Vorbis or Opus) or MP3, of any rate, width and number of channels.
+        path: WAV, FLAC, Ogg (Vorbis, Opus), MP3, AIFF, AU, CAF or W64, whatever its name, or a pipe that holds one.
 
     Raises:
         AudioError: for no such file, a folder, and what is not audio, truncated, empty, silent or not finite.
