@@ -9,7 +9,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from voiceae.audio.envelope import bounded
+from voiceae.audio.envelope import bounded, envelope_gains, with_gains
 from voiceae.audio.io import ClippingWarning
 from voiceae.audio.level import FRAME_SECONDS, Levelled, active_power, frame_powers
 from voiceae.audio.meter import LevelMeter
@@ -40,15 +40,29 @@ def at_level_of(wav: NDArray[np.float32], source: Levelled, sample_rate: int) ->
     return np.float32(10 ** (gain_db / 20)) * wav
 
 
-def gain_db_to(source: LevelMeter, converted: LevelMeter) -> float:
-    """What `at_level_of` would apply, for waves that went by in blocks.
+class LevelCorrection:
+    """What `at_level_of` does, for a wave that goes by in blocks a second time.
 
     Args:
         source: has heard the source as it came.
         converted: has heard what became of it, at any level.
     """
-    wanted_db = 10 * np.log10(source.centred_power) + source.gain_db
-    return _gain_db(wanted_db - 10 * np.log10(converted.power), source.gain_db, converted.peak)
+
+    def __init__(self, source: LevelMeter, converted: LevelMeter) -> None:
+        powers = converted.frames[0].astype(np.float32)
+        gains = envelope_gains(powers, source.centred_powers) if len(powers) else np.ones(0, np.float32)
+        bursts = bool((gains < 1).any())
+        power = active_power(powers * gains**2) if bursts else converted.power
+        peak = (converted.frame_peaks * np.r_[gains, gains[-1:]]).max() if bursts else converted.peak
+        correction_db = 10 * np.log10(source.centred_power / power) + source.gain_db
+        self._factor = np.float32(10 ** (_gain_db(correction_db, source.gain_db, float(peak)) / 20))
+        self._gains, self._frame = gains if bursts else None, converted.frame_samples
+
+    def apply(self, wav: NDArray[np.float32], start: int = 0) -> NDArray[np.float32]:
+        """The wave, or the block of it that begins with sample `start`: (n,) -> (n,)."""
+        if self._gains is not None:
+            wav = with_gains(wav, self._gains, self._frame, start)
+        return self._factor * wav
 
 
 def _gain_db(correction_db: float, source_gain_db: float, peak: float) -> float:

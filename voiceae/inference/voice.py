@@ -32,7 +32,7 @@ from voiceae.inference.cepstra import loud_covariance
 from voiceae.inference.core import decode, known_centre, match
 from voiceae.inference.engine import Engine
 from voiceae.inference.heard import Colour, Embedding, Heard
-from voiceae.inference.level import SilenceEnvelope, at_level_of, gain_db_to
+from voiceae.inference.level import LevelCorrection, SilenceEnvelope, at_level_of
 from voiceae.inference.long import LongConversion, Pieces, spans, whole_hops
 from voiceae.inference.reference_quality import (
     ReferenceQuality,
@@ -127,8 +127,8 @@ class Voice:
         heard = self.listen(target)
         if pieces is not None or self._is_long(source):
             parts: list[NDArray[np.float32]] = []
-            factor = self._convert_long(source, heard, (matching, pieces, progress), parts.append)
-            return Audio(wav=factor * np.concatenate(parts), sample_rate=rate)
+            level = self._convert_long(source, heard, (matching, pieces, progress), parts.append)
+            return Audio(wav=level.apply(np.concatenate(parts)), sample_rate=rate)
         levelled = self._levelled(source, SOURCE_SECONDS, "a source")
         mel = self._mel(levelled.wav)
         with self._inference(mel.shape[-1]):
@@ -179,11 +179,13 @@ class Voice:
             def keep(block: NDArray[np.float32]) -> None:
                 scratch.write(block.tobytes())
 
-            factor = self._convert_long(source, heard, (matching, pieces, progress), keep)
+            level, start = self._convert_long(source, heard, (matching, pieces, progress), keep), 0
             scratch.seek(0)
             with encoding(temporary, self.spec.sample_rate, out) as append:
                 while data := scratch.read(_SCRATCH_BYTES):
-                    append(factor * np.frombuffer(data, np.float32))
+                    block = np.frombuffer(data, np.float32)
+                    append(level.apply(block, start))
+                    start += len(block)
 
     def stream(
         self,
@@ -319,7 +321,7 @@ class Voice:
         heard: Heard,
         options: tuple[float | None, Pieces | None, bool],
         keep: Callable[[NDArray[np.float32]], object],
-    ) -> np.float32:
+    ) -> LevelCorrection:
         """Convert in pieces, each handed to `keep` at some level; returns what makes them as loud as the source."""
         (matching, pieces, progress), rate = options, self.spec.sample_rate
         met = LevelMeter(rate)
@@ -337,7 +339,7 @@ class Voice:
                     keep(silence.apply(block, met.samples))
                     met.hear(block)
                     bar.update(round(met.samples / rate) - bar.n)
-        return np.float32(10 ** (gain_db_to(conversion.level, met) / 20))
+        return LevelCorrection(conversion.level, met)
 
     def _strength(self, matching: float | None) -> float:
         return as_strength(matching, self.model.matching)
