@@ -41,7 +41,7 @@ def test_bad_files_are_listed_and_the_rest_is_kept(embed: Run, clips: Path) -> N
     (clips / "anna/3.wav").write_text("no audio")
     code, said = embed(clips, "--out", "s.npz")
     first, last = said.splitlines()
-    assert code == 1 and f"{clips / 'anna/3.wav'}: cannot be read as audio" in first
+    assert code == 1 and f"{clips / 'anna/3.wav'}: is text, not audio" in first
     assert last == "voiceae: error: 1 of 4 files could not be used"
     with np.load("s.npz") as table:
         assert len(table["paths"]) == 3
@@ -51,7 +51,7 @@ def test_bad_files_are_listed_and_the_rest_is_kept(embed: Run, clips: Path) -> N
     ("arguments", "reason"),
     [
         (["none.wav", "--out", "s.npz"], "none.wav: no such file"),
-        (["bad.wav", "--out", "s.npz"], "bad.wav: cannot be read as audio"),
+        (["bad.wav", "--out", "s.npz"], "bad.wav: is text, not audio"),
         (["clips", "--out", "s.txt"], "s.txt: embeddings are written as"),
         (["clips", "--out", "s.npz", "--plot", "map.doc"], "map.doc: pictures are drawn as"),
         (["clips", "--out", "there.npz"], "there.npz: exists already"),
