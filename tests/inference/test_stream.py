@@ -12,7 +12,7 @@ from tests.tiny import SPEC
 from voiceae import Audio
 from voiceae.audio import io
 from voiceae.errors import AudioError
-from voiceae.inference.stream import Stream, StreamOptions, _History
+from voiceae.inference.stream import STRANGER_FRAMES, Stream, StreamOptions, _History, prior_of
 from voiceae.inference.voice import Voice
 from voiceae.nn.quick import EightBit
 from voiceae.nn.statistics import loud_frames
@@ -175,3 +175,22 @@ def test_silence_inside_speech_stays_silence(tiny_voice: Voice, target: Audio) -
     for first, last in ((0.5, 1.5), (3.5, 4.4)):
         spoken = out[round(first * RATE) : round(last * RATE)]
         assert np.sqrt(np.square(spoken).mean()) > 0.01
+
+
+def test_a_stranger_counts_for_some_seconds_and_the_speaker_for_all(tiny_voice: Voice, target: Audio) -> None:
+    mel = torch.randn(SPEC.n_mels, 1000, generator=torch.Generator().manual_seed(0)) - 4
+    heard = tiny_voice.listen(target)
+    stranger, speaker = (prior_of(tiny_voice.model, mel, heard, own=own) for own in (False, True))
+    assert (stranger.frames, speaker.frames) == (STRANGER_FRAMES, 1000 / tiny_voice.model.rate)
+    assert stranger.mel.shape[1] == stranger.pitch.shape[1] == 0 and speaker.mel.shape[1] == 1000
+
+
+def test_long_silence_does_not_count(
+    tiny_voice: Voice, target: Audio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a long look-ahead it is still heard by the network, but leaves pitch, colour and norms as they are."""
+    stream, counts = tiny_voice.stream(target, options=StreamOptions(look_ahead=16)), []
+    say = stream._speaker.say
+    monkeypatch.setattr(stream._speaker, "say", lambda mel, count: (counts.append(count), say(mel, count))[1])
+    in_blocks(stream, np.concatenate((buzz(1.0), np.zeros(2 * RATE, np.float32))), [3 * RATE])
+    assert all(counts[:20]) and not any(counts[-3:])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from voiceae.data.corpora import Recording, walk
 from voiceae.errors import AudioError, ConfigError, JudgeError
 from voiceae.metrics import judges, natural
 from voiceae.metrics.compare import compare, departures, read_tolerances
-from voiceae.metrics.evaluation import Evaluation, Options, evaluate
+from voiceae.metrics.evaluation import Evaluation, Options, _score, evaluate
 from voiceae.metrics.page import page
 from voiceae.metrics.pairs import Clip, Pair, by_speaker, draw_pairs, measure
 from voiceae.metrics.report import Report, make_report, read_report, write_report
@@ -80,9 +81,11 @@ def test_differences_are_paired(evaluation: Evaluation, tones: Path) -> None:
 
 def test_the_scored_clip_is_never_heard(tone_judges, tones: Path) -> None:
     heard: list[Path] = []
+    asked: list[tuple[Path, Path]] = []
 
     def note(source: Path, target: list[Path]) -> Audio:
         heard.append(target[0])
+        asked.append((source, target[0]))
         return say_target(source, target)
 
     evaluation = run(tones, note)
@@ -91,6 +94,9 @@ def test_the_scored_clip_is_never_heard(tone_judges, tones: Path) -> None:
     for pair in evaluation.pairs:
         natural = {pair.scored.path, pair.source_other.path, pair.source.path}
         assert not natural & {clip.path for clip in pair.heard}
+    for pair in evaluation.pairs[:3]:  # a reconstruction hears the source's speaker by another clip
+        assert pair.source_heard is not None
+        assert (pair.source.path, pair.source_heard.path) in asked
 
 
 def test_a_pair_that_cannot_be_made_is_left_out_of_everything(tone_judges, tones: Path) -> None:
@@ -276,3 +282,13 @@ def test_without_natural_scores_the_report_says_so(tone_judges, tones: Path) -> 
     reasons = [each.reason for each in evaluation.excluded if each.judge == "speaker"]
     assert len(reasons) == 1 and "no figures of similarity" in reasons[0]
     assert "no figures of similarity" in markdown(report_of(evaluation, tones))
+
+
+def test_acceptance_is_by_the_threshold_of_the_targets_subset(tones: Path) -> None:
+    clips = clips_of(tones)
+    pair = draw_pairs(clips, 1, 0)[0]
+    findings = {str(clip.path): {"speaker": {"embedding": [1.0, 0.0]}} for clip in clips}
+    findings[f"{pair.name}/conversion"] = {"speaker": {"embedding": [1.0, 0.0]}}
+    targets = SimpleNamespace(threshold=lambda speaker: 0.5 if speaker == pair.scored.speaker else 1.5)
+    scores = _score("speaker", pair, findings, targets)  # type: ignore[arg-type]
+    assert scores["conversion"]["accepted"] == 1.0
