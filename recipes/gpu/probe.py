@@ -398,7 +398,8 @@ def ranks(probe: Probe, store: Path) -> None:
         if not several:
             arguments.append("trainer.process_group_backend=gloo")
         command = [sys.executable, "-m", "voiceae", "train", *arguments]
-        done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+        left = max(60.0, probe.end - time.monotonic())  # two ranks that wait for each other never end
+        done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False, timeout=left)
         last = done.stderr.strip().splitlines()[-1:] if done.returncode else []
         return {
             "devices": "two GPUs" if several else "two processes of the CPU",
