@@ -5,26 +5,13 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from voiceae.audio.level import FRAME_SECONDS, active_power
+from voiceae.audio.level import active_power
 
 _HEADROOM_DB = (
     15.0  # above the source's loudest frame nearby; conversions of speech stay within 12 (the demo's clips)
 )
 _FLOOR_DB = -25.0  # of the speech: below it nothing is turned down, however quiet the source is
 _NEARBY_FRAMES = 4  # 80 ms on both sides: a vocoder's window, and what a model moves
-
-
-def bounded(wav: NDArray[np.float32], source: NDArray[np.float32], sample_rate: int) -> NDArray[np.float32]:
-    """Turn down the bursts in a conversion: (N,), (N,) -> (N,); the same array where there is none.
-
-    Args:
-        wav: converted, at any level.
-        source: what it was converted from, at any level, of about the same length.
-        sample_rate: Hz, of both.
-    """
-    size = max(1, round(FRAME_SECONDS * sample_rate))
-    gains = envelope_gains(_powers(wav, size), _powers(source, size))
-    return with_gains(wav, gains, size) if (gains < 1).any() else wav
 
 
 def envelope_gains(powers: NDArray[np.float32], source: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -54,12 +41,6 @@ def with_gains(
     centres = (np.arange(len(gains)) + 0.5) * size
     places = np.arange(start, start + len(wav))
     return wav * np.interp(places, centres, gains).astype(np.float32)
-
-
-def _powers(wav: NDArray[np.float32], size: int) -> NDArray[np.float32]:
-    """Mean square of consecutive frames, the last filled up with zeros: (N,) -> (F,)."""
-    frames = np.pad(wav, (0, -len(wav) % size)).reshape(-1, size)
-    return np.asarray(np.einsum("fn,fn->f", frames, frames) / np.float32(size))
 
 
 def _spread(values: NDArray[np.float64], reach: int, extreme: np.ufunc) -> NDArray[np.float64]:

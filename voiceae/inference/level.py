@@ -9,7 +9,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from voiceae.audio.envelope import bounded, envelope_gains, with_gains
+from voiceae.audio.envelope import envelope_gains, with_gains
 from voiceae.audio.io import ClippingWarning
 from voiceae.audio.level import FRAME_SECONDS, Levelled, active_power, frame_powers
 from voiceae.audio.meter import LevelMeter
@@ -34,29 +34,42 @@ def at_level_of(wav: NDArray[np.float32], source: Levelled, sample_rate: int) ->
         source: the normalised source and the gain that made it so.
         sample_rate: Hz, of both.
     """
-    wav = bounded(wav, source.wav, sample_rate)
-    wanted, came = (active_power(frame_powers(each, sample_rate)) for each in (source.wav, wav))
-    gain_db = _gain_db(10 * np.log10(wanted / came), source.gain_db, float(np.abs(wav).max()))
-    return np.float32(10 ** (gain_db / 20)) * wav
+    converted = LevelMeter(sample_rate)
+    converted.hear(wav)
+    powers = frame_powers(source.wav, sample_rate)
+    return LevelCorrection(powers, source.gain_db, converted).apply(wav)
 
 
 class LevelCorrection:
     """What `at_level_of` does, for a wave that goes by in blocks a second time.
 
     Args:
-        source: has heard the source as it came.
-        converted: has heard what became of it, at any level.
+        source: (F,) powers of the frames of the source, less its offset.
+        gain_db: of those powers over the source as it came.
+        converted: has heard what became of the source, at any level.
     """
 
-    def __init__(self, source: LevelMeter, converted: LevelMeter) -> None:
-        powers = converted.frames[0].astype(np.float32)
-        gains = envelope_gains(powers, source.centred_powers) if len(powers) else np.ones(0, np.float32)
-        bursts = bool((gains < 1).any())
-        power = active_power(powers * gains**2) if bursts else converted.power
-        peak = (converted.frame_peaks * np.r_[gains, gains[-1:]]).max() if bursts else converted.peak
-        correction_db = 10 * np.log10(source.centred_power / power) + source.gain_db
-        self._factor = np.float32(10 ** (_gain_db(correction_db, source.gain_db, float(peak)) / 20))
-        self._gains, self._frame = gains if bursts else None, converted.frame_samples
+    def __init__(self, source: NDArray[np.float32], gain_db: float, converted: LevelMeter) -> None:
+        powers, peak = converted.frames[0].astype(np.float32), converted.peak
+        came, self._gains, self._frame = converted.power, None, converted.frame_samples
+        if len(powers) and ((gains := envelope_gains(powers, source)) < 1).any():
+            came, peak = (
+                active_power(powers * gains**2),
+                (converted.frame_peaks * np.r_[gains, gains[-1:]]).max(),
+            )
+            self._gains = gains
+        correction_db = 10 * np.log10(active_power(source) / came)
+        self._factor = np.float32(10 ** (_gain_db(correction_db, gain_db, float(peak)) / 20))
+
+    @classmethod
+    def of_meters(cls, source: LevelMeter, converted: LevelMeter) -> LevelCorrection:
+        """Of a source that has gone by in blocks as well."""
+        powers = (
+            source.centred_powers
+            if len(source.centred_powers)
+            else np.array([source.centred_power], np.float32)
+        )
+        return cls(powers * np.float32(10 ** (source.gain_db / 10)), source.gain_db, converted)
 
     def apply(self, wav: NDArray[np.float32], start: int = 0) -> NDArray[np.float32]:
         """The wave, or the block of it that begins with sample `start`: (n,) -> (n,)."""

@@ -339,7 +339,7 @@ class Voice:
                     keep(silence.apply(block, met.samples))
                     met.hear(block)
                     bar.update(round(met.samples / rate) - bar.n)
-        return LevelCorrection(conversion.level, met)
+        return LevelCorrection.of_meters(conversion.level, met)
 
     def _strength(self, matching: float | None) -> float:
         return as_strength(matching, self.model.matching)
