@@ -181,3 +181,16 @@ def test_a_full_disk_and_an_existing_file(tiny_voice: Voice, heard: Heard, tmp_p
 def test_what_is_no_source_is_refused_in_pieces_too(tiny_voice: Voice, heard: Heard, wav: np.ndarray) -> None:
     with pytest.raises(AudioError, match="a source needs"):
         tiny_voice.convert(Audio(wav, RATE), heard, pieces=SHORT)
+
+
+def test_a_file_in_pieces_is_the_wave_in_pieces(
+    tiny_voice: Voice, heard: Heard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_SCRATCH_BYTES", 4 * 10_000)  # several blocks, each at its place in the envelope
+    source = speechlike(6.0)
+    source[RATE:] *= np.float32(0.03)  # where the toy speaks on, as loud as before
+    wave = tiny_voice.convert(Audio(source, RATE), heard, pieces=SHORT).wav
+    tiny_voice.convert_file(Audio(source, RATE), heard, tmp_path / "b.wav", pieces=SHORT)
+    written = soundfile.read(tmp_path / "b.wav", dtype="float32")[0]
+    np.testing.assert_allclose(written, wave, atol=2e-5)
+    assert np.abs(wave[2 * RATE :]).max() < 0.5 * np.abs(wave[:RATE]).max()
