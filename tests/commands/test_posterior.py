@@ -12,12 +12,22 @@ from voiceae.audio.io import Audio
 from voiceae.inference.latent.posterior import Posterior
 
 
+def buzz(hz: float) -> np.ndarray:
+    """Twenty harmonics of a fundamental that rises by a tenth."""
+    time = np.arange(12000) / 16000
+    phase = 2 * np.pi * hz * (time + 0.07 * time**2)
+    return 0.05 * sum(np.sin(k * phase) / k for k in range(1, 21)).astype(np.float32)
+
+
 def test_fit_then_sample(run: Run, tiny_model: Path, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
+    noise = (0.1 * rng.standard_normal((3, 12000))).astype(np.float32)
     for number in range(10):
-        io.write(
-            tmp_path / f"c/s{number}/1.wav", Audio(0.1 * rng.standard_normal(12000).astype(np.float32), 16000)
-        )
+        io.write(tmp_path / f"c/s{number}/1.wav", Audio(buzz(100.0 + 15 * number) + 0.05 * noise[0], 16000))
+    for number in range(
+        3
+    ):  # voices without a pitch; each is a speaker whose codes count, and who is no place in the space
+        io.write(tmp_path / f"c/w{number}/1.wav", Audio(noise[number], 16000))
     model = shutil.copy(tiny_model, tmp_path / "mine.safetensors")
     sample = ["sample", "--model", model, "--n", 2, "--seconds", 0.5, "--no-judges", "--from"]
     code, said = run(*sample, "aggregated", "--out", "early")

@@ -186,7 +186,9 @@ def test_what_is_no_source_is_refused_in_pieces_too(tiny_voice: Voice, heard: He
 def test_a_file_in_pieces_is_the_wave_in_pieces(
     tiny_voice: Voice, heard: Heard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_SCRATCH_BYTES", 4 * 10_000)  # several blocks, each at its place in the envelope
+    monkeypatch.setattr(
+        module, "_SCRATCH_BYTES", 4 * 10_000
+    )  # several blocks, each at its place in the envelope
     source = speechlike(6.0)
     source[RATE:] *= np.float32(0.03)  # where the toy speaks on, as loud as before
     wave = tiny_voice.convert(Audio(source, RATE), heard, pieces=SHORT).wav

@@ -64,10 +64,10 @@ def test_the_fuzzer_tells_every_kind_of_failure(tmp_path: Path) -> None:
 
 
 def test_killed_commands_end_as_if_they_had_not_been(tmp_path: Path) -> None:
-    assert hardening("kills.py", "prepare", "convert", "--count", 3, "--out", tmp_path) == 0
+    assert hardening("kills.py", "prepare", "convert", "--count", 1, "--out", tmp_path) == 0
     report = json.loads((tmp_path / "kills.json").read_text())
     for name in ("prepare", "convert"):
-        assert report[name]["kills"] >= 3 and report[name]["finished"] >= 1
+        assert report[name]["kills"] >= 1 and report[name]["finished"] >= 1
         assert report[name]["failures"] == []
 
 

@@ -540,8 +540,9 @@ def test_a_second_training_in_a_run_folder_is_refused_by_name(
     settings = composed(*more)
     assert fit(settings).step == 3
     assert second == [1]
+    *_, refusal = capsys.readouterr().err.splitlines()
     assert re.fullmatch(
-        rf"voiceae: error: {settings.out}: is being written by process {os.getpid()} on .*another out\n",
-        capsys.readouterr().err,
+        rf"voiceae: error: {settings.out}: is being written by process {os.getpid()} on .*another out",
+        refusal,
     )
     assert [line["step"] for line in read_metrics(settings.out / "metrics.jsonl")] == [2, 3]

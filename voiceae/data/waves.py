@@ -123,8 +123,8 @@ def _write_shard(
 class WaveCrops(Crops):
     """Crops whose batches have waves too; arguments as in `Crops`.
 
-    The waves are held in memory, or on the GPU, whatever `resident` says of the mels: a crop's samples lie anywhere, and
-    as 16-bit integers the 44 hours of VCTK take 7 GB, which the machines that train vocoders have.
+    The waves are held in memory, or on the GPU, whatever `resident` says of the mels: a crop may lie anywhere, and as
+    16-bit integers the 44 hours of VCTK take 7 GB, which the machines that train vocoders have.
 
     Raises:
         StoreError: when the split is empty, or the store has no waves or those of other mels.

@@ -37,7 +37,7 @@ def at_level_of(wav: NDArray[np.float32], source: Levelled, sample_rate: int) ->
     converted = LevelMeter(sample_rate)
     converted.hear(wav)
     powers = frame_powers(source.wav, sample_rate)
-    return LevelCorrection(powers, source.gain_db, converted).apply(wav)
+    return LevelCorrection(powers, source.gain_db, converted, wav).apply(wav)
 
 
 class LevelCorrection:
@@ -47,17 +47,29 @@ class LevelCorrection:
         source: (F,) powers of the frames of the source, less its offset.
         gain_db: of those powers over the source as it came.
         converted: has heard what became of the source, at any level.
+        wav: (N,) what it has heard, where that is at hand: then its peak once bursts are bounded is measured, and
+            otherwise estimated by frames, on the safe side.
     """
 
-    def __init__(self, source: NDArray[np.float32], gain_db: float, converted: LevelMeter) -> None:
+    def __init__(
+        self,
+        source: NDArray[np.float32],
+        gain_db: float,
+        converted: LevelMeter,
+        wav: NDArray[np.float32] | None = None,
+    ) -> None:
         powers, peak = converted.frames[0].astype(np.float32), converted.peak
         came, self._gains, self._frame = converted.power, None, converted.frame_samples
         if len(powers) and ((gains := envelope_gains(powers, source)) < 1).any():
-            came, peak = (
-                active_power(powers * gains**2),
-                (converted.frame_peaks * np.r_[gains, gains[-1:]]).max(),
+            self._gains, came = gains, active_power(powers * gains**2)
+            # Between the middles of two frames the gain lies between theirs.
+            nearby = np.maximum(np.r_[gains, gains[-1:]], np.r_[gains[:1], gains])
+            nearby[:-1] = np.maximum(nearby[:-1], np.r_[gains[1:], gains[-1:]])
+            peak = (
+                (converted.frame_peaks * nearby).max()
+                if wav is None
+                else np.abs(with_gains(wav, gains, self._frame)).max()
             )
-            self._gains = gains
         correction_db = 10 * np.log10(active_power(source) / came)
         self._factor = np.float32(10 ** (_gain_db(correction_db, gain_db, float(peak)) / 20))
 

@@ -295,7 +295,11 @@ class VQ(Discrete):
         counted = valid.long().cumsum(0)
         rank = (places * counted[-1]).long().minimum(counted[-1] - 1)
         index = torch.searchsorted(counted, rank + 1).clamp_max(len(flat) - 1)
-        fresh = flat[index] + 1e-3 * off
+        return self._broadcast(flat[index] + 1e-3 * off)
+
+    @staticmethod
+    def _broadcast(fresh: Tensor) -> Tensor:
+        """What the first process drew."""
         if distributed.is_available() and distributed.is_initialized():
             fresh = fresh.contiguous()
             distributed.broadcast(fresh, src=0)

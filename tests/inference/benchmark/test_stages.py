@@ -17,6 +17,7 @@ def test_threads_and_stages_that_cannot_run(bench: Bench, monkeypatch: pytest.Mo
     def broken(_: Bench) -> list[Figure]:
         raise ConfigError("no such thing")
 
+    monkeypatch.setattr("voiceae.threads._owned", True)  # as in a process of the command line
     monkeypatch.setattr(stages, "STAGES", {"matrix": threads, "train": threads, "start": broken})
     found = list(measure(bench, ["matrix", "train", "start"], [1, 2]))
     assert [(figure.name, figure.value, figure.threads) for figure in found] == [

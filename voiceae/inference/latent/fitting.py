@@ -97,8 +97,15 @@ def fit_posterior(
     held = [coded[place] for place in dealt[: -(-len(coded) // HELD_OUT)]]
     fit = [coded[place] for place in dealt[-(-len(coded) // HELD_OUT) :]]
     content, figures = _fit_content(fit, held, components, rng)
-    voices = fit_voices([Heard.mean(each) for each in heard.values()], voice_components, rng)
-    about = {"clips": len(coded), "speakers": len(heard), "voice_components": voice_components, **figures}
+    # A voice whose pitch cannot be relied on (whispered, creaking, noise) has no place in a space with one for pitch.
+    means = [mean for each in heard.values() if (mean := Heard.mean(each)).pitch_centre is not None]
+    if len(means) < _FEWEST_VOICES:
+        raise AudioError(
+            f"{len(means)} of {len(heard)} speakers have a pitch that can be relied on; a posterior needs "
+            f"{_FEWEST_VOICES}; give clearer recordings"
+        )
+    voices = fit_voices(means, voice_components, rng)
+    about = {"clips": len(coded), "speakers": len(means), "voice_components": voice_components, **figures}
     return Posterior(content, voices, voice.fingerprint, about), failures
 
 
