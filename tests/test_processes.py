@@ -100,6 +100,19 @@ def test_nothing_works_on_for_a_killed_batch(tmp_path: Path) -> None:
     assert not [path.name for path in out.glob(".*")]
 
 
+def test_processes_that_wait_for_work_end_with_the_one_that_started_them(tmp_path: Path) -> None:
+    code = "import joblib, os, time\nfrom pathlib import Path\nfrom voiceae.processes import attended, watching\n"
+    code += "def work(name):\n    Path(name).touch()\n    time.sleep(10_000)\n"
+    code += "joblib.Parallel(3, **watching())(attended(work, 'begun') for _ in range(1))\n"
+    running = subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path)
+    wait_for((tmp_path / "begun").exists, "the only piece of work")
+    workers = children(running.pid)
+    assert len(workers) >= 3
+    running.kill()
+    running.wait()
+    wait_for(lambda: not any(map(lives, workers)), "the end of its processes")
+
+
 def test_ignored_from_outside_stays_ignored() -> None:
     code = "import signal, sys; from voiceae.cli import run; import os\n"
     code += "signal.signal(signal.SIGHUP, signal.SIG_IGN)\n"

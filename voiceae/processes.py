@@ -57,6 +57,21 @@ def _end(number: int, _: object) -> None:
     raise Terminated(number)
 
 
+def watching() -> dict[str, Any]:
+    """Options of `joblib.Parallel` by which its processes end when this one does, also while they wait for work.
+
+    None where the work is done by threads, in this process, or by a cluster.
+    """
+    import joblib
+
+    known, _ = joblib.parallel.get_active_backend()
+    return (
+        {"initializer": _follow, "initargs": (os.getpid(),)}
+        if known.__class__.__name__ == "LokyBackend"
+        else {}
+    )
+
+
 def attended(function: Callable[..., Result], *arguments: Any) -> Any:
     """A call for `joblib.Parallel`, as `joblib.delayed` makes it, whose process ends when this one does."""
     import joblib

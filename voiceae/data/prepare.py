@@ -44,7 +44,7 @@ from voiceae.data.store import COLUMNS, REPORT, SOURCES, STATISTICS, STORE, TABL
 from voiceae.data.walk import Unused, warn_unused
 from voiceae.errors import CorpusError, StoreError
 from voiceae.files import atomic_path, is_file
-from voiceae.processes import attended, no_survivors
+from voiceae.processes import attended, no_survivors, watching
 from voiceae.specs import AudioSpec
 from voiceae.threads import available_cpus
 
@@ -241,7 +241,7 @@ def _run(shard_jobs: Sequence[ShardJob], jobs: int | None, progress: bool) -> li
     total = sum(len(job.recordings) for job in shard_jobs)
     folders = {path.parent for job in shard_jobs for path in (job.mel_path, job.record_path)}
     with no_survivors(folders), tqdm(total=total, unit="file", disable=not progress) as bar:
-        parallel = joblib.Parallel(n_jobs=_processes(jobs, len(shard_jobs)), return_as="generator")
+        parallel = joblib.Parallel(_processes(jobs, len(shard_jobs)), return_as="generator", **watching())
         done: Iterable[ShardRecord] = parallel(attended(build_shard, job) for job in shard_jobs)
         for job, record in zip(shard_jobs, done, strict=True):
             records.append(record)

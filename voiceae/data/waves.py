@@ -22,7 +22,7 @@ from voiceae.data.shards import is_changed, speech
 from voiceae.data.store import SOURCES, WAVES, FeatureStore, Utterance
 from voiceae.errors import StoreError
 from voiceae.files import FILE_ERRORS, atomic_path, reason
-from voiceae.processes import attended, no_survivors
+from voiceae.processes import attended, no_survivors, watching
 from voiceae.specs import AudioSpec
 
 _MADE_FROM = "made-from.json"
@@ -72,7 +72,7 @@ def _add_missing(store: FeatureStore, jobs: int, progress: bool) -> None:
     rows = {n: [u for u in store.utterances if u.shard == n] for n in missing}
     sources = read_sources(store.path / SOURCES)
     known = {n: {u.path: sources[u.path] for u in rows[n] if u.path in sources} for n in missing}
-    run = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered")
+    run = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered", **watching())
     with no_survivors([store.path / WAVES]):
         done = run(
             attended(_write_shard, store.path, store.info, store.spec, n, rows[n], known[n]) for n in missing

@@ -14,7 +14,7 @@ from typing import TypeAlias
 
 from voiceae.data.pairs import PairRow
 from voiceae.inference.batch import Failure, Folders, PairConverter, Parts, repeated
-from voiceae.processes import attended, no_survivors
+from voiceae.processes import attended, no_survivors, watching
 from voiceae.threads import available_cpus
 
 ROWS_WORTH_A_PROCESS = 8  # fewer do not pay for loading the model once more
@@ -94,7 +94,7 @@ def _in_processes(
     import joblib
 
     batch = _Batch(parts, folders, os.getcwd(), next(_NUMBERS))
-    parallel = joblib.Parallel(n_jobs=jobs, backend="loky", return_as="generator", max_nbytes=None)
+    parallel = joblib.Parallel(jobs, backend="loky", return_as="generator", max_nbytes=None, **watching())
     for result in parallel(attended(_attempt, batch, pair) for pair in pairs):
         for text, category in result.warnings:
             warnings.warn(text, category, stacklevel=2)

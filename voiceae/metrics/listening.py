@@ -17,7 +17,7 @@ from voiceae.audio.io import Audio
 from voiceae.errors import ConfigError, JudgeError, OutputError
 from voiceae.files import atomic_path, user_folder
 from voiceae.metrics.judges import SAMPLE_RATE, Measured, Wav, load_panel
-from voiceae.processes import attended, no_survivors
+from voiceae.processes import attended, no_survivors, watching
 
 Findings: TypeAlias = dict[str, Measured | str]
 """What each judge measured, by its name; a text is the reason why it could not."""
@@ -102,7 +102,7 @@ def listen_all(
 
     config = {"backend": "loky", "inner_max_num_threads": 1} if jobs > 1 else {"backend": "sequential"}
     with no_survivors(), joblib.parallel_config(**config, n_jobs=jobs):
-        done = joblib.Parallel(return_as="generator", batch_size=1)(
+        done = joblib.Parallel(return_as="generator", batch_size=1, **watching())(
             attended(listen, heard, cache) for heard in waves.values()
         )
         return dict(zip(waves, watch(done, len(waves), "judge"), strict=True))
