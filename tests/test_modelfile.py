@@ -322,3 +322,10 @@ def test_weights_of_another_kind_are_refused(
     save_file(tensors, path, metadata={"voiceae": json.dumps(header)})
     with pytest.raises(ModelFileError, match=reason):
         modelfile.load(path, kind="autoencoder")
+
+
+def test_a_table_where_a_module_belongs_is_refused() -> None:
+    told = description()
+    told["content"] = {name: value for name, value in told["content"].items() if name != "_target_"}
+    with pytest.raises(ConfigError, match=r"voiceae\.models\.Autoencoder: "):
+        modelfile.build(told)

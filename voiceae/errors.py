@@ -25,6 +25,10 @@ def _spelled(match: re.Match[str]) -> str:
 class VoiceAEError(Exception):
     """Something the user can mend; the command line prints it as one line and exits 1."""
 
+    def __str__(self) -> str:
+        """One printable line, whatever a file's name or content put into it."""
+        return printable(re.sub(r"\s*[\n\r\t]\s*", " ", super().__str__()))
+
 
 class AudioError(VoiceAEError):
     """An audio file or wave that cannot be used."""

@@ -84,7 +84,11 @@ def build(description: Any) -> Any:
         found = find_class(target)
         try:
             return found(**arguments)
-        except (TypeError, ValueError, RuntimeError, OverflowError, MemoryError) as error:
+        except (ModelFileError, ConfigError):
+            raise
+        except (
+            Exception
+        ) as error:  # a part that is a number or a table where a module belongs can fail in any way
             raise ConfigError(f"{target}: {error}") from error
     if isinstance(description, list | tuple):
         return [build(value) for value in description]

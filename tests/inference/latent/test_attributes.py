@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from math import erf, sqrt
 from pathlib import Path
 
@@ -161,3 +162,11 @@ def test_bundled_attributes_are_of_the_bundled_model() -> None:
     ours = read_header(find_model("base")).checksum
     for name, path in bundled_attributes().items():
         assert Attribute.read(path, ours).name == name
+
+
+def test_an_attribute_of_other_mel_bins_is_refused(rng: np.random.Generator, fitted: Attribute) -> None:
+    voice = speakers(rng)[0]["True0"][0]
+    assert fitted.move(voice, 0.5).colour is not None
+    for bins in ({"mel_mean": np.zeros(4)}, {"mel_log_deviation": np.zeros(2)}):
+        with pytest.raises(EmbeddingError, match="mel bins, the voice 3"):
+            replace(fitted, **bins).move(voice, 0.5)

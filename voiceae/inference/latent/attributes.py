@@ -105,6 +105,11 @@ class Attribute:
         moved = replace(voice, speaker=(vector / length).astype(np.float32))
         if moved.pitch_centre is not None and self.octaves is not None:
             moved = replace(moved, pitch_centre=moved.pitch_centre + amount * self.octaves)
+        for bins in (self.mel_mean, self.mel_log_deviation):
+            if bins is not None and voice.colour is not None and bins.shape != voice.colour.mean.shape:
+                raise EmbeddingError(
+                    f"attribute {self.name}: has {bins.size} mel bins, the voice {voice.colour.mean.size}"
+                )
         return replace(moved, colour=self._recoloured(voice.colour, amount))
 
     def _recoloured(self, colour: Colour | None, amount: float) -> Colour | None:
