@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
@@ -41,13 +42,22 @@ def test_the_fuzzer_tells_every_kind_of_failure(tmp_path: Path) -> None:
 
         return read
 
+    def warns(message: str) -> fuzz.Reader:
+        def read(path: Path) -> int:
+            warnings.warn(message, UserWarning, stacklevel=2)
+            return 900
+
+        return read
+
     def breaks(path: Path) -> int:
         raise ZeroDivisionError
 
     for read, verdict in (
         (refuses("a.flac: is damaged"), "refused"),
-        (refuses("a.flac: is\ndamaged"), "line"),
-        (refuses("a.flac: \x1b[2J"), "line"),
+        (refuses(""), "line"),
+        (warns("a.flac: is\ndamaged"), "line"),
+        (warns("a.flac: \x1b[2J"), "line"),
+        (warns("a.flac: is damaged"), "warned"),
         (breaks, "traceback"),
         (lambda path: 900, "lost"),
         (lambda path: 990, "read"),
