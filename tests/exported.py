@@ -16,7 +16,7 @@ def write_exported(folder: Path) -> Path:
     """`tiny.safetensors`, and `tiny.onnx` beside it: the model file."""
     pytest.importorskip("onnx", reason="exporting needs the extra `onnx`")
     pytest.importorskip("onnxruntime", reason="exports are run by onnxruntime")
-    from voiceae.export.write import export
+    from voiceae.conversion.backends.export import export
 
     model = write_model(folder / "tiny.safetensors")
     export(model, folder / "tiny.onnx", clips=CLIPS, graphs_only=True)

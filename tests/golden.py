@@ -15,10 +15,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from voiceae.audio.mel import LogMel
-from voiceae.data.batches import Batch
+from voiceae.data.crops import Batch
 from voiceae.data.store import FeatureStore
 from voiceae.data.waves import WaveBatch
+from voiceae.dsp.mel import LogMel
 from voiceae.specs import AudioSpec
 from voiceae.training.module import TrainingModule
 from voiceae.training.run import build_objective

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from voiceae import modelfile
-from voiceae.data.batches import Batch
+from voiceae.data.crops import Batch
+from voiceae.io import modelfile
 from voiceae.models import Autoencoder
 from voiceae.nn.masking import lengths_to_mask
 from voiceae.training.config import compose

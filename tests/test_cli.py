@@ -41,8 +41,8 @@ def test_importing_the_package_imports_nothing_heavy() -> None:
 
 
 def test_lazy_names_are_the_real_ones() -> None:
-    from voiceae.audio.io import Audio
-    from voiceae.inference.voice import Voice, load
+    from voiceae.conversion.voice import Voice, load
+    from voiceae.io.audio import Audio
 
     assert (voiceae.Audio, voiceae.Voice, voiceae.load) == (Audio, Voice, load)
     assert set(voiceae.__all__) <= set(dir(voiceae))

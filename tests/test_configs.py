@@ -12,7 +12,7 @@ import torch
 import yaml
 
 from tests.tiny import HANG_GUARD_SECONDS
-from voiceae import modelfile
+from voiceae.io import modelfile
 from voiceae.specs import AudioSpec
 from voiceae.training.config import compose, config_dir
 from voiceae.training.settings import Settings, known_keys

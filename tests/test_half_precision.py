@@ -20,21 +20,25 @@ from torch import Tensor, nn
 
 import voiceae
 from tests.systems import SMALL, config, small_system
-from voiceae import modelfile
-from voiceae.audio.mel import LogMel
-from voiceae.audio.perturb import VoiceChanger
-from voiceae.data.batches import Batch
-from voiceae.losses import contrastive_loss, reconstruction_loss
-from voiceae.losses.club import Club
-from voiceae.losses.cpc import Foretelling
-from voiceae.losses.spectral import SpectralLoss
-from voiceae.models.adversary import MelCritic, adversarial_loss, critic_loss, feature_matching_loss
-from voiceae.models.discriminators import Discriminators, discriminator_loss, fooling_losses
-from voiceae.models.judges import CodeClassifier, PatchCritic
-from voiceae.models.speaker import SpeakerPart
-from voiceae.models.table import SpeakerTable
+from voiceae.data.crops import Batch
+from voiceae.dsp.mel import LogMel
+from voiceae.dsp.statistics import loud_moments, match_moments
+from voiceae.dsp.vocal_tract import VocalTractPerturbation
+from voiceae.io import modelfile
+from voiceae.models.discriminators import (
+    CodeClassifier,
+    MelDiscriminator,
+    PatchDiscriminator,
+    WaveDiscriminators,
+    feature_matching_loss,
+    mel_adversarial_loss,
+    mel_discriminator_loss,
+    wave_adversarial_losses,
+    wave_discriminator_loss,
+)
+from voiceae.models.encoders import SpeakerPart, SpeakerTable
+from voiceae.nn.losses import Club, CPCLoss, SpectralLoss, contrastive_loss, reconstruction_loss
 from voiceae.nn.masking import lengths_to_mask
-from voiceae.nn.statistics import loud_moments, match_moments
 from voiceae.specs import AudioSpec
 from voiceae.training.objectives.vqmivc import pitch_contour
 from voiceae.vocoders.griffinlim import GriffinLim
@@ -91,10 +95,10 @@ EXACT = {
     "Excitation": 1e-6,  # a phase is a sum over all frames before
     "MelInverse": 1e-6,
     "SpectralLoss": 1e-5,
-    "VoiceChanger": 1e-6,  # makes what a model must reach
+    "VocalTractPerturbation": 1e-6,  # makes what a model must reach
     "LogMel": 1e-6,
     "Sigmoid": 1e-3,  # its units stay near a half
-    "PatchCritic": 0.02,  # without AVX-512 its convolutions are summed in another order: .0106
+    "PatchDiscriminator": 0.02,  # without AVX-512 its convolutions are summed in another order: .0106
     "GuidedDecoder": 0.03,  # norms blow up what little the units differ
 }
 USED_WHERE = {
@@ -176,7 +180,7 @@ def others() -> Iterator[tuple[nn.Module, Callable[[], object]]]:
     units, voice = torch.randn(4, 8, 24), torch.nn.functional.normalize(torch.randn(4, 16), dim=-1)
     coarse = mask[:, ::4]
     vocoder: Any = modelfile.load(ASSETS / "vocoder.safetensors", kind="vocoder").module
-    changer = VoiceChanger(SPEC)
+    changer = VocalTractPerturbation(SPEC)
     change_of_voice = changer.draw(4, generator)
     upsampling = {
         "upsample_initial_channel": 16,
@@ -190,12 +194,12 @@ def others() -> Iterator[tuple[nn.Module, Callable[[], object]]]:
     ]
     club, griffin_lim = Club(x_dim=16, y_dim=8, hidden=32), GriffinLim(SPEC)
     made_by: list[tuple[nn.Module, tuple[Any, ...]]] = [
-        (MelCritic(n_mels=80, speaker_dim=16, channels=16), (scaled, voice, mask)),
-        (PatchCritic(n_mels=80, n_speakers=3, channels=16), (scaled, mask)),
+        (MelDiscriminator(n_mels=80, speaker_dim=16, channels=16), (scaled, voice, mask)),
+        (PatchDiscriminator(n_mels=80, n_speakers=3, channels=16), (scaled, mask)),
         (CodeClassifier(dim=8, n_speakers=3, channels=16), (units, coarse)),
-        (Discriminators(sizes=[512], periods=[2, 3], channels=4), (wav,)),
+        (WaveDiscriminators(sizes=[512], periods=[2, 3], channels=4), (wav,)),
         (club, (voice[:, None], units.transpose(1, 2), coarse)),
-        (Foretelling(dim=8, hidden=16, ahead=3), (units, coarse)),
+        (CPCLoss(dim=8, hidden=16, ahead=3), (units, coarse)),
         (SpectralLoss(sizes=[256, 1024], sample_rate=SPEC.sample_rate, f_max=SPEC.f_max), (made, wav)),
         (LogMel(SPEC), (wav,)),
         (changer, (mel, change_of_voice)),
@@ -239,8 +243,8 @@ def test_every_loss_is_exact_and_in_float32() -> None:
     """Given features in bfloat16 or not: a loss is a sum of many small numbers."""
     wav, mel, mask = speech()
     torch.manual_seed(0)
-    critic = MelCritic(n_mels=80, speaker_dim=4, channels=8)
-    judges = Discriminators(sizes=[512], periods=[3], channels=4)
+    critic = MelDiscriminator(n_mels=80, speaker_dim=4, channels=8)
+    judges = WaveDiscriminators(sizes=[512], periods=[3], channels=4)
     voice = torch.nn.functional.normalize(torch.randn(64, 16), dim=-1)
     near = torch.nn.functional.normalize(voice + 0.1 * torch.randn(64, 16), dim=-1)
     real, fake = (critic(each, torch.zeros(4, 4), mask) for each in (mel, mel + 0.1 * torch.randn_like(mel)))
@@ -251,8 +255,8 @@ def test_every_loss_is_exact_and_in_float32() -> None:
         "contrastive": lambda: contrastive_loss(voice, near, 15.0),
         "l1": lambda: reconstruction_loss(mel.bfloat16(), (mel + 0.1).bfloat16(), mask),
         "l2": lambda: reconstruction_loss(mel.bfloat16(), (mel + 0.1).bfloat16(), None, "l2"),
-        "critic": lambda: critic_loss(real, [fake]),
-        "adversarial": lambda: adversarial_loss(fake),
+        "critic": lambda: mel_discriminator_loss(real, [fake]),
+        "adversarial": lambda: mel_adversarial_loss(fake),
         "feature matching": lambda: feature_matching_loss(real, fake),
         "contour": lambda: pitch_contour(content, 36, mask, 4),
         "recognition": lambda: table.recognise(mel, mask),
@@ -266,8 +270,8 @@ def test_every_loss_is_exact_and_in_float32() -> None:
         assert change(given, wanted) < 1e-5, name
     with half():  # whose networks are in bfloat16
         for name, value in {
-            **fooling_losses(judges, made, wav),
-            "": discriminator_loss(judges, made, wav),
+            **wave_adversarial_losses(judges, made, wav),
+            "": wave_discriminator_loss(judges, made, wav),
         }.items():
             assert value.dtype == torch.float32, name
 

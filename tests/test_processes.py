@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 
 from tests.tiny import write_model
-from voiceae.audio import io
-from voiceae.audio.io import Audio
-from voiceae.files import atomic_path
+from voiceae.io import audio as audio_io
+from voiceae.io.audio import Audio
+from voiceae.io.filesystem import atomic_path
 
 HANG_GUARD_SECONDS = 900  # only for what never ends; a busy machine takes many times as long as a quiet one
 
@@ -54,7 +54,9 @@ def batch(folder: Path, jobs: int) -> Iterator[tuple[subprocess.Popen[str], Path
     """A batch that is at work and would be for long, and the folder of its results."""
     rng = np.random.default_rng(0)
     for number in range(2):
-        io.write(folder / f"{number}.wav", Audio(0.1 * rng.standard_normal(16000).astype(np.float32), 16000))
+        audio_io.write(
+            folder / f"{number}.wav", Audio(0.1 * rng.standard_normal(16000).astype(np.float32), 16000)
+        )
     model, out = write_model(folder / "m.safetensors"), folder / "out"
     rows = [f"0.wav,1.wav,{number}.wav" for number in range(20_000)]
     (folder / "p.csv").write_text("\n".join(["source,target,out", *rows]) + "\n")

@@ -44,7 +44,7 @@ def test_nothing_is_left_to_be_filled_in() -> None:
 
 
 def test_the_bundled_model_is_small_and_says_where_it_comes_from() -> None:
-    from voiceae import modelfile
+    from voiceae.io import modelfile
 
     path = ROOT / "voiceae" / "assets" / "base.safetensors"
     assert path.stat().st_size <= 12_000_000
@@ -53,8 +53,8 @@ def test_the_bundled_model_is_small_and_says_where_it_comes_from() -> None:
 
 
 def test_the_bundled_vocoder_is_small_and_the_default() -> None:
-    from voiceae import modelfile
-    from voiceae.inference.bundled import find_vocoder
+    from voiceae.assets import find_vocoder
+    from voiceae.io import modelfile
     from voiceae.specs import AudioSpec
 
     path = Path(find_vocoder("default", AudioSpec()))

@@ -12,7 +12,8 @@ import torch
 
 import voiceae
 from tests.tiny import SPEC, description
-from voiceae import cli, modelfile
+from voiceae import cli
+from voiceae.io import modelfile
 
 ROOT = Path(__file__).resolve().parents[1]
 TEXT = Path(os.environ.get("VOICEAE_README", ROOT / "README.md")).read_text(encoding="utf-8")
@@ -51,16 +52,16 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def voiceae_clip(path: Path) -> tuple[object, int]:
     """The first 1.2 s of a clip."""
-    from voiceae.audio import io
+    from voiceae.io import audio as audio_io
 
-    return io.load(path, 16000).wav[:19200], 16000
+    return audio_io.load(path, 16000).wav[:19200], 16000
 
 
 def write(path: Path, wav: object, sample_rate: int) -> None:
-    from voiceae.audio import io
+    from voiceae.io import audio as audio_io
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    io.write(path, voiceae.Audio(wav, sample_rate))
+    audio_io.write(path, voiceae.Audio(wav, sample_rate))
 
 
 def write_units_model(path: Path) -> None:

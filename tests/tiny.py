@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from voiceae import modelfile
+from voiceae.io import modelfile
 from voiceae.models import Autoencoder
 from voiceae.specs import AudioSpec
 
@@ -20,8 +20,8 @@ HANG_GUARD_SECONDS = 1200.0
 
 
 BOTTLENECKS: dict[str, dict[str, Any]] = {
-    "open": {"_target_": "voiceae.models.Open"},
-    "gaussian": {"_target_": "voiceae.models.Gaussian"},
+    "open": {"_target_": "voiceae.models.LinearBottleneck"},
+    "gaussian": {"_target_": "voiceae.models.GaussianBottleneck"},
     "vq": {"_target_": "voiceae.models.VQ", "size": 32},
 }
 PITCH_BINS = 104

@@ -13,27 +13,27 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from voiceae.audio.io import Audio
+    from voiceae.conversion.voice import Voice, load
     from voiceae.errors import VoiceAEError
-    from voiceae.inference.voice import Voice, load
+    from voiceae.io.audio import Audio
     from voiceae.specs import AudioSpec
 
 __version__ = "0.1.0"
 __all__ = ["Audio", "AudioSpec", "Voice", "VoiceAEError", "__version__", "load"]
 
 _ROOMS = {
-    "Audio": "voiceae.audio.io",
+    "Audio": "voiceae.io.audio",
     "AudioSpec": "voiceae.specs",
-    "Voice": "voiceae.inference.voice",
+    "Voice": "voiceae.conversion.voice",
     "VoiceAEError": "voiceae.errors",
-    "load": "voiceae.inference.voice",
+    "load": "voiceae.conversion.voice",
 }
 
 
 def __getattr__(name: str) -> Any:
     if name not in _ROOMS:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    import_module("voiceae.threads").wait_passively()
+    import_module("voiceae.hardware").wait_passively()
     value = getattr(import_module(_ROOMS[name]), name)
     globals()[name] = value
     return value

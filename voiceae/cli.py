@@ -20,10 +20,10 @@ import click
 
 from voiceae import __version__
 from voiceae.errors import FileAccessError, VoiceAEError, printable
-from voiceae.files import reason
+from voiceae.hardware import own_threads, wait_passively
+from voiceae.io.console import OutputClosed, finish, protect
+from voiceae.io.filesystem import reason
 from voiceae.processes import Terminated, ending_on_signals
-from voiceae.streams import OutputClosed, finish, protect
-from voiceae.threads import own_threads, wait_passively
 
 COMMANDS = {
     "convert": "Speak a recording in another voice.",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+from difflib import get_close_matches
 
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
@@ -82,9 +84,32 @@ class TrainingError(VoiceAEError):
     """A training that cannot go on."""
 
 
-class JudgeError(VoiceAEError):
+class ScorerError(VoiceAEError):
     """Audio that gives a judge of the evaluation nothing to judge."""
 
 
 class WorkerError(VoiceAEError):
     """A process that shared the work and is gone."""
+
+
+_MOST = 6
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """What to say after "no such ...": the nearest known name, or the names that there are.
+
+    Args:
+        name: what was asked for.
+        known: what there is.
+    """
+    names = sorted(known)
+    folded = {each.casefold(): each for each in reversed(names)}
+    near = get_close_matches(name.casefold(), list(folded), n=1, cutoff=0.5)
+    if near:
+        return f"did you mean {folded[near[0]]}?"
+    more = f" and {len(names) - _MOST} more" if len(names) > _MOST else ""
+    return f"there are {', '.join(names[:_MOST])}{more}" if names else "there are none yet"
+
+
+class ClippingWarning(UserWarning):
+    """A wave that had to be turned down to fit into a file."""

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from voiceae.errors import WorkerError
-from voiceae.files import clear_dead_parts
-from voiceae.threads import own_threads
+from voiceae.hardware import own_threads
+from voiceae.io.filesystem import clear_dead_parts
 
 Result = TypeVar("Result")
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from voiceae.metrics.compare import compare
-from voiceae.metrics.report import read_report
-from voiceae.modelfile import read_header
+from voiceae.evaluation.compare_reports import compare
+from voiceae.evaluation.report import read_report
+from voiceae.io.modelfile import read_header
 
 FIGURES = {
     "sim_target": "similarity to the target",

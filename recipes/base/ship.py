@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from voiceae import modelfile
+from voiceae.io import modelfile
 
 MAX_BYTES = {"autoencoder": 12_000_000, "vocoder": 8_000_000}
 

@@ -18,8 +18,8 @@ from pathlib import Path
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from voiceae.data.batches import Crops
-from voiceae.data.corpora import walk
+from voiceae.data.corpora import list_recordings
+from voiceae.data.crops import Crops
 from voiceae.data.prepare import prepare
 from voiceae.data.store import TABLE, FeatureStore
 from voiceae.training.config import compose
@@ -73,7 +73,7 @@ def timed(work: Callable[[], FeatureStore]) -> tuple[float, FeatureStore]:
 
 def preparation(corpus: Path) -> float:
     """Seconds of audio read a second of one core."""
-    chosen = walk("folder", corpus)
+    chosen = list_recordings("folder", corpus)
     chosen = chosen[:: max(1, len(chosen) // FILES)]
     with tempfile.TemporaryDirectory() as folder:
         table = Path(folder) / "table.csv"

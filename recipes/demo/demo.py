@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from voiceae import Voice
-    from voiceae.audio.io import Audio
+    from voiceae.io.audio import Audio
 
 HERE = Path(__file__).resolve().parent
 
@@ -41,8 +41,8 @@ def run(options: argparse.Namespace) -> None:
     import numpy as np
 
     import voiceae
-    from voiceae.audio import io
-    from voiceae.files import atomic_path
+    from voiceae.io import audio as audio_io
+    from voiceae.io.filesystem import atomic_path
 
     out: Path = options.out
     a, b = options.source, options.target
@@ -54,7 +54,11 @@ def run(options: argparse.Namespace) -> None:
     }
     with atomic_path(out / "embeddings.npz") as path:
         np.savez(path, **{name.replace(" ", "_"): vector for name, vector in heard.items()})
-    draw(voice, {f"{a.stem} (source)": io.read(a), f"{b.stem} (target)": io.read(b), "converted": there}, out)
+    draw(
+        voice,
+        {f"{a.stem} (source)": audio_io.read(a), f"{b.stem} (target)": audio_io.read(b), "converted": there},
+        out,
+    )
 
     print(f"\nas {voice.name} hears it       cosine to A   cosine to B")
     for name in ("A as B", "B as A"):
@@ -64,12 +68,12 @@ def run(options: argparse.Namespace) -> None:
 
 def convert(voice: Voice, source: Path, target: Path, out: Path) -> Audio:
     """Convert one clip, write it and say how long it took."""
-    from voiceae.audio import io
+    from voiceae.io import audio as audio_io
 
     start = time.perf_counter()
     audio = voice.convert(source, target)
     seconds = time.perf_counter() - start
-    io.write(out, audio, force=True)
+    audio_io.write(out, audio, force=True)
     took = f"{audio.seconds:.1f} s of audio in {seconds:.1f} s"
     print(f"{source.name} in the voice of {target.name}: {out.name} ({took})")
     return audio
@@ -83,7 +87,7 @@ def draw(voice: Voice, clips: dict[str, Audio], out: Path) -> None:
     from matplotlib import pyplot
     from PIL import Image
 
-    from voiceae.files import atomic_path
+    from voiceae.io.filesystem import atomic_path
 
     mels = {title: voice.mel(audio).cpu().numpy() for title, audio in clips.items()}
     figure, axes = pyplot.subplots(len(mels), 1, figsize=(8, 5.2), sharex=True, layout="constrained")

@@ -30,15 +30,15 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 import voiceae  # noqa: E402  # the checkout need not be installed
-from voiceae import modelfile  # noqa: E402
 from voiceae.data.prepare import prepare  # noqa: E402
 from voiceae.data.store import FeatureStore  # noqa: E402
 from voiceae.data.waves import add_waves  # noqa: E402
+from voiceae.io import modelfile  # noqa: E402
 from voiceae.training.config import compose  # noqa: E402
 from voiceae.training.module import TrainingModule  # noqa: E402
 from voiceae.training.run import build_objective  # noqa: E402
 from voiceae.training.settings import Settings  # noqa: E402
-from voiceae.training.work import compile_parts, peak_of  # noqa: E402
+from voiceae.training.throughput import compile_parts, peak_of  # noqa: E402
 
 ASSETS = Path(voiceae.__file__).parent / "assets"
 # Relative root mean square error against float32 on the CPU. Float32 sums in another order differ by about 1e-6 a
@@ -243,7 +243,7 @@ def modules() -> Iterator[tuple[str, Callable[[torch.device], Callable[[Tensor],
 
 def spectrum(wav: Tensor) -> Tensor:
     """Log-mel of a wave, which does not turn with the last bit of a phase."""
-    from voiceae.audio.mel import LogMel
+    from voiceae.dsp.mel import LogMel
 
     return LogMel(voiceae.AudioSpec()).to(wav.device)(wav.float())
 
@@ -251,7 +251,7 @@ def spectrum(wav: Tensor) -> Tensor:
 def parity(probe: Probe, store: Path) -> None:
     """Every module: float32 on the CPU against float32 and bfloat16 here."""
     spec = voiceae.AudioSpec()
-    from voiceae.audio.mel import LogMel
+    from voiceae.dsp.mel import LogMel
 
     seconds = 0.6 if probe.options.tiny else 3.0
     wav = torch.from_numpy(np.stack([speech(seconds, seed) for seed in range(4)]))
@@ -357,7 +357,7 @@ def conversion(probe: Probe, store: Path) -> None:
     source, target = (speech(seconds, 1), 22050), (speech(2.0, 3), 22050)
 
     def whole() -> dict[str, Any]:
-        heard = voice.listen(target)
+        heard = voice.profile(target)
         voice.convert(source, heard)
         began = time.monotonic()
         voice.convert(source, heard)

@@ -82,7 +82,7 @@ class Sample:
 
 def make_samples(folder: Path) -> list[Sample]:
     """One or more valid files of each format: 1.5 s of speech, a model, an embedding, tables, units and configs."""
-    from voiceae.audio import io as audio
+    from voiceae.io import audio
 
     speech = audio.load(CLIP, 22050).wav[11025 : 11025 + 33075]
     samples = []
@@ -119,7 +119,7 @@ def make_samples(folder: Path) -> list[Sample]:
 
 def _small_model(path: Path) -> bytes:
     """A model file with every part of a real one."""
-    from voiceae import modelfile
+    from voiceae.io import modelfile
     from voiceae.specs import AudioSpec
     from voiceae.training.config import compose
 
@@ -170,12 +170,11 @@ def mutate(sample: Sample, other: Sample, rng: np.random.Generator) -> tuple[str
 
 def readers(folder: Path) -> dict[str, Reader]:
     """By format, the function that reads such a file: path -> samples of audio, 0 for what is none."""
-    from voiceae import modelfile
-    from voiceae.audio import io as audio
-    from voiceae.data.pairs import read_pair_rows
-    from voiceae.inference.latent.attributes import Attribute
-    from voiceae.inference.latent.units import read_units
-    from voiceae.inference.speakers import read_stored
+    from voiceae.conversion.batch import read_pair_rows
+    from voiceae.conversion.embedding_files import read_stored
+    from voiceae.io import audio, modelfile
+    from voiceae.latent.attributes import Attribute
+    from voiceae.latent.units import read_units
     from voiceae.training.config import compose
     from voiceae.training.settings import Settings
 

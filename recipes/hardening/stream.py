@@ -23,10 +23,10 @@ import numpy as np
 import torch
 
 import voiceae
-from voiceae.audio import io
-from voiceae.files import atomic_path
-from voiceae.inference.stream import Stream
-from voiceae.inference.voice import Voice
+from voiceae.conversion.streaming.stream import Stream
+from voiceae.conversion.voice import Voice
+from voiceae.io import audio as audio_io
+from voiceae.io.filesystem import atomic_path
 
 ROOT = Path(__file__).resolve().parents[2]
 CLIPS = ROOT / "recipes" / "demo" / "clips"
@@ -47,7 +47,7 @@ def drawn_tiny(folder: Path) -> Voice:
 def rounds(rate: int) -> np.ndarray:
     """One round of the source: two clips, each with half a second of silence behind it: -> (N,)."""
     pause = np.zeros(rate // 2, np.float32)
-    clips = [io.load(path, rate).wav for path in sorted(CLIPS.glob("rms_*.flac"))[:2]]
+    clips = [audio_io.load(path, rate).wav for path in sorted(CLIPS.glob("rms_*.flac"))[:2]]
     return np.concatenate([part for clip in clips for part in (clip, pause)]).astype(np.float32)
 
 

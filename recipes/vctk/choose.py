@@ -21,7 +21,7 @@ def main() -> None:
     """Write `--pairs` or `--clips`; a bad input is one line and exit code 1."""
     from voiceae import VoiceAEError
     from voiceae.data.store import FeatureStore
-    from voiceae.files import atomic_path
+    from voiceae.io.filesystem import atomic_path
 
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("store", type=Path)

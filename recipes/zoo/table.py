@@ -41,7 +41,7 @@ Row = dict[str, Any]
 def main() -> None:
     """Write the table; a bad input is one line and exit code 1."""
     from voiceae import VoiceAEError
-    from voiceae.files import atomic_path
+    from voiceae.io.filesystem import atomic_path
 
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("out", type=Path, help="folder with a folder for each system")
@@ -83,7 +83,7 @@ def reference_rows(folder: Path) -> list[Row]:
 
 def system_row(folder: Path) -> Row:
     """All figures of one system."""
-    from voiceae import modelfile
+    from voiceae.io import modelfile
 
     report = read_json(folder / "report" / "report.json")
     areas = read_json(folder / "diagnosis" / "diagnosis.json")["areas"]

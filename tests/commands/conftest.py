@@ -11,8 +11,8 @@ import pytest
 
 from tests.tiny import write_model
 from voiceae import cli
-from voiceae.audio import io
-from voiceae.audio.io import Audio
+from voiceae.io import audio as audio_io
+from voiceae.io.audio import Audio
 
 Run = Callable[..., tuple[int, str]]
 
@@ -41,5 +41,5 @@ def clips(tmp_path: Path) -> Path:
     rng = np.random.default_rng(3)
     for name in ("anna/1.wav", "anna/2.flac", "bert ö/1.wav"):
         wav = 0.1 * rng.standard_normal(16000).astype(np.float32)
-        io.write(tmp_path / "clips" / name, Audio(wav, 16000))
+        audio_io.write(tmp_path / "clips" / name, Audio(wav, 16000))
     return tmp_path / "clips"

@@ -8,9 +8,9 @@ import pytest
 
 import voiceae
 from tests.commands.conftest import Run
-from voiceae.audio import io
-from voiceae.audio.io import Audio
-from voiceae.inference.latent.attributes import Attribute
+from voiceae.io import audio as audio_io
+from voiceae.io.audio import Audio
+from voiceae.latent.attributes import Attribute
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def labels(tmp_path: Path) -> Path:
         fundamental = (120 if number % 2 else 240) * (1 + 0.02 * rng.standard_normal())
         wave = sum(np.sin(2 * np.pi * fundamental * k * time) / k for k in range(1, 9))
         wave = (0.1 * wave + 0.003 * rng.standard_normal(12000)).astype(np.float32)
-        io.write(tmp_path / f"corpus/s{number}/1.wav", Audio(wave, 16000))
+        audio_io.write(tmp_path / f"corpus/s{number}/1.wav", Audio(wave, 16000))
         rows.append(f"s{number},{'m' if number % 2 else 'f'},{5 * number}")
     (tmp_path / "corpus/speakers.csv").write_text("\n".join(rows))
     return tmp_path / "corpus/speakers.csv"
@@ -41,8 +41,8 @@ def test_fit_and_add(run: Run, tiny_model: Path, labels: Path) -> None:
     convert = ["convert", a, "--target", b, "--model", tiny_model, "--vocoder", "griffinlim"]
     assert run(*convert, "--add", "gender.json:+0.5", "--out", "o.wav") == (0, "")
     voice = voiceae.load(tiny_model, "griffinlim", "cpu")
-    expected = voice.convert(a, fitted.move(voice.listen(b), 0.5)).wav
-    np.testing.assert_allclose(io.load("o.wav", voice.spec.sample_rate).wav, expected, atol=2e-4)
+    expected = voice.convert(a, fitted.move(voice.profile(b), 0.5)).wav
+    np.testing.assert_allclose(audio_io.load("o.wav", voice.spec.sample_rate).wav, expected, atol=2e-4)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import soundfile
 from tests.commands.conftest import Run
 from tests.tiny import full_disk
 from voiceae import cli
-from voiceae.audio import io
+from voiceae.io import audio as audio_io
 
 
 def files(folder: Path) -> set[str]:
@@ -26,7 +26,7 @@ def test_one_source_one_target(convert: Run, clips: Path) -> None:
     assert convert(
         clips / "anna/1.wav", "--target", clips / "bert ö/1.wav", "--out", "new folder/ü 1.wav"
     ) == (0, "")
-    assert io.read("new folder/ü 1.wav").seconds == pytest.approx(1, abs=256 / 22050)
+    assert audio_io.read("new folder/ü 1.wav").seconds == pytest.approx(1, abs=256 / 22050)
     assert soundfile.info("new folder/ü 1.wav").subtype == "PCM_16"
 
 
@@ -36,7 +36,7 @@ def test_several_targets_and_stored_ones(convert: Run, run: Run, clips: Path, ti
     assert run("embed", clips, "--model", tiny_model, "--out", "s.npz") == (0, "")
     stored = [f"s.npz:{path}" for path in (one, two)]
     assert convert(source, "--target", stored[0], "--target", stored[1], "--out", "b.wav") == (0, "")
-    np.testing.assert_allclose(io.read("a.wav").wav, io.read("b.wav").wav, atol=2e-3)
+    np.testing.assert_allclose(audio_io.read("a.wav").wav, audio_io.read("b.wav").wav, atol=2e-3)
     assert convert(source, "--target", "s.npz:bert ö", "--out", "c.flac") == (0, "")
 
 
@@ -58,7 +58,7 @@ def test_odd_but_valid(
     ]  # the target is noise
     assert len(said.splitlines()) == len(others) + 1
     assert len(others) == sum("8000 Hz" in line for line in others) == (rate == 8000)
-    assert io.read("o.wav").seconds == pytest.approx(seconds, abs=256 / 22050)
+    assert audio_io.read("o.wav").seconds == pytest.approx(seconds, abs=256 / 22050)
 
 
 def spoil(folder: Path, kind: str) -> Path:
@@ -109,7 +109,7 @@ def test_existing_output_needs_force(convert: Run, clips: Path) -> None:
     code, said = convert(*arguments)
     assert code == 1 and "--force" in said and Path("o.wav").read_text() == "precious"
     assert convert(*arguments, "--force") == (0, "")
-    assert io.read("o.wav").seconds == pytest.approx(1, abs=0.02)
+    assert audio_io.read("o.wav").seconds == pytest.approx(1, abs=0.02)
 
 
 def test_full_disk_keeps_the_old_file(convert: Run, clips: Path, tmp_path: Path) -> None:
@@ -211,4 +211,4 @@ def test_real_speech(convert: Run, minivctk: Path) -> None:
     first, *_, last = sorted((minivctk / "wav48_silence_trimmed").iterdir())
     source, target = sorted(first.glob("*.flac"))[1], sorted(last.glob("*.flac"))[0]
     assert convert(source, "--target", target, "--out", "o.wav") == (0, "")
-    assert io.read("o.wav").seconds == pytest.approx(io.read(source).seconds, abs=256 / 22050)
+    assert audio_io.read("o.wav").seconds == pytest.approx(audio_io.read(source).seconds, abs=256 / 22050)

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from tests import tiny
-from tests.metrics.diagnosis import worlds
-from voiceae import cli, modelfile
+from tests.evaluation.diagnosis import worlds
+from voiceae import cli
 from voiceae.data.store import FeatureStore
+from voiceae.io import modelfile
 
 
 @pytest.fixture(scope="module")

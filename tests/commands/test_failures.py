@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from tests.tiny import write_model
-from voiceae.audio import io
-from voiceae.audio.io import Audio
+from voiceae.io import audio as audio_io
+from voiceae.io.audio import Audio
 
 CHILD = """
 import contextlib, importlib, io, json, os, pkgutil, sys, warnings
@@ -105,7 +105,7 @@ def folder() -> Iterator[Path]:
     path.chmod(0o755)
     rng = np.random.default_rng(0)
     for name in ("a.wav", "b.wav", "closed/a.wav", "tree/ann/1.wav", "tree/ben/1.wav", "tree/closed/1.wav"):
-        io.write(path / name, Audio(0.1 * rng.standard_normal(16000).astype(np.float32), 16000))
+        audio_io.write(path / name, Audio(0.1 * rng.standard_normal(16000).astype(np.float32), 16000))
     write_model(path / "m.safetensors")
     yield path
     for closed in ("closed", "tree/closed"):

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from tests.commands.conftest import Run
-from tests.inference.test_stream_device import Devices
-from voiceae.audio import io
-from voiceae.audio.io import Audio
+from tests.conversion.streaming.test_devices import Devices
+from voiceae.io import audio as audio_io
+from voiceae.io.audio import Audio
 
 
 def test_without_sounddevice(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -28,7 +28,7 @@ def test_from_device_to_device(
 ) -> None:
     library = Devices()
     monkeypatch.setitem(sys.modules, "sounddevice", library)
-    io.write(tmp_path / "b.wav", Audio((0.1 * np.sin(np.arange(22050) / 20)).astype(np.float32), 22050))
+    audio_io.write(tmp_path / "b.wav", Audio((0.1 * np.sin(np.arange(22050) / 20)).astype(np.float32), 22050))
     code, said = run("live", "--target", "b.wav", "--model", tiny_model, "--in", "2")
     assert code == 0 and "error" not in said
     assert len(library.played) == 20
@@ -42,7 +42,7 @@ def test_targets_are_found_as_by_every_command(
     """A name of the bank, a recording and a stored embedding, each alone and together."""
     monkeypatch.setitem(sys.modules, "sounddevice", Devices())
     monkeypatch.setenv("VOICEAE_BANK", str(tmp_path / "mine.npz"))
-    io.write(tmp_path / "b.wav", Audio((0.1 * np.sin(np.arange(22050) / 20)).astype(np.float32), 22050))
+    audio_io.write(tmp_path / "b.wav", Audio((0.1 * np.sin(np.arange(22050) / 20)).astype(np.float32), 22050))
     assert run("speakers", "add", "bob", "b.wav", "--model", tiny_model)[0] == 0
     code, said = run("live", "--target", "bob", "--model", tiny_model)
     assert code == 0, said
@@ -59,7 +59,7 @@ def test_what_came_too_late_is_said(
     run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tiny_model: Path
 ) -> None:
     monkeypatch.setitem(sys.modules, "sounddevice", Devices())
-    monkeypatch.setattr("voiceae.inference.stream_device.Playout.put", lambda *_: None)
-    io.write(tmp_path / "b.wav", Audio((0.1 * np.sin(np.arange(22050) / 20)).astype(np.float32), 22050))
+    monkeypatch.setattr("voiceae.conversion.streaming.devices.Playout.put", lambda *_: None)
+    audio_io.write(tmp_path / "b.wav", Audio((0.1 * np.sin(np.arange(22050) / 20)).astype(np.float32), 22050))
     code, said = run("live", "--target", "b.wav", "--slack", 0, "--model", tiny_model)
     assert code == 0 and "0.3 s came too late and were silent: try a larger --slack" in said

@@ -8,7 +8,7 @@ import pytest
 
 import voiceae
 from tests.commands.conftest import Run
-from voiceae.audio import io
+from voiceae.io import audio as audio_io
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def test_a_voice_between_by_its_weights(mix: Run, clips: Path, tiny_model: Path)
     assert mix(a, "--speaker", f"{a}:3", "--speaker", f"{b}:1", "--out", "m.wav") == (0, "")
     voice = voiceae.load(tiny_model, "griffinlim", "cpu")
     expected = voice.convert(a, voice.mix([a, b], [0.75, 0.25])).wav
-    np.testing.assert_allclose(io.load("m.wav", voice.spec.sample_rate).wav, expected, atol=2e-4)
+    np.testing.assert_allclose(audio_io.load("m.wav", voice.spec.sample_rate).wav, expected, atol=2e-4)
 
 
 def test_a_way_with_its_picture_and_figures(mix: Run, clips: Path) -> None:

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from tests.commands.conftest import Run
-from voiceae.audio import io
-from voiceae.audio.io import Audio
+from voiceae.conversion.embedding_files import SpeakerTable
 from voiceae.data.store import FeatureStore
-from voiceae.inference.speakers import SpeakerTable
+from voiceae.io import audio as audio_io
+from voiceae.io.audio import Audio
 
 NAMES = [os.fsdecode(b"l\xe9n"), "a$b$_{^", "two\nlines\tand tabs", "\x1b[2J", "ö" * 100]
 
@@ -23,7 +23,7 @@ NAMES = [os.fsdecode(b"l\xe9n"), "a$b$_{^", "two\nlines\tand tabs", "\x1b[2J", "
 def folder(tmp_path: Path) -> Path:
     rng = np.random.default_rng(5)
     for name in NAMES:
-        io.write(
+        audio_io.write(
             tmp_path / "c" / name / f"{name}.wav",
             Audio(0.1 * rng.standard_normal(16000).astype(np.float32), 16000),
         )

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from tests.commands.conftest import Run
-from voiceae.audio import io
-from voiceae.audio.io import Audio
-from voiceae.inference.latent.posterior import Posterior
+from voiceae.io import audio as audio_io
+from voiceae.io.audio import Audio
+from voiceae.latent.posterior import Posterior
 
 
 def buzz(hz: float) -> np.ndarray:
@@ -23,11 +23,13 @@ def test_fit_then_sample(run: Run, tiny_model: Path, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     noise = (0.1 * rng.standard_normal((3, 12000))).astype(np.float32)
     for number in range(10):
-        io.write(tmp_path / f"c/s{number}/1.wav", Audio(buzz(100.0 + 15 * number) + 0.05 * noise[0], 16000))
+        audio_io.write(
+            tmp_path / f"c/s{number}/1.wav", Audio(buzz(100.0 + 15 * number) + 0.05 * noise[0], 16000)
+        )
     for number in range(
         3
     ):  # voices without a pitch; each is a speaker whose codes count, and who is no place in the space
-        io.write(tmp_path / f"c/w{number}/1.wav", Audio(noise[number], 16000))
+        audio_io.write(tmp_path / f"c/w{number}/1.wav", Audio(noise[number], 16000))
     model = shutil.copy(tiny_model, tmp_path / "mine.safetensors")
     sample = ["sample", "--model", model, "--n", 2, "--seconds", 0.5, "--no-judges", "--from"]
     code, said = run(*sample, "aggregated", "--out", "early")
@@ -40,7 +42,7 @@ def test_fit_then_sample(run: Run, tiny_model: Path, tmp_path: Path) -> None:
         assert run(*sample, origin, "--out", origin) == (0, "")
         report = json.loads(Path(origin, "report.json").read_text())
         assert [each["file"] for each in report["samples"]] == [f"{origin}-1.wav", f"{origin}-2.wav"]
-        assert len(io.load(Path(origin, f"{origin}-1.wav"), 22050).wav) > 10000
+        assert len(audio_io.load(Path(origin, f"{origin}-1.wav"), 22050).wav) > 10000
     code, said = run("posterior", "fit", "--recordings", "c", "--model", model)
     assert code == 1 and "exists already" in said
     assert run(*sample, "prior", "--source", "a", "--target", "b", "--out", "x")[0] == 2

@@ -6,15 +6,17 @@ from pathlib import Path
 import pytest
 
 from tests.commands.conftest import Run
-from voiceae.inference.latent import judged
-from voiceae.inference.latent.judged import Jury
+from voiceae.latent import speech_check as judged
+from voiceae.latent.speech_check import SpeechCheck
 
 
 def test_without_judges_the_report_says_so(
     run: Run, tiny_model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(
-        judged.Jury, "summon", classmethod(lambda cls: Jury(None, None, ("judge mos: not installed",)))
+        judged.SpeechCheck,
+        "summon",
+        classmethod(lambda cls: SpeechCheck(None, None, ("judge mos: not installed",))),
     )
     code, said = run(
         "sample", "--from", "prior", "--n", 1, "--seconds", 0.5, "--model", tiny_model, "--out", "s"

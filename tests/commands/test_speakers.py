@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tests.commands.conftest import Run
-from voiceae.audio import io
+from voiceae.io import audio as audio_io
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def test_a_name_converts_as_its_clips_do(speakers: Run, run: Run, tiny_model: Pa
     convert = ["convert", other, "--model", tiny_model, "--vocoder", "griffinlim"]
     assert run(*convert, "--target", "anna", "--out", "bank.wav") == (0, "")
     assert run(*convert, "--target", one, "--target", two, "--out", "clips.wav") == (0, "")
-    waves = [io.load(name, 22050).wav for name in ("bank.wav", "clips.wav")]
+    waves = [audio_io.load(name, 22050).wav for name in ("bank.wav", "clips.wav")]
     np.testing.assert_allclose(waves[0], waves[1], atol=1e-3)
     code, said = run(*convert, "--target", "ana", "--out", "x.wav")
     assert code == 1 and "no such speaker in the bank" in said and said.endswith("did you mean anna?")
@@ -70,17 +70,17 @@ def test_two_that_add_at_once_both_stay(
     speakers: Run, clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_model: Path
 ) -> None:
     """While one listens, which takes minutes for many clips, another adds a voice."""
-    from voiceae.inference.voice import Voice
+    from voiceae.conversion.voice import Voice
 
-    listen, nested = Voice.listen, [False]
+    profile, nested = Voice.profile, [False]
 
     def listen_while_another_adds(voice: Voice, source: object) -> object:
         if not nested[0]:
             nested[0] = True
             assert speakers("add", "bert", clips / "bert ö") == (0, "")
-        return listen(voice, source)  # type: ignore[arg-type]
+        return profile(voice, source)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(Voice, "listen", listen_while_another_adds)
+    monkeypatch.setattr(Voice, "profile", listen_while_another_adds)
     assert speakers("add", "anna", clips / "anna") == (0, "")
     with np.load(tmp_path / "bank.npz") as table:
         assert table["speaker_names"].tolist() == ["anna", "bert"]
@@ -90,8 +90,8 @@ ADD = """
 import sys
 from pathlib import Path
 import numpy as np
-from voiceae.inference.heard import Heard
-from voiceae.inference.latent.bank import SpeakerBank
+from voiceae.conversion.speaker_profile import Heard
+from voiceae.latent.enrollment import SpeakerBank
 
 for number in range(15):
     name = f"{sys.argv[2]}{number}"

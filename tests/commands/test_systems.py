@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 from tests import tiny
-from tests.metrics.diagnosis import worlds
+from tests.evaluation.diagnosis import worlds
 from tests.systems import SMALL
-from voiceae import cli, modelfile
-from voiceae.audio import io
-from voiceae.audio.io import Audio
+from voiceae import cli
+from voiceae.io import audio as audio_io
+from voiceae.io import modelfile
+from voiceae.io.audio import Audio
 from voiceae.training.reporting import read_metrics
 
 FAST = [
@@ -60,11 +61,13 @@ def test_a_system_goes_from_training_to_diagnosis(
 
     rng = np.random.default_rng(0)
     for clip in ("a", "b"):
-        io.write(tmp_path / f"{clip}.wav", Audio(0.1 * rng.standard_normal(16000).astype(np.float32), 16000))
+        audio_io.write(
+            tmp_path / f"{clip}.wav", Audio(0.1 * rng.standard_normal(16000).astype(np.float32), 16000)
+        )
     model, said = out / "model.safetensors", tmp_path / "said.wav"
     convert = ["convert", tmp_path / "a.wav", "--target", tmp_path / "b.wav", "--out", said, "--model", model]
     assert cli.run([str(each) for each in convert]) == 0, capsys.readouterr().err
-    assert io.load(said, 22050).seconds == pytest.approx(1.0, abs=0.001)
+    assert audio_io.load(said, 22050).seconds == pytest.approx(1.0, abs=0.001)
 
     capsys.readouterr()
     assert cli.run(["diagnose", str(model), "--store", str(store), "--quick"]) in (

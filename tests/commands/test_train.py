@@ -11,7 +11,7 @@ import pytest
 from tests.training.conftest import write_store
 from voiceae.commands.train import main
 from voiceae.errors import ConfigError, OutputError, StoreError
-from voiceae.modelfile import read_header
+from voiceae.io.modelfile import read_header
 
 
 @pytest.fixture

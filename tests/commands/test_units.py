@@ -8,8 +8,8 @@ import torch
 
 from tests.commands.conftest import Run
 from tests.tiny import SPEC, description
-from voiceae import modelfile
-from voiceae.inference.latent.units import read_units
+from voiceae.io import modelfile
+from voiceae.latent.units import read_units
 
 
 @pytest.fixture(scope="module")

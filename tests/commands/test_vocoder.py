@@ -6,9 +6,9 @@ from pathlib import Path
 
 from click.testing import CliRunner
 
-from voiceae import modelfile
 from voiceae.commands.vocoder import vocoder
 from voiceae.errors import VocoderError
+from voiceae.io import modelfile
 
 
 def test_import_writes_one_file(shared_vocoder: Path, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 
 import pytest
 
-from voiceae.data.corpora import Recording, SpeakerInfo, vctk_speakers, walk
+from voiceae.data.corpora import Recording, SpeakerInfo, list_recordings, vctk_speakers
 from voiceae.errors import CorpusError
 
 
@@ -23,7 +23,7 @@ def touch(root: Path, *paths: str) -> None:
 
 
 def test_vctk_keeps_every_speaker_with_audio(odd_vctk: Path) -> None:
-    recordings = walk("vctk", odd_vctk)
+    recordings = list_recordings("vctk", odd_vctk)
     assert len(recordings) == 14
     assert {recording.speaker for recording in recordings} == {
         "p225",
@@ -50,9 +50,9 @@ def test_vctk_keeps_every_speaker_with_audio(odd_vctk: Path) -> None:
 
 
 def test_vctk_takes_the_other_microphone_where_one_is_missing(odd_vctk: Path) -> None:
-    first = names(walk("vctk", odd_vctk, mic="mic1"))
+    first = names(list_recordings("vctk", odd_vctk, mic="mic1"))
     assert [name for name in first if "mic2" in name] == ["p226_002_mic2.flac"]
-    second = names(walk("vctk", odd_vctk, mic="mic2"))
+    second = names(list_recordings("vctk", odd_vctk, mic="mic2"))
     assert [name for name in second if "mic1" in name] == [
         "p280_001_mic1.flac",
         "p280_002_mic1.flac",
@@ -74,11 +74,11 @@ def test_vctk_speaker_table(odd_vctk: Path, tmp_path: Path) -> None:
 
 def test_vctk_inside_its_archive_folder(tmp_path: Path) -> None:
     touch(tmp_path, "VCTK-Corpus-0.92/wav48_silence_trimmed/p225/p225_001_mic2.flac")
-    assert names(walk("vctk", tmp_path)) == ["p225_001_mic2.flac"]
+    assert names(list_recordings("vctk", tmp_path)) == ["p225_001_mic2.flac"]
 
 
 def test_real_speech_in_vctk_layout(minivctk: Path) -> None:
-    recordings = walk("vctk", minivctk)
+    recordings = list_recordings("vctk", minivctk)
     assert len(recordings) == 500 and len({recording.speaker for recording in recordings}) == 30
     assert {recording.gender for recording in recordings} == {"F", "M"}
     assert all(recording.text for recording in recordings if recording.speaker.startswith("so"))
@@ -91,14 +91,14 @@ def test_libritts(tmp_path: Path) -> None:
     (root / f"train-clean-100/19/198/{stem}.normalized.txt").write_text("Ninety-six.")
     (root / f"train-clean-100/19/198/{stem}.original.txt").write_text("96.")
     (root / "speakers.tsv").write_text("READER\tGENDER\tSUBSET\tNAME\n19\tF\ttrain-clean-100\tKara\n")
-    found = walk("libritts", root)
+    found = list_recordings("libritts", root)
     assert [(r.speaker, r.utterance, r.text, r.gender) for r in found] == [
         ("19", stem, "Ninety-six.", "F"),
         ("84", "84_121_000001_000000", None, None),
     ]
-    assert names(walk("libritts", root / "train-clean-100")) == [f"{stem}.wav"]
-    assert walk("libritts", root / "train-clean-100")[0].gender == "F"
-    assert len(walk("libritts", tmp_path)) == 2
+    assert names(list_recordings("libritts", root / "train-clean-100")) == [f"{stem}.wav"]
+    assert list_recordings("libritts", root / "train-clean-100")[0].gender == "F"
+    assert len(list_recordings("libritts", tmp_path)) == 2
 
 
 def test_folder_takes_any_depth_and_format(tmp_path: Path) -> None:
@@ -112,7 +112,7 @@ def test_folder_takes_any_depth_and_format(tmp_path: Path) -> None:
         ".git/d/x.wav",
         "e.wav",
     )
-    found = [(r.speaker, r.utterance) for r in walk("folder", tmp_path)]
+    found = [(r.speaker, r.utterance) for r in list_recordings("folder", tmp_path)]
     assert found == [("Zoë B", "2/x/b"), ("Zoë B", "a"), ("al", "c")]
 
 
@@ -121,7 +121,7 @@ def test_csv(tmp_path: Path) -> None:
         '\ufeffspeaker,path,split,text,other\nb,x/1.wav,valid_speakers,"hi, you",9\na,/abs/2.wav,,,\n',
         encoding="utf-8",
     )
-    first, second = walk("csv", tmp_path / "t.csv")
+    first, second = list_recordings("csv", tmp_path / "t.csv")
     assert (first.speaker, first.path, first.split, first.text) == ("a", Path("/abs/2.wav"), None, None)
     assert (second.path, second.split, second.text) == (tmp_path / "x/1.wav", "valid_speakers", "hi, you")
 
@@ -144,13 +144,13 @@ def test_csv(tmp_path: Path) -> None:
 def test_csv_that_is_wrong(tmp_path: Path, content: str, message: str) -> None:
     (tmp_path / "t.csv").write_text(content)
     with pytest.raises(CorpusError, match=message):
-        walk("csv", tmp_path / "t.csv")
+        list_recordings("csv", tmp_path / "t.csv")
 
 
 def test_csv_that_is_no_text(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_bytes(b"path,speaker\n\xff\xfe\x00\x00,b\n")
     with pytest.raises(CorpusError, match="line 2 holds a zero byte, so it is not a table of recordings"):
-        walk("csv", tmp_path / "t.csv")
+        list_recordings("csv", tmp_path / "t.csv")
 
 
 @pytest.mark.parametrize("kind", ["csv", "folder"])
@@ -165,24 +165,24 @@ def test_what_cannot_be_read_is_one_line(tmp_path: Path, monkeypatch: pytest.Mon
     owner, name = (Path, "open") if kind == "csv" else (os, "scandir")
     monkeypatch.setattr(owner, name, refuse)
     with pytest.raises(CorpusError, match=f"^{re.escape(str(place))}: cannot be read.*: Permission denied"):
-        walk(kind, place)
+        list_recordings(kind, place)
 
 
 @pytest.mark.parametrize("kind", ["vctk", "libritts", "folder"])
 def test_another_layout_says_what_was_expected(tmp_path: Path, kind: str) -> None:
     touch(tmp_path, "a.wav", "empty/readme.md")
     with pytest.raises(CorpusError, match=r"<speaker>|one subfolder a speaker"):
-        walk(kind, tmp_path)
+        list_recordings(kind, tmp_path)
     with pytest.raises(CorpusError, match="no such corpus"):
-        walk(kind, tmp_path / "absent")
+        list_recordings(kind, tmp_path / "absent")
     with pytest.raises(CorpusError, match="not a folder"):
-        walk(kind, tmp_path / "a.wav")
+        list_recordings(kind, tmp_path / "a.wav")
 
 
 def test_names_that_are_wrong(tmp_path: Path) -> None:
     with pytest.raises(CorpusError, match="vctk, libritts, folder, csv"):
-        walk("timit", tmp_path)
+        list_recordings("timit", tmp_path)
     with pytest.raises(CorpusError, match="mic1, mic2"):
-        walk("vctk", tmp_path, mic="mic3")
+        list_recordings("vctk", tmp_path, mic="mic3")
     with pytest.raises(CorpusError, match="csv wants a table"):
-        walk("csv", tmp_path)
+        list_recordings("csv", tmp_path)

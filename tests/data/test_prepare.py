@@ -14,11 +14,11 @@ from click.testing import CliRunner, Result
 
 from tests.data.folders import OPTIONS, contents
 from voiceae import cli
-from voiceae.audio.io import UpperBandWarning
 from voiceae.commands.prepare import command
 from voiceae.data.prepare import PrepareOptions, prepare
 from voiceae.data.store import FeatureStore
 from voiceae.errors import ConfigError, CorpusError, StoreError
+from voiceae.io.audio import UpperBandWarning
 from voiceae.specs import AudioSpec
 
 

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-from voiceae.audio.io import load
-from voiceae.audio.mel import LogMel
 from voiceae.data.corpora import Recording
 from voiceae.data.prepare import PrepareOptions, prepare
 from voiceae.data.shards import ShardJob, build_shard, read_record
 from voiceae.data.store import FeatureStore
+from voiceae.dsp.mel import LogMel
+from voiceae.io.audio import load
 from voiceae.specs import AudioSpec
 
 

@@ -10,10 +10,10 @@ import torch
 from click.testing import CliRunner
 
 from voiceae import cli
-from voiceae.audio.mel import LogMel
 from voiceae.data.prepare import prepare
 from voiceae.data.store import FeatureStore
 from voiceae.data.waves import WaveCrops, add_waves, wave_path
+from voiceae.dsp.mel import LogMel
 from voiceae.errors import StoreError
 
 SHAPE = {"batch_size": 6, "crop_frames": 24, "reference_frames": 16, "seed": 3}
@@ -37,7 +37,7 @@ def test_the_wave_of_a_crop_has_its_mel(with_waves: FeatureStore) -> None:
 
 
 def test_the_mels_are_those_that_plain_crops_draw(with_waves: FeatureStore) -> None:
-    from voiceae.data.batches import Crops
+    from voiceae.data.crops import Crops
 
     ours, theirs = (kind(with_waves, "train", **SHAPE).batch(2) for kind in (WaveCrops, Crops))
     assert torch.equal(ours.mel, theirs.mel) and torch.equal(ours.reference, theirs.reference)

@@ -1,13 +1,13 @@
 import pytest
 import torch
 
-from voiceae.models.discriminators import Discriminators, discriminator_loss, fooling_losses
+from voiceae.models.discriminators import WaveDiscriminators, wave_adversarial_losses, wave_discriminator_loss
 
 
 @pytest.fixture
-def judges() -> Discriminators:
+def judges() -> WaveDiscriminators:
     torch.manual_seed(0)
-    return Discriminators(sizes=[256, 512], periods=[2, 3], channels=4)
+    return WaveDiscriminators(sizes=[256, 512], periods=[2, 3], channels=4)
 
 
 def waves(kind: str, count: int = 4) -> torch.Tensor:
@@ -18,34 +18,34 @@ def waves(kind: str, count: int = 4) -> torch.Tensor:
     return 0.3 * torch.sin(2 * torch.pi * hertz * torch.arange(4096) / 22050)
 
 
-def test_every_judge_scores_patches_of_every_wave(judges: Discriminators) -> None:
+def test_every_judge_scores_patches_of_every_wave(judges: WaveDiscriminators) -> None:
     judged = judges(waves("noise"))
     assert len(judged) == 4
     assert all(each.scores.shape[0] == 4 and len(each.features) == 4 for each in judged)
 
 
-def test_they_learn_to_tell_noise_from_tones(judges: Discriminators) -> None:
+def test_they_learn_to_tell_noise_from_tones(judges: WaveDiscriminators) -> None:
     optimizer = torch.optim.Adam(judges.parameters(), 2e-3)
-    before = float(discriminator_loss(judges, waves("noise"), waves("tone")))
+    before = float(wave_discriminator_loss(judges, waves("noise"), waves("tone")))
     for _ in range(40):
         optimizer.zero_grad()
-        loss = discriminator_loss(judges, waves("noise"), waves("tone"))
+        loss = wave_discriminator_loss(judges, waves("noise"), waves("tone"))
         loss.backward()
         optimizer.step()
     assert before > 1.5 and float(loss) < 0.5
-    fooled = fooling_losses(judges, waves("tone"), waves("tone"))
-    caught = fooling_losses(judges, waves("noise"), waves("tone"))
+    fooled = wave_adversarial_losses(judges, waves("tone"), waves("tone"))
+    caught = wave_adversarial_losses(judges, waves("noise"), waves("tone"))
     assert float(fooled["adversarial"]) < 0.5 < float(caught["adversarial"])
     assert float(fooled["feature_matching"]) == pytest.approx(0.0, abs=1e-6)
     assert float(caught["feature_matching"]) > 0.1
 
 
-def test_the_gradient_reaches_the_wave(judges: Discriminators) -> None:
+def test_the_gradient_reaches_the_wave(judges: WaveDiscriminators) -> None:
     made = waves("noise").requires_grad_()
-    sum(fooling_losses(judges, made, waves("tone")).values()).backward()
+    sum(wave_adversarial_losses(judges, made, waves("tone")).values()).backward()
     assert float(made.grad.abs().min(dim=1).values.max()) > 0
 
 
 def test_none_at_all_is_refused() -> None:
     with pytest.raises(ValueError, match="give sizes or periods"):
-        Discriminators(sizes=[], periods=[], channels=4)
+        WaveDiscriminators(sizes=[], periods=[], channels=4)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from voiceae.audio.mel import LogMel
+from voiceae.dsp.mel import LogMel
 from voiceae.models import MelPitch, NoPitch
 from voiceae.specs import AudioSpec
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from voiceae.nn.masking import apply_mask, coarser_mask, lengths_to_mask, masked_moments
+from voiceae.dsp.statistics import masked_moments
+from voiceae.nn.masking import apply_mask, coarser_mask, lengths_to_mask
 
 
 def test_lengths_become_masks():

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from tests.tiny import write_model
-from voiceae import modelfile
+from voiceae.io import modelfile
 
 RECIPE = Path(__file__).resolve().parents[2] / "recipes" / "base"
 

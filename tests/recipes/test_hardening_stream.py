@@ -45,7 +45,7 @@ class Humming:
 def test_two_minutes_drift_in_nothing(
     recipe: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("voiceae.inference.stream.frame_wise", lambda *_: Humming())
+    monkeypatch.setattr("voiceae.conversion.streaming.stream.frame_wise", lambda *_: Humming())
     voice = voiceae.load(write_model(tmp_path / "tiny.safetensors"), vocoder="griffinlim", device="cpu")
     stream = voice.stream(sorted(recipe.CLIPS.glob("slt_*.flac"))[0])
     readings = list(recipe.watched(stream, recipe.rounds(stream.sample_rate), 2 / 60, readings=4))

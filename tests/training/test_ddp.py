@@ -8,12 +8,12 @@ import pytest
 import torch
 
 from tests.training.conftest import Composer, run_script
-from voiceae.data.batches import Crops
+from voiceae.data.crops import Crops
 from voiceae.data.store import FeatureStore
-from voiceae.models.bottleneck import VQ
+from voiceae.models.bottlenecks import VQ
+from voiceae.training.optimizers import noise_seed
 from voiceae.training.reporting import read_metrics
 from voiceae.training.run import build_objective, prepare_process
-from voiceae.training.schedules import noise_seed
 from voiceae.training.settings import Settings
 
 RECORDED = """
@@ -22,8 +22,8 @@ import sys
 from pathlib import Path
 import torch
 from voiceae.commands.train import main
-from voiceae.data.batches import Crops
-from voiceae.processor import Bf16Support
+from voiceae.data.crops import Crops
+from voiceae.hardware import Bf16Support
 from voiceae.training import precision
 from voiceae.training.module import TrainingModule
 

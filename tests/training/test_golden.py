@@ -23,14 +23,13 @@ from torch import Tensor
 from tests import golden
 from tests.systems import SMALL
 from tests.tiny import SPEC, description
-from voiceae import modelfile
+from voiceae.io import modelfile
 from voiceae.models import Autoencoder, Content
-from voiceae.models.selecting import SelectingEncoder
+from voiceae.models.autovc import AutoVCEncoder
 from voiceae.training.config import compose, config_dir
-from voiceae.training.objectives.disentangling import Disentangling
+from voiceae.training.objectives.disentangling import Disentangling, Reversal
 from voiceae.training.objectives.multitarget import MultiTarget
 from voiceae.training.objectives.plain import Plain
-from voiceae.training.objectives.reversal import Reversal
 from voiceae.training.objectives.stacked import Stacked
 from voiceae.training.objectives.variational import Variational
 from voiceae.training.objectives.vocoding import Vocoding
@@ -151,7 +150,7 @@ def detached(self: Variational, content: Content) -> Content:
     return replace(content, bottlenecked=replace(content.bottlenecked, units=units))
 
 
-_embed, _hide, _listen = Autoencoder.embed, MultiTarget.hide, SelectingEncoder.forward
+_embed, _hide, _listen = Autoencoder.embed, MultiTarget.hide, AutoVCEncoder.forward
 _criticised, _given_back = Disentangling.adversary_loss, Stacked.give_back
 _reversed = Reversal.further_losses
 _pitch_loss, _judged = Vocoding._pitch_loss, Vocoding.adversary_loss
@@ -181,7 +180,7 @@ MUTANTS: dict[str, tuple[type, str, Callable[..., Any]]] = {
         ),
     ),
     "autovc": (
-        SelectingEncoder,
+        AutoVCEncoder,
         "forward",
         lambda self, mel, mask=None, speaker=None: _listen(
             self, mel, mask, None if speaker is None else speaker.roll(1, 0)

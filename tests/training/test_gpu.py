@@ -12,8 +12,8 @@ import torch
 
 import voiceae
 from tests import tiny
-from tests.audio.waves import harmonic
 from tests.fake_cuda import CUDA, backward, fake_cuda
+from tests.io.waves import harmonic
 from tests.systems import SMALL
 from voiceae.data.prepare import prepare
 from voiceae.data.store import FeatureStore

@@ -20,7 +20,7 @@ LIMITED = """
 import resource, sys
 from pathlib import Path
 from voiceae.commands.train import main
-from voiceae.data.batches import Crops
+from voiceae.data.crops import Crops
 from voiceae.data.store import FeatureStore
 import voiceae.training.run
 

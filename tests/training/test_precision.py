@@ -9,9 +9,9 @@ import torch
 import yaml
 
 from tests.training.conftest import Composer
-from voiceae import modelfile
 from voiceae.errors import ConfigError
-from voiceae.processor import Bf16Support
+from voiceae.hardware import Bf16Support
+from voiceae.io import modelfile
 from voiceae.training import precision
 from voiceae.training.precision import choose, decided, trained_with
 from voiceae.training.run import fit

@@ -18,14 +18,15 @@ import yaml
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from tests.training.conftest import Composer, run_script
-from voiceae import cli, modelfile
+from voiceae import cli
 from voiceae.errors import ConfigError, OutputError, SpecMismatchError, TrainingError, VocoderError
+from voiceae.io import modelfile
 from voiceae.training import run
 from voiceae.training.module import Steps, TrainingModule
 from voiceae.training.objectives.disentangling import Disentangling
+from voiceae.training.optimizers import noise_seed
 from voiceae.training.reporting import read_metrics
 from voiceae.training.run import fit
-from voiceae.training.schedules import noise_seed
 from voiceae.training.settings import Settings
 from voiceae.training.stopping import Stopping
 

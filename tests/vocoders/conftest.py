@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from voiceae.audio.mel import LogMel
+from voiceae.dsp.mel import LogMel
 from voiceae.specs import AudioSpec
 
 

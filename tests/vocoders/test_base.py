@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from voiceae import modelfile
 from voiceae.errors import ModelFileError, SpecMismatchError, VocoderError
+from voiceae.io import modelfile
 from voiceae.specs import AudioSpec
 from voiceae.vocoders import Vocoder, load_vocoder
 from voiceae.vocoders.griffinlim import GriffinLim

@@ -12,12 +12,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils import parametrizations
 
-from voiceae import modelfile
-from voiceae.audio.mel import LogMel
+from voiceae.dsp.mel import LogMel
+from voiceae.io import modelfile
 from voiceae.specs import AudioSpec
 from voiceae.vocoders import load_vocoder
-from voiceae.vocoders.checkpoint import read_config
-from voiceae.vocoders.hifigan import HiFiGAN
+from voiceae.vocoders.hifigan import HiFiGAN, read_config
 
 V1 = {
     "resblock": "1",

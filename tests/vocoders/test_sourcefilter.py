@@ -6,9 +6,9 @@ import pytest
 import torch
 
 import voiceae
-from tests.audio.waves import harmonic
-from voiceae import modelfile
-from voiceae.audio.mel import LogMel
+from tests.io.waves import harmonic
+from voiceae.dsp.mel import LogMel
+from voiceae.io import modelfile
 from voiceae.specs import AudioSpec
 from voiceae.vocoders import base, load_vocoder
 from voiceae.vocoders.sourcefilter import PitchReader, SourceFilter

@@ -10,9 +10,9 @@ import click
 from voiceae.commands.options import PATH, force_option, model_options
 
 if TYPE_CHECKING:
-    from voiceae.inference.batch import Failure
-    from voiceae.inference.heard import Heard
-    from voiceae.inference.latent.labels import Classes
+    from voiceae.conversion.batch import Failure
+    from voiceae.conversion.speaker_profile import SpeakerProfile
+    from voiceae.latent.labels import Classes
 
 EPILOG = """\b
 Examples:
@@ -67,9 +67,9 @@ def fit(
 ) -> int:
     """Fit a direction between two classes of speakers."""
     from voiceae.commands.options import require_files, tell
-    from voiceae.inference.latent.attributes import fit_attribute
-    from voiceae.inference.latent.labels import read_labels, two_classes
-    from voiceae.inference.voice import load
+    from voiceae.conversion.voice import load
+    from voiceae.latent.attributes import fit_attribute
+    from voiceae.latent.labels import read_labels, two_classes
 
     classes = two_classes(read_labels(labels, column, key), at=at, positive=positive)
     require_files([out], force)
@@ -88,16 +88,16 @@ def fit(
 
 def _hear(
     voice: object, source: Path, classes: Classes, per_speaker: int, seed: int
-) -> tuple[dict[str, list[Heard]], list[Failure], int]:
+) -> tuple[dict[str, list[SpeakerProfile]], list[Failure], int]:
     import numpy as np
 
     from voiceae.commands.options import bar
-    from voiceae.inference.latent.recordings import draw_clips, find_clips, hear_clips
-    from voiceae.inference.voice import Voice
+    from voiceae.conversion.voice import Voice
+    from voiceae.latent.recordings import draw_recordings, find_clips, profile_clips
 
     assert isinstance(voice, Voice)
-    found = draw_clips(
+    found = draw_recordings(
         find_clips(voice, source, set(classes.members)), per_speaker, np.random.default_rng(seed)
     )
-    heard, failures = hear_clips(voice, found, bar("listen", "clip"))
+    heard, failures = profile_clips(voice, found, bar("listen", "clip"))
     return heard, failures, len(found)

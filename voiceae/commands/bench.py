@@ -13,7 +13,7 @@ import click
 from voiceae.commands.options import PATH
 
 if TYPE_CHECKING:
-    from voiceae.metrics.speed import Figure
+    from voiceae.benchmark.measuring import Figure
 
 EPILOG = """\b
 Examples:
@@ -74,11 +74,10 @@ def command(
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ[name] = "1"  # of the processes that stages start; torch's own number is set below
 
-    from voiceae.files import require_new
-    from voiceae.inference.benchmark.core import Bench
-    from voiceae.inference.benchmark.picture import draw_lengths
-    from voiceae.inference.benchmark.stages import STAGES, measure
-    from voiceae.threads import available_cpus
+    from voiceae.benchmark.context import Bench
+    from voiceae.benchmark.stages import STAGES, draw_lengths, measure
+    from voiceae.hardware import available_cpus
+    from voiceae.io.filesystem import require_new
 
     unknown = sorted(set(names) - set(STAGES))
     if unknown:
@@ -125,7 +124,7 @@ def _line(figure: Figure) -> str:
 
 
 def _write(figures: Sequence[Figure], path: Path) -> None:
-    from voiceae.files import atomic_path
+    from voiceae.io.filesystem import atomic_path
 
     with atomic_path(path) as temporary:
         temporary.write_text(json.dumps([vars(each) for each in figures], indent=1) + "\n", encoding="utf-8")

@@ -12,8 +12,7 @@ import click
 from voiceae.commands.options import PATH
 
 if TYPE_CHECKING:
-    from voiceae.data.pairs import PairRow
-    from voiceae.inference.batch import Failure, Folders, Parts
+    from voiceae.conversion.batch import Failure, Folders, PairRow, Parts
 
 Wanted: TypeAlias = tuple[tuple[str, ...], tuple[str, ...], Path | None]
 """Targets, attributes to lead them along, and the bank that they may be names of."""
@@ -117,13 +116,13 @@ def command(
     """Speak SOURCE, a recording or a folder of them, in the voice of the target."""
     # numpy's matrix products are small here, and starting its threads takes longer; it reads this when imported.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    from voiceae.files import is_dir
-    from voiceae.inference.batch import Folders, Parts
-    from voiceae.onnx.choose import chosen
+    from voiceae.conversion.backends.select import select_backend
+    from voiceae.conversion.batch import Folders, Parts
+    from voiceae.io.filesystem import is_dir
 
     parts = Parts(model=model, vocoder=vocoder, device=device)
     alone = source is not None and pairs is None and not is_dir(source)
-    parts = chosen(parts, runtime, (str(source), *targets) if alone else None)
+    parts = select_backend(parts, runtime, (str(source), *targets) if alone else None)
     if pairs is not None:
         _refuse_beside(
             "--pairs", {"SOURCE": source, "--target": targets, "--add": steps, "--bank": bank, "--out": out}
@@ -151,26 +150,26 @@ def _refuse_beside(mode: str, values: dict[str, object]) -> None:
 
 
 def _convert_one(source: str, wanted: Wanted, out: Path, parts: Parts, force: bool) -> int:
-    from voiceae.inference.batch import require_out
-    from voiceae.inference.latent.wanted import wanted_voice
+    from voiceae.conversion.batch import require_out
+    from voiceae.latent.target_names import resolve_target
 
     require_out(out, force)
     voice = parts.load()
-    target = wanted_voice(voice, *wanted)
+    target = resolve_target(voice, *wanted)
     voice.convert_file(source, target, out, force=force, progress=True)
     return 0
 
 
 def _convert_table(table: Path, parts: Parts, folders: Folders, jobs: int | None) -> int:
-    from voiceae.data.pairs import read_pair_rows
+    from voiceae.conversion.batch import read_pair_rows
 
     pairs = read_pair_rows(table, ("source", "target", "out"))
     return _convert_all(pairs, "pairs", parts, folders, jobs)
 
 
 def _convert_folder(wanted: Wanted, parts: Parts, folders: Folders, jobs: int | None) -> int:
-    from voiceae.inference.folder import folder_rows
-    from voiceae.inference.latent.wanted import as_files
+    from voiceae.conversion.batch import folder_rows
+    from voiceae.latent.target_names import as_files
 
     with as_files(parts, *wanted) as targets:
         closed: list[Failure] = []
@@ -188,7 +187,7 @@ def _convert_all(
 ) -> int:
     from tqdm import tqdm
 
-    from voiceae.inference.workers import convert_pairs
+    from voiceae.conversion.workers import convert_pairs
 
     def watch(results: Any) -> Any:
         return tqdm(results, desc="convert", unit=what.removesuffix("s"), total=len(pairs))

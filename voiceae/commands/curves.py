@@ -39,8 +39,8 @@ than four times the reference's own noise. Speed is the machine's and is not com
 @click.option("--force", is_flag=True, help="Overwrite an existing picture.")
 def command(run: Path, reference: Path, plot: Path | None, by: str, force: bool) -> int:
     """Print where a training departs from a reference, and draw both."""
-    from voiceae.files import require_new
-    from voiceae.metrics.curves import compare_curves, only_in_one, read_curves, save_plots
+    from voiceae.evaluation.training_curves import compare_curves, only_in_one, read_curves, save_plots
+    from voiceae.io.filesystem import require_new
 
     if plot:
         require_new(plot, force)

@@ -11,7 +11,7 @@ import click
 from voiceae.commands.options import PATH
 
 if TYPE_CHECKING:
-    from voiceae.metrics.diagnosis import Diagnosis
+    from voiceae.evaluation.diagnosis import Diagnosis
 
 EPILOG = """\b
 Examples:
@@ -37,7 +37,7 @@ def command(
     model: str, store: Path, out: Path | None, quick: bool, seed: int, threads: int, force: bool
 ) -> int:
     """Give a verdict on every way in which MODEL, a bundled name or a path, may have failed unseen."""
-    from voiceae.files import require_new
+    from voiceae.io.filesystem import require_new
 
     for name in ("diagnosis.json", "diagnosis.png"):
         if out:
@@ -46,7 +46,7 @@ def command(
     for finding in found.findings:
         click.echo(f"{finding.verdict!s:9}{finding.area:11}{finding.reason}")
     if out:
-        from voiceae.metrics.diagnosis.page import save_page
+        from voiceae.evaluation.diagnosis.page import save_page
 
         found.save(out / "diagnosis.json")
         save_page(found, out / "diagnosis.png")
@@ -55,11 +55,11 @@ def command(
 
 
 def _diagnose(name: str, path: Path, *, quick: bool, seed: int, threads: int) -> Diagnosis:
-    from voiceae import modelfile
+    from voiceae.assets import find_model
     from voiceae.data.store import FeatureStore
-    from voiceae.inference.bundled import find_model
-    from voiceae.metrics.diagnosis import diagnose
-    from voiceae.threads import torch_threads
+    from voiceae.evaluation.diagnosis import diagnose
+    from voiceae.hardware import torch_threads
+    from voiceae.io import modelfile
 
     file = find_model(name)
     header = modelfile.read_header(file)

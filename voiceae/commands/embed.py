@@ -44,25 +44,24 @@ def command(
     from tqdm import tqdm
 
     from voiceae.commands.convert import report
-    from voiceae.inference.batch import Failure
-    from voiceae.inference.collect import embed_files, find_recordings
-    from voiceae.inference.speakers import require_table_path
+    from voiceae.conversion.batch import Failure, embed_files, find_recordings
+    from voiceae.conversion.embedding_files import require_table_path
 
     require_table_path(out, force)
     if plot:
-        from voiceae.inference.maps import require_picture_path
+        from voiceae.latent.plotting import require_picture_path
 
         require_picture_path(plot, force)
     closed: list[Failure] = []
     files = find_recordings(paths, closed)
 
-    from voiceae.inference.voice import load
+    from voiceae.conversion.voice import load
 
     voice = load(model, "griffinlim", device)
     collected = embed_files(voice, files, lambda each: tqdm(each, desc="embed", unit="file"))
     collected.table.save(out, force=force)
     if plot:
-        from voiceae.inference.maps import draw_map
+        from voiceae.latent.plotting import draw_map
 
         draw_map(collected.table, plot, force=force)
     return report([*closed, *collected.failures], len(files) + len(closed), "files")

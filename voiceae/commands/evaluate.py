@@ -11,8 +11,8 @@ import click
 from voiceae.commands.options import PATH
 
 if TYPE_CHECKING:
-    from voiceae.metrics.pairs import Clip, Pair
-    from voiceae.metrics.rows import Workshop
+    from voiceae.evaluation.pairs import Clip, Pair
+    from voiceae.evaluation.systems import SystemRunner
 
 EPILOG = """\b
 Examples:
@@ -75,10 +75,10 @@ def command(compare: tuple[Path, Path] | None, **options: Any) -> int:
 
 
 def _evaluate(*, out: Path, tolerances: Path | None, force: bool, **options: Any) -> int:
-    from voiceae.files import require_new
-    from voiceae.metrics.compare import departures, read_tolerances
-    from voiceae.metrics.report import write_report
-    from voiceae.metrics.tables import markdown, verdicts
+    from voiceae.evaluation.compare_reports import departures, read_tolerances
+    from voiceae.evaluation.report import write_report
+    from voiceae.evaluation.report_tables import markdown, verdicts
+    from voiceae.io.filesystem import require_new
 
     for suffix in ("json", "md", "html"):
         require_new(out / f"report.{suffix}", force)
@@ -120,15 +120,15 @@ def _judge(
     **options: Any,
 ) -> tuple[dict[str, Any], str]:
     """The report, and its page."""
-    from voiceae.metrics.evaluation import Exclusion, Options, evaluate
-    from voiceae.metrics.judges import load_panel
-    from voiceae.metrics.listening import default_cache
-    from voiceae.metrics.page import page
-    from voiceae.metrics.pairs import by_speaker
-    from voiceae.metrics.report import make_report
+    from voiceae.evaluation.evaluation import Exclusion, Options, evaluate
+    from voiceae.evaluation.pairs import by_speaker
+    from voiceae.evaluation.report import make_report
+    from voiceae.evaluation.report_page import page
+    from voiceae.evaluation.scoring import default_cache
+    from voiceae.pretrained.scorers import load_scorers
 
     names = tuple(name.strip() for name in judges.split(",") if name.strip())
-    for line in load_panel(names).missing.values():
+    for line in load_scorers(names).missing.values():
         click.echo(f"voiceae: {line}", err=True)
     workshop, voice, about = _workshop(
         options["model"], options["vocoder"], options["device"], options["converted"], options["way"]
@@ -153,15 +153,14 @@ def _judge(
 
 def _workshop(
     model: str, vocoder: str, device: str, converted: Path | None, way: str
-) -> tuple[Workshop, Any, dict[str, Any]]:
+) -> tuple[SystemRunner, Any, dict[str, Any]]:
     """What makes the rows, the model if there is one, and what to say of both."""
-    from voiceae.inference.bundled import find_model, find_vocoder
-    from voiceae.inference.runtime import resolve_device
-    from voiceae.inference.voice import load
-    from voiceae.inference.ways import converter
-    from voiceae.metrics.pairs import trained_speakers
-    from voiceae.metrics.rows import Workshop
-    from voiceae.modelfile import read_header
+    from voiceae.assets import find_model, find_vocoder
+    from voiceae.conversion.voice import load
+    from voiceae.evaluation.pairs import trained_speakers
+    from voiceae.evaluation.systems import SystemRunner, converter
+    from voiceae.hardware import resolve_device
+    from voiceae.io.modelfile import read_header
     from voiceae.specs import AudioSpec
     from voiceae.vocoders.base import load_vocoder
 
@@ -169,7 +168,7 @@ def _workshop(
         spec, where = AudioSpec(), resolve_device(device)
         speaks = load_vocoder(find_vocoder(vocoder, spec), spec, where)
         theirs = {"converted": converted.name, "mel": spec.fingerprint, "vocoder": speaks.name}
-        return Workshop(spec, speaks, device=where), None, theirs
+        return SystemRunner(spec, speaks, device=where), None, theirs
 
     voice = load(model, vocoder, device)
     extra = read_header(find_model(model)).extra
@@ -185,19 +184,19 @@ def _workshop(
         about["voices"] = voice.model.speaker.limits
     if way != "whole":
         about["way"] = way
-    workshop = Workshop(voice.spec, voice.vocoder, converter(voice, way), voice.device)
+    workshop = SystemRunner(voice.spec, voice.vocoder, converter(voice, way), voice.device)
     return workshop, voice, about
 
 
 def _clips(kind: str, corpus: Path, trained_on: Iterable[str]) -> tuple[list[Clip], dict[str, str]]:
     """Clips that may be judged with, and why others may not."""
-    from voiceae.data.corpora import walk
-    from voiceae.data.walk import Unused
+    from voiceae.data.corpora import list_recordings
     from voiceae.errors import CorpusError
-    from voiceae.metrics.pairs import measure, unheard
+    from voiceae.evaluation.pairs import measure, unheard
+    from voiceae.io.folders import Unused
 
     unused: list[Unused] = []
-    kept, reasons = unheard(walk(kind, corpus, unused=unused), trained_on)
+    kept, reasons = unheard(list_recordings(kind, corpus, unused=unused), trained_on)
     if not kept:
         raise CorpusError(f"{corpus}: the model was trained on all its speakers; evaluate on others")
     clips, bad = measure(kept)
@@ -208,7 +207,7 @@ def _clips(kind: str, corpus: Path, trained_on: Iterable[str]) -> tuple[list[Cli
 def _pairs(
     clips: list[Clip], seed: int, corpus: Path, options: Mapping[str, Any]
 ) -> tuple[list[Pair], dict[str, str]]:
-    from voiceae.metrics.pairs import draw_pairs, read_pairs
+    from voiceae.evaluation.pairs import draw_pairs, read_pairs
 
     if options["pairs"] is None:
         return draw_pairs(clips, options["n_pairs"], seed), {}
@@ -220,7 +219,7 @@ def _speed(voice: Any, pairs: Iterable[Pair]) -> dict[str, float]:
     """Median over a few pairs of seconds of compute per second of source audio, by stage."""
     from statistics import median
 
-    from voiceae.metrics.rows import stage_seconds
+    from voiceae.evaluation.systems import stage_seconds
 
     timed = [stage_seconds(voice, pair) for pair in list(pairs)[:10]]
     return {
@@ -230,8 +229,8 @@ def _speed(voice: Any, pairs: Iterable[Pair]) -> dict[str, float]:
 
 
 def _compare(first: Path, second: Path) -> int:
-    from voiceae.metrics.compare import compare
-    from voiceae.metrics.report import read_report
+    from voiceae.evaluation.compare_reports import compare
+    from voiceae.evaluation.report import read_report
 
     changes = compare(read_report(first), read_report(second))
     for change in sorted(changes, key=lambda each: not each.exceeds):
@@ -253,7 +252,7 @@ def _watch(items: Iterable[Any], total: int, what: str) -> Iterable[Any]:
 
 
 def _write_text(path: Path, text: str) -> None:
-    from voiceae.files import atomic_path
+    from voiceae.io.filesystem import atomic_path
 
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8", errors="backslashreplace")

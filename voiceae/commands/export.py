@@ -55,7 +55,7 @@ def command(
         import onnxruntime  # noqa: F401
     except ImportError as error:
         raise ConfigError(f"voiceae export needs {error.name}; pip install 'voiceae[onnx]'") from None
-    from voiceae.export.write import export
+    from voiceae.conversion.backends.export import export
 
     manifest = export(
         model, out, vocoder=vocoder, clips=clips or _demo(), force=force, graphs_only=graphs_only

@@ -12,7 +12,7 @@ import click
 from voiceae.errors import printable
 
 if TYPE_CHECKING:
-    from voiceae.modelfile import ModelHeader
+    from voiceae.io.modelfile import ModelHeader
 
 EPILOG = """\b
 Examples:
@@ -33,8 +33,8 @@ def command(model: str, as_json: bool) -> None:
     if _is_recording(model):
         _show_clip(Path(model), as_json)
         return
-    from voiceae.inference.bundled import find_model
-    from voiceae.modelfile import read_header
+    from voiceae.assets import find_model
+    from voiceae.io.modelfile import read_header
 
     path = find_model(model)
     header = read_header(path)
@@ -47,8 +47,8 @@ def command(model: str, as_json: bool) -> None:
 
 def _is_recording(name: str) -> bool:
     """By its suffix, or else by what is in it."""
-    from voiceae.audio.io import SUFFIXES, info
     from voiceae.errors import AudioError
+    from voiceae.io.audio import SUFFIXES, info
 
     suffix = Path(name).suffix.lower()
     if suffix in (*SUFFIXES, ".safetensors", ""):
@@ -62,11 +62,11 @@ def _is_recording(name: str) -> bool:
 def _show_clip(path: Path, as_json: bool) -> None:
     from dataclasses import asdict
 
-    from voiceae.audio.io import info
-    from voiceae.inference.batch import Parts
-    from voiceae.onnx.choose import chosen
+    from voiceae.conversion.backends.select import select_backend
+    from voiceae.conversion.batch import Parts
+    from voiceae.io.audio import info
 
-    voice = chosen(Parts(vocoder="griffinlim", device="cpu"), "auto", (str(path), str(path))).load()
+    voice = select_backend(Parts(vocoder="griffinlim", device="cpu"), "auto", (str(path), str(path))).load()
     quality = voice.quality(path)
     told = info(path)
     facts = {name: getattr(told, name) for name in ("container", "codec", "sample_rate", "channels")}

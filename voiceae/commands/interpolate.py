@@ -10,7 +10,7 @@ import click
 from voiceae.commands.options import PATH, bank_option, force_option, model_options
 
 if TYPE_CHECKING:
-    from voiceae.inference.latent.interpolation import Interpolation
+    from voiceae.latent.interpolation import Interpolation
 
 EPILOG = """\b
 Examples:
@@ -49,23 +49,22 @@ def command(
     force: bool,
 ) -> int:
     """Go from the sentence FIRST to the sentence SECOND through the content code."""
-    from voiceae.audio import io
     from voiceae.commands.options import bar, numbered, require_files, require_sounds, write_json
-    from voiceae.inference.latent.bank import hear_target
-    from voiceae.inference.latent.contents import draw_interpolation
-    from voiceae.inference.latent.interpolation import interpolate
-    from voiceae.inference.voice import load
+    from voiceae.conversion.voice import load
+    from voiceae.io import audio as audio_io
+    from voiceae.latent.enrollment import profile_of_target
+    from voiceae.latent.interpolation import draw_interpolation, interpolate
 
     plain = numbered(out.with_name(f"{out.stem}-mel{out.suffix}"), steps if mels else 0)
     require_sounds([*numbered(out, steps), *plain], force)
     require_files([out.with_suffix(suffix) for suffix in (".png", ".json")], force)
     voice = load(model, vocoder, device)
-    speaker = hear_target(voice, target, bank) if target else None
+    speaker = profile_of_target(voice, target, bank) if target else None
     found = interpolate(voice, first, second, steps=steps, speaker=speaker, watch=bar("interpolate", "step"))
     written = [*zip(numbered(out, steps), found.mels, strict=True)]
     written += [*zip(plain, found.mixed_mels, strict=False)]
     for path, mel in written:
-        io.write(path, voice.synthesise(mel), force=force)
+        audio_io.write(path, voice.synthesise(mel), force=force)
     draw_interpolation(found, out.with_suffix(".png"), force=force)
     write_json(out.with_suffix(".json"), _figures(found, first, second))
     for name, smooth in (("codes mixed", found.codes), ("mels mixed", found.plain)):

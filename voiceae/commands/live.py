@@ -72,7 +72,7 @@ def command(
     list_devices: bool,
 ) -> int:
     """Speak into the microphone and hear the target's voice."""
-    from voiceae.inference import stream_device
+    from voiceae.conversion.streaming import devices as stream_device
 
     if list_devices:
         click.echo(stream_device.devices())
@@ -80,9 +80,9 @@ def command(
     if not targets:
         raise click.UsageError("give --target, or --devices")
     stream_device.require_sounddevice()
-    from voiceae.inference.latent.wanted import resolved
-    from voiceae.inference.stream import StreamOptions
-    from voiceae.inference.voice import load
+    from voiceae.conversion.streaming.stream import StreamOptions
+    from voiceae.conversion.voice import load
+    from voiceae.latent.target_names import resolved
 
     options = StreamOptions(look_ahead=look_ahead, gate_dbfs=gate)
     voice = load(model, vocoder, device)

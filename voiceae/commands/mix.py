@@ -10,8 +10,8 @@ import click
 from voiceae.commands.options import PATH, bank_option, force_option, model_options
 
 if TYPE_CHECKING:
-    from voiceae.inference.heard import Heard
-    from voiceae.inference.voice import Voice
+    from voiceae.conversion.speaker_profile import SpeakerProfile
+    from voiceae.conversion.voice import Voice
 
 EPILOG = """\b
 Examples:
@@ -58,22 +58,24 @@ def command(
     force: bool,
 ) -> int:
     """Speak SOURCE in a voice between the speakers."""
-    from voiceae.audio import io
     from voiceae.commands.options import numbered, require_files, require_sounds
-    from voiceae.inference.heard import Heard
-    from voiceae.inference.latent.bank import hear_target
-    from voiceae.inference.latent.shares import read_share, weights_of
-    from voiceae.inference.voice import load
+    from voiceae.conversion.speaker_profile import SpeakerProfile
+    from voiceae.conversion.voice import load
+    from voiceae.io import audio as audio_io
+    from voiceae.latent.enrollment import profile_of_target
+    from voiceae.latent.weighted_names import parse_weighted_name, weights_of
 
     if steps and len(speakers) != 2:
         raise click.UsageError(f"--steps goes between two speakers, {len(speakers)} were given")
-    shares = [read_share(speaker) for speaker in speakers]
+    shares = [parse_weighted_name(speaker) for speaker in speakers]
     weights = weights_of(shares)
     require_sounds([out, *numbered(out, steps or 0)], force)
     require_files([out.with_suffix(suffix) for suffix in (".png", ".json")] if steps else [], force)
     voice = load(model, vocoder, device)
-    heard = [hear_target(voice, share.name, bank) for share in shares]
-    io.write(out, voice.convert(source, Heard.mean(heard, weights, spherical=slerp)), force=force)
+    heard = [profile_of_target(voice, share.name, bank) for share in shares]
+    audio_io.write(
+        out, voice.convert(source, SpeakerProfile.mean(heard, weights, spherical=slerp)), force=force
+    )
     if steps:
         _write_way(
             voice, source, (heard[0], heard[1]), [share.name for share in shares], out, steps, slerp, force
@@ -84,21 +86,21 @@ def command(
 def _write_way(
     voice: Voice,
     source: str,
-    ends: tuple[Heard, Heard],
+    ends: tuple[SpeakerProfile, SpeakerProfile],
     names: list[str],
     out: Path,
     steps: int,
     slerp: bool,
     force: bool,
 ) -> None:
-    from voiceae.audio import io
     from voiceae.commands.options import bar, numbered, write_json
-    from voiceae.inference.latent.walk import draw_walk, walk
+    from voiceae.io import audio as audio_io
+    from voiceae.latent.speaker_interpolation import draw_speaker_path, speaker_path
 
-    way = walk(voice, source, ends, steps, spherical=slerp, watch=bar("mix", "voice"))
+    way = speaker_path(voice, source, ends, steps, spherical=slerp, watch=bar("mix", "voice"))
     for path, sound in zip(numbered(out, steps), way.sounds, strict=True):
-        io.write(path, sound, force=force)
-    draw_walk(way, [Path(name).stem for name in names], out.with_suffix(".png"), force=force)
+        audio_io.write(path, sound, force=force)
+    draw_speaker_path(way, [Path(name).stem for name in names], out.with_suffix(".png"), force=force)
     write_json(
         out.with_suffix(".json"), {"speakers": names, "way": [point.to_dict() for point in way.points]}
     )

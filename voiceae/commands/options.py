@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 if TYPE_CHECKING:
-    from voiceae.inference.batch import Failure
+    from voiceae.conversion.batch import Failure
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -67,7 +67,7 @@ def numbered(out: Path, count: int) -> list[Path]:
 
 def require_sounds(paths: Iterable[Path], force: bool) -> None:
     """Refuse sounds before the work is done rather than after it."""
-    from voiceae.inference.batch import require_out
+    from voiceae.conversion.batch import require_out
 
     for path in paths:
         require_out(path, force)
@@ -75,7 +75,7 @@ def require_sounds(paths: Iterable[Path], force: bool) -> None:
 
 def require_files(paths: Sequence[Path | None], force: bool) -> None:
     """Refuse other files likewise; those that are not wanted are None."""
-    from voiceae.files import require_new
+    from voiceae.io.filesystem import require_new
 
     for path in paths:
         if path is not None:
@@ -100,7 +100,7 @@ def write_json(path: Path, values: Any) -> None:
     """Write plain values as JSON."""
     import json
 
-    from voiceae.files import atomic_path
+    from voiceae.io.filesystem import atomic_path
 
     with atomic_path(path) as temporary:
         temporary.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")

@@ -65,17 +65,17 @@ def fit(
     """Fit the posterior to recordings, and write it with the model."""
     import numpy as np
 
+    from voiceae.assets import bundled, find_model
     from voiceae.commands.options import bar, require_files, tell
-    from voiceae.inference.bundled import bundled, find_model
-    from voiceae.inference.latent.fitting import fit_posterior
-    from voiceae.inference.latent.posterior import posterior_path
-    from voiceae.inference.latent.recordings import draw_clips, find_clips
-    from voiceae.inference.voice import load
+    from voiceae.conversion.voice import load
+    from voiceae.latent.posterior import posterior_path
+    from voiceae.latent.posterior_fitting import fit_posterior
+    from voiceae.latent.recordings import draw_recordings, find_clips
 
     voice = load(model, "griffinlim", device)
     path = out or posterior_path(find_model(model), voice.fingerprint, list(bundled().values()))
     require_files([path], force)
-    found = draw_clips(find_clips(voice, recordings), clips, np.random.default_rng(seed))
+    found = draw_recordings(find_clips(voice, recordings), clips, np.random.default_rng(seed))
     posterior, failures = fit_posterior(
         voice,
         found,

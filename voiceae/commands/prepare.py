@@ -96,8 +96,8 @@ def command(
     progress: bool,
 ) -> None:
     """Turn CORPUS into a feature store: log-mels, a table of utterances, statistics and splits."""
-    from voiceae.data.backends import backend as working_on
     from voiceae.data.prepare import PrepareOptions, prepare
+    from voiceae.data.prepare import backend as working_on
 
     options = PrepareOptions(
         valid_speakers=valid_speakers,
@@ -114,7 +114,7 @@ def command(
     if waves:
         from voiceae.data.store import FeatureStore
         from voiceae.data.waves import add_waves
-        from voiceae.threads import available_cpus
+        from voiceae.hardware import available_cpus
 
         add_waves(FeatureStore.open(prepared.path), jobs=jobs or available_cpus(), progress=progress)
     click.echo(str(prepared))

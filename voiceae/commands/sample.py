@@ -10,9 +10,9 @@ import click
 from voiceae.commands.options import PATH, bank_option, force_option, model_options
 
 if TYPE_CHECKING:
-    from voiceae.audio.io import Audio
-    from voiceae.inference.latent.posterior import Posterior
-    from voiceae.inference.voice import Voice
+    from voiceae.conversion.voice import Voice
+    from voiceae.io.audio import Audio
+    from voiceae.latent.posterior import Posterior
 
 EPILOG = """\b
 Examples:
@@ -70,10 +70,10 @@ def command(
     force: bool,
 ) -> int:
     """Draw new voices and contents, let the decoder speak them, and ask whether it is speech."""
-    from voiceae.audio import io
     from voiceae.commands.options import bar, require_files, require_sounds, write_json
-    from voiceae.inference.latent.samples import Draw, draw_samples
-    from voiceae.inference.voice import load
+    from voiceae.conversion.voice import load
+    from voiceae.io import audio as audio_io
+    from voiceae.latent.sampling import Draw, draw_samples
 
     if source and target:
         raise click.UsageError("with --source and --target nothing is left to draw; use voiceae convert")
@@ -85,7 +85,7 @@ def command(
     plan = Draw(count, seconds, seed, independent, source, _target(voice, target, bank))
     sounds = draw_samples(voice, fitted, plan, bar("sample", "sample"))
     for path, sound in zip(paths, sounds, strict=True):
-        io.write(path, sound, force=force)
+        audio_io.write(path, sound, force=force)
     report: dict[str, Any] = {"from": origin, "seed": seed, "independent": independent, "source": source}
     report["target"] = target
     names = [path.name for path in paths]
@@ -94,29 +94,29 @@ def command(
 
 
 def _posterior(voice: Voice, model: str, path: Path | None) -> Posterior:
-    from voiceae.inference.bundled import bundled, find_model
-    from voiceae.inference.latent.posterior import Posterior, posterior_path
+    from voiceae.assets import bundled, find_model
+    from voiceae.latent.posterior import Posterior, posterior_path
 
     found = path or posterior_path(find_model(model), voice.fingerprint, list(bundled().values()))
     return Posterior.read(found, voice.fingerprint)
 
 
 def _target(voice: Voice, target: str | None, bank: Path | None) -> Any:
-    from voiceae.inference.latent.bank import hear_target
+    from voiceae.latent.enrollment import profile_of_target
 
-    return hear_target(voice, target, bank) if target else None
+    return profile_of_target(voice, target, bank) if target else None
 
 
 def _judged(names: list[str], sounds: list[Audio], skip: bool) -> dict[str, Any]:
     from voiceae.commands.options import bar
-    from voiceae.inference.latent.judged import Jury, judge_all
+    from voiceae.latent.speech_check import SpeechCheck, check_all
 
     if skip:
         return {"samples": [{"file": name} for name in names]}
-    jury = Jury.summon()
+    jury = SpeechCheck.summon()
     for line in jury.missing:
         click.echo(f"voiceae: {line}", err=True)
-    found = judge_all(sounds, jury, bar("judge", "sample"))
+    found = check_all(sounds, jury, bar("judge", "sample"))
     for name, each in zip(names, found, strict=True):
         said = {None: "not judged", True: "speech", False: "no speech"}[each.speech]
         click.echo(f"{name}: {said}{_said(each.to_dict())}")

@@ -10,7 +10,7 @@ import click
 from voiceae.commands.options import PATH, bank_option, force_option, model_options
 
 if TYPE_CHECKING:
-    from voiceae.inference.latent.bank import SpeakerBank
+    from voiceae.latent.enrollment import SpeakerBank
 
 EPILOG = """\b
 Examples:
@@ -40,12 +40,11 @@ def command() -> None:
 def add(name: str, clips: tuple[str, ...], replace: bool, bank: Path | None, model: str, device: str) -> int:
     """Add clips, or folders of them, to the speaker NAME."""
     from voiceae.commands.options import bar, tell
+    from voiceae.conversion.batch import Failure, find_recordings
+    from voiceae.conversion.voice import load
     from voiceae.errors import AudioError
-    from voiceae.files import FILE_ERRORS, reason
-    from voiceae.inference.batch import Failure
-    from voiceae.inference.collect import find_recordings
-    from voiceae.inference.latent.bank import SpeakerBank, default_bank, require_name
-    from voiceae.inference.voice import load
+    from voiceae.io.filesystem import FILE_ERRORS, reason
+    from voiceae.latent.enrollment import SpeakerBank, default_bank, require_name
 
     require_name(name)
     failures: list[Failure] = []
@@ -57,7 +56,7 @@ def add(name: str, clips: tuple[str, ...], replace: bool, bank: Path | None, mod
     heard = {}
     for file in bar("listen", "clip")(files):
         try:
-            heard[str(file.absolute())] = voice.listen(file)
+            heard[str(file.absolute())] = voice.profile(file)
         except FILE_ERRORS as error:
             failures.append(Failure(str(file), reason(error, file)))
     if not heard:
@@ -91,7 +90,7 @@ def list_(bank: Path | None, model: str, device: str) -> None:
 def remove(names: tuple[str, ...], bank: Path | None, model: str, device: str) -> None:
     """Forget speakers."""
     del device
-    from voiceae.inference.latent.bank import SpeakerBank
+    from voiceae.latent.enrollment import SpeakerBank
 
     path, fingerprint = _place(bank, model)
     with SpeakerBank.changing(path, fingerprint, must_exist=bank is not None) as known:
@@ -122,8 +121,8 @@ def export(
 ) -> None:
     """Write the bank, or some speakers of it, for other programs."""
     from voiceae.commands.options import require_files
-    from voiceae.inference.maps import draw_map, require_picture_path, write_matrix
-    from voiceae.inference.speakers import require_table_path
+    from voiceae.conversion.embedding_files import require_table_path
+    from voiceae.latent.plotting import draw_map, require_picture_path, write_matrix
 
     del device
     if not (out or matrix or plot):
@@ -144,7 +143,7 @@ def export(
 
 def _open(bank: Path | None, model: str) -> SpeakerBank:
     """The bank of a model, without loading the model."""
-    from voiceae.inference.latent.bank import SpeakerBank
+    from voiceae.latent.enrollment import SpeakerBank
 
     path, fingerprint = _place(bank, model)
     return SpeakerBank.open(path, fingerprint, must_exist=bank is not None)
@@ -152,9 +151,9 @@ def _open(bank: Path | None, model: str) -> SpeakerBank:
 
 def _place(bank: Path | None, model: str) -> tuple[Path, str]:
     """Where the bank of a model is, and the model's fingerprint."""
-    from voiceae.inference.bundled import find_model
-    from voiceae.inference.latent.bank import default_bank
-    from voiceae.modelfile import read_header
+    from voiceae.assets import find_model
+    from voiceae.io.modelfile import read_header
+    from voiceae.latent.enrollment import default_bank
 
     fingerprint = read_header(find_model(model)).checksum
     return bank or default_bank(fingerprint), fingerprint

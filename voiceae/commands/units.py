@@ -11,10 +11,10 @@ import click
 from voiceae.commands.options import PATH, bank_option, force_option, model_options
 
 if TYPE_CHECKING:
-    from voiceae.inference.batch import Failure
-    from voiceae.inference.latent.tree import Purity
-    from voiceae.inference.latent.units import UnitLine
-    from voiceae.inference.voice import Voice
+    from voiceae.conversion.batch import Failure
+    from voiceae.conversion.voice import Voice
+    from voiceae.latent.unit_tree import Purity
+    from voiceae.latent.units import UnitLine
 
 EPILOG = """\b
 Examples:
@@ -45,12 +45,12 @@ def encode(
 ) -> int:
     """Turn recordings into text, and say how many bits per second it takes."""
     from voiceae.commands.options import bar, require_files, tell
-    from voiceae.inference.batch import Failure
-    from voiceae.inference.latent.units import UnitText, codes_per_second, encode_units, write_units
+    from voiceae.conversion.batch import Failure
+    from voiceae.latent.units import UnitText, codes_per_second, encode_units, write_units
 
     if collapse and pitch:
         raise click.UsageError("--pitch goes with every frame, --collapse has none left; use one of them")
-    from voiceae.files import FILE_ERRORS, reason
+    from voiceae.io.filesystem import FILE_ERRORS, reason
 
     failures: list[Failure] = []
     files, voice = _start(paths, model, device, failures)
@@ -74,9 +74,9 @@ def _start(
     paths: tuple[str, ...], model: str, device: str, closed: list[Failure]
 ) -> tuple[list[Path], Voice]:
     """Recordings, and a model with units; folders that cannot be opened go to `closed`."""
-    from voiceae.inference.collect import find_recordings
-    from voiceae.inference.latent.units import require_units
-    from voiceae.inference.voice import load
+    from voiceae.conversion.batch import find_recordings
+    from voiceae.conversion.voice import load
+    from voiceae.latent.units import require_units
 
     files = list(find_recordings(paths, closed))
     voice = load(model, "griffinlim", device)
@@ -85,7 +85,7 @@ def _start(
 
 
 def _rates(voice: Voice, lines: list[UnitLine]) -> str:
-    from voiceae.inference.latent.units import bit_rates, codes_per_second, require_units
+    from voiceae.latent.units import bit_rates, codes_per_second, require_units
 
     rates = bit_rates(lines, require_units(voice).size, codes_per_second(voice))
     return (
@@ -121,22 +121,22 @@ def decode(
     force: bool,
 ) -> int:
     """Speak a text of units; without a written melody the pitch stays level."""
-    from voiceae.audio import io
     from voiceae.commands.options import bar, require_sounds
-    from voiceae.inference.latent.bank import hear_target
-    from voiceae.inference.latent.units import decode_units, pick_line, read_units
-    from voiceae.inference.voice import load
+    from voiceae.conversion.voice import load
+    from voiceae.io import audio as audio_io
+    from voiceae.latent.enrollment import profile_of_target
+    from voiceae.latent.units import decode_units, pick_line, read_units
 
     voice = load(model, vocoder, device)
     read = read_units(text, voice.fingerprint)
     lines = pick_line(read, name)
     places = _places(out, lines)
     require_sounds(places, force)
-    speaker = hear_target(voice, target, bank)
+    speaker = profile_of_target(voice, target, bank)
     each = frames_each or (2 if read.collapsed else 1)
     for place, line in zip(places, bar("decode", "line")(lines), strict=True):
         mel = decode_units(voice, line, speaker, frames_each=each)
-        io.write(place, voice.synthesise(mel), force=force)
+        audio_io.write(place, voice.synthesise(mel), force=force)
     return 0
 
 
@@ -158,8 +158,8 @@ def tree(paths: tuple[str, ...], out: Path, no_phones: bool, model: str, device:
     """Draw the tree of the codes in use, above the phones that a recogniser hears in them."""
     from voiceae.commands.options import require_files, tell, write_json
     from voiceae.errors import ConfigError
-    from voiceae.inference.latent.tree import MOST_CODES, codebook, draw_tree
-    from voiceae.inference.maps import require_picture_path
+    from voiceae.latent.plotting import require_picture_path
+    from voiceae.latent.unit_tree import MOST_CODES, codebook, draw_tree
 
     require_picture_path(out, force)
     require_files([out.with_suffix(".json")], force)
@@ -184,8 +184,8 @@ def _count(voice: Voice, files: list[Path], no_phones: bool) -> tuple[Purity, li
     """Codes with the phones that go with them, or with no phones where nobody is to be asked."""
     from voiceae.commands.options import bar
     from voiceae.errors import ConfigError
-    from voiceae.inference.latent.phones import recogniser
-    from voiceae.inference.latent.tree import count_codes, listen_for_phones
+    from voiceae.latent.unit_tree import count_codes, listen_for_phones
+    from voiceae.pretrained.recogniser import recogniser
 
     if not no_phones:
         try:

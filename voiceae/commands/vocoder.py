@@ -29,7 +29,7 @@ def import_checkpoint(checkpoint: Path, out: Path, half: bool, force: bool) -> N
         voiceae vocoder import hifigan/LJ_V3 --out lj_v3.safetensors
         voiceae convert a.wav --target b.wav --out c.wav --vocoder lj_v3.safetensors
     """
-    from voiceae.vocoders import checkpoint as hifigan_checkpoint
+    from voiceae.vocoders import hifigan as hifigan_checkpoint
 
     hifigan_checkpoint.convert(checkpoint, out, force=force, half=half)
     click.echo(f"wrote {out}")

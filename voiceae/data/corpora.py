@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from voiceae.data.csvtable import named_below, read_table
-from voiceae.data.walk import READABLE, Unused, audio_below, warn_unused
 from voiceae.errors import CorpusError
-from voiceae.files import exists, is_dir
+from voiceae.io.csvtable import named_below, read_table
+from voiceae.io.filesystem import exists, is_dir
+from voiceae.io.folders import READABLE, Unused, audio_below, warn_unused
 
 MICS = ("mic1", "mic2")
 _VCTK_AUDIO = "wav48_silence_trimmed"
@@ -47,7 +47,7 @@ class SpeakerInfo(NamedTuple):
     accent: str | None
 
 
-def walk(
+def list_recordings(
     kind: str, root: str | Path, *, mic: str = "mic1", unused: list[Unused] | None = None
 ) -> list[Recording]:
     """Recordings of a corpus in a fixed order: by speaker, utterance and path.

@@ -7,8 +7,10 @@ import json
 import os
 import shutil
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -17,10 +19,19 @@ import joblib
 import numpy as np
 from tqdm import tqdm
 
-from voiceae.audio.io import UpperBandWarning
-from voiceae.data.corpora import Recording, walk
-from voiceae.data.manifest import TRAIN, assign_splits
-from voiceae.data.plan import (
+from voiceae.data.corpora import Recording, list_recordings
+from voiceae.data.shards import (
+    ShardJob,
+    ShardRecord,
+    build_shard,
+    changed,
+    is_changed,
+    read_record,
+    stored_record,
+)
+from voiceae.data.splits import TRAIN, assign_splits
+from voiceae.data.store import COLUMNS, REPORT, SOURCES, STATISTICS, STORE, TABLE, shard_path
+from voiceae.data.store_identity import (
     RECORDS,
     PrepareOptions,
     claim,
@@ -31,22 +42,50 @@ from voiceae.data.plan import (
     relative_path,
     store_lock,
 )
-from voiceae.data.shards import (
-    ShardJob,
-    ShardRecord,
-    build_shard,
-    changed,
-    is_changed,
-    read_record,
-    stored_record,
-)
-from voiceae.data.store import COLUMNS, REPORT, SOURCES, STATISTICS, STORE, TABLE, shard_path
-from voiceae.data.walk import Unused, warn_unused
-from voiceae.errors import CorpusError, StoreError
-from voiceae.files import atomic_path, is_file
+from voiceae.errors import ConfigError, CorpusError, StoreError
+from voiceae.hardware import available_cpus
+from voiceae.io.audio import UpperBandWarning
+from voiceae.io.filesystem import atomic_path, is_file
+from voiceae.io.folders import Unused, warn_unused
 from voiceae.processes import attended, no_survivors, watching
 from voiceae.specs import AudioSpec
-from voiceae.threads import available_cpus
+
+LOCAL, DASK = BACKENDS = ("local", "dask")
+_CONNECT_SECONDS = 10
+
+
+@contextmanager
+def backend(name: str = LOCAL, scheduler: str | None = None) -> Iterator[None]:
+    """Let joblib's work in this block be done by a backend.
+
+    Args:
+        name: one of `BACKENDS`.
+        scheduler: of the Dask cluster, such as `tcp://head:8786`; its workers must see corpus and store by the same
+            paths as this machine.
+
+    Raises:
+        ConfigError: for a backend without its library, a scheduler that does not answer, or one of the two without
+            the other.
+    """
+    if (name == DASK) != (scheduler is not None):
+        raise ConfigError(f"--backend {name}: --backend dask and --scheduler tcp://HOST:PORT go together")
+    if scheduler is None:
+        yield
+        return
+    if find_spec("distributed") is None:
+        raise ConfigError("--backend dask: needs Dask; pip install 'voiceae[dask]' here and on the workers")
+    import joblib
+    from distributed import Client
+
+    try:
+        client = Client(scheduler, timeout=_CONNECT_SECONDS, set_as_default=False)
+    except (OSError, ValueError, TimeoutError) as error:
+        raise ConfigError(
+            f"--scheduler {scheduler}: does not answer ({error}); start dask scheduler"
+        ) from None
+    with client, joblib.parallel_config("dask", client=client):
+        yield
+
 
 __all__ = ["PrepareOptions", "Prepared", "prepare"]
 
@@ -126,7 +165,7 @@ def prepare(
     """
     spec, options, out = spec or AudioSpec(), options or PrepareOptions(), Path(out)
     unused: list[Unused] = []
-    found = walk(kind, corpus, mic=options.mic, unused=unused)
+    found = list_recordings(kind, corpus, mic=options.mic, unused=unused)
     warn_unused(corpus, unused)
     recordings = assign_splits(
         found,

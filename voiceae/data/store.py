@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from voiceae.data.manifest import SPLITS, TRAIN
-from voiceae.data.mapped import SHARDS, Shards, shard_path
+from voiceae.data.shards import SHARDS, ShardReader, shard_path
+from voiceae.data.splits import SPLITS, TRAIN
 from voiceae.errors import StoreError
-from voiceae.files import exists, is_file
+from voiceae.io.filesystem import exists, is_file
 from voiceae.specs import AudioSpec
 
 __all__ = [
@@ -31,7 +31,7 @@ __all__ = [
     "TABLE",
     "WAVES",
     "FeatureStore",
-    "Shards",
+    "ShardReader",
     "Utterance",
     "shard_path",
 ]
@@ -111,7 +111,7 @@ class FeatureStore:
         try:
             spec = AudioSpec.from_dict(info["spec"])
             lengths = [int(frames) for frames in info["shard_frames"]]
-            shards = Shards(root, lengths, spec.n_mels)
+            shards = ShardReader(root, lengths, spec.n_mels)
             utterances = _read_table(root / TABLE)
             mean, std = _read_statistics(root / STATISTICS, spec)
             lost = [u for u in utterances if u.start < 0 or u.start + u.frames > lengths[u.shard]]

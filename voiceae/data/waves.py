@@ -15,13 +15,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
-from voiceae.data.batches import Batch, Crops
-from voiceae.data.frames import send
-from voiceae.data.plan import plan_digest, read_sources, store_lock
+from voiceae.data.crops import Batch, Crops, send
 from voiceae.data.shards import is_changed, speech
 from voiceae.data.store import SOURCES, WAVES, FeatureStore, Utterance
+from voiceae.data.store_identity import plan_digest, read_sources, store_lock
 from voiceae.errors import StoreError
-from voiceae.files import FILE_ERRORS, atomic_path, reason
+from voiceae.io.filesystem import FILE_ERRORS, atomic_path, reason
 from voiceae.processes import attended, no_survivors, watching
 from voiceae.specs import AudioSpec
 

@@ -1,22 +1,25 @@
 """Encoders, bottlenecks and the decoder, and the autoencoder that composes them."""
 
+from voiceae.models.again_vc import (
+    AgainVCDecoder,
+    AgainVCEncoder,
+    InstanceStatisticsSpeaker,
+    SigmoidBottleneck,
+)
 from voiceae.models.autoencoder import Autoencoder, Content, VoiceTraits
-from voiceae.models.binary import Binary
-from voiceae.models.bottleneck import VQ, Bottlenecked, Discrete, Gaussian, Open
-from voiceae.models.content import ContentEncoder
-from voiceae.models.decoder import Decoder
-from voiceae.models.frozen import FrozenSpeaker
-from voiceae.models.guided import GuidedDecoder, GuidedEncoder, Sigmoid, TakenOut
-from voiceae.models.onehot import OneHot
+from voiceae.models.autovc import AutoVCDecoder, AutoVCEncoder
+from voiceae.models.bottlenecks import VQ, Bottlenecked, Discrete, GaussianBottleneck, LinearBottleneck
+from voiceae.models.decoders import Decoder, ResidualDecoder, StackedContent, StackedDecoder
+from voiceae.models.discrete_bottlenecks import Binary, OneHot
+from voiceae.models.encoders import ContentEncoder, PretrainedSpeaker, SpeakerEncoder, SpeakerTable
 from voiceae.models.pitch import MelPitch, NoPitch
-from voiceae.models.refined import RefinedDecoder
-from voiceae.models.selecting import RepeatingDecoder, SelectingEncoder
-from voiceae.models.speaker import SpeakerEncoder
-from voiceae.models.stacked import StackedContent, StackedDecoder
-from voiceae.models.table import SpeakerTable
 
 __all__ = [
     "VQ",
+    "AgainVCDecoder",
+    "AgainVCEncoder",
+    "AutoVCDecoder",
+    "AutoVCEncoder",
     "Autoencoder",
     "Binary",
     "Bottlenecked",
@@ -24,22 +27,18 @@ __all__ = [
     "ContentEncoder",
     "Decoder",
     "Discrete",
-    "FrozenSpeaker",
-    "Gaussian",
-    "GuidedDecoder",
-    "GuidedEncoder",
+    "GaussianBottleneck",
+    "InstanceStatisticsSpeaker",
+    "LinearBottleneck",
     "MelPitch",
     "NoPitch",
     "OneHot",
-    "Open",
-    "RefinedDecoder",
-    "RepeatingDecoder",
-    "SelectingEncoder",
-    "Sigmoid",
+    "PretrainedSpeaker",
+    "ResidualDecoder",
+    "SigmoidBottleneck",
     "SpeakerEncoder",
     "SpeakerTable",
     "StackedContent",
     "StackedDecoder",
-    "TakenOut",
     "VoiceTraits",
 ]

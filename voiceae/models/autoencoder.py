@@ -7,13 +7,12 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from voiceae.models.bottleneck import Bottlenecked, BottleneckPart, Noise
-from voiceae.models.content import ContentPart
-from voiceae.models.decoder import DecoderPart
+from voiceae.dsp.statistics import loud_moments, match_moments
+from voiceae.models.bottlenecks import Bottlenecked, BottleneckPart, Noise
+from voiceae.models.decoders import DecoderPart
+from voiceae.models.encoders import ContentPart, SpeakerPart
 from voiceae.models.pitch import MelPitch, NoPitch
-from voiceae.models.speaker import SpeakerPart
 from voiceae.nn.masking import coarser_mask
-from voiceae.nn.statistics import loud_moments, match_moments
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What learns against a vocoder: several spectrograms, and samples at several periods, scored by patch."""
+"""What learns against a model or a vocoder: classifiers of codes, discriminators of mels, spectrograms and samples."""
 
 from __future__ import annotations
 
@@ -10,11 +10,179 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from voiceae.dsp.statistics import masked_moments
+from voiceae.nn.layers import MaskedConv
+from voiceae.nn.masking import coarser_mask, pooled
+
+
+@dataclass(frozen=True)
+class DiscriminatorOutput:
+    """What a critic says of a batch.
+
+    Attributes:
+        scores: (B, P) one per patch; high for recorded speech of the voice.
+        features: (B, T_i, C_i) of each layer, for feature matching.
+        masks: (B, T_i) frames of each layer that count.
+    """
+
+    scores: Tensor
+    features: tuple[Tensor, ...]
+    masks: tuple[Tensor, ...]
+
+    @property
+    def mask(self) -> Tensor:
+        """(B, P) patches that count."""
+        return self.masks[-1]
+
+
+class NoAdversary(nn.Module):
+    """The same place without a critic: no weights, nothing asked."""
+
+    active = False
+
+
+class MelDiscriminator(nn.Module):
+    """Patches of a mel, scored for realness and for the voice: mel (B, M, T), speaker (B, S) -> `DiscriminatorOutput`.
+
+    Strided convolutions over time with the mel bins as channels; the voice enters by projection (Miyato and Koyama
+    2018, arXiv 1802.05637).
+
+    Args:
+        n_mels: M.
+        speaker_dim: S.
+        channels: of each layer.
+        n_strided: layers that halve the frame rate.
+    """
+
+    active = True
+
+    def __init__(self, *, n_mels: int, speaker_dim: int, channels: int = 192, n_strided: int = 2) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(
+            MaskedConv(n_mels if i == 0 else channels, channels, 5) for i in range(n_strided + 1)
+        )
+        self.score = nn.Linear(channels, 1)
+        self.project = nn.Linear(speaker_dim, channels, bias=False)
+
+    def forward(self, mel: Tensor, speaker: Tensor, mask: Tensor) -> DiscriminatorOutput:
+        """Judge normalised mels: (B, M, T), (B, S), (B, T)."""
+        x, features, masks = mel.transpose(1, 2), [], []
+        for number, layer in enumerate(self.layers):
+            if number:
+                x = pooled(x, mask, 2)
+                mask = coarser_mask(mask, 2)  # type: ignore[assignment]  # a mask in, a mask out
+            x = functional.leaky_relu(layer(x, mask), 0.2)
+            features.append(x)
+            masks.append(mask)
+        voice = (x * self.project(speaker)[:, None].to(x.dtype)).sum(-1) / x.shape[-1] ** 0.5
+        return DiscriminatorOutput(
+            self.score(x)[..., 0].float() + voice.float(), tuple(features), tuple(masks)
+        )
+
+
+def mel_discriminator_loss(real: DiscriminatorOutput, fakes: list[DiscriminatorOutput]) -> Tensor:
+    """Least-squares loss of the critic (Mao et al. 2017, arXiv 1611.04076): recorded to 1, made to 0."""
+    made = torch.stack([_masked_mean(fake.scores.square(), fake.mask) for fake in fakes]).mean()
+    return _masked_mean((real.scores - 1).square(), real.mask) + made
+
+
+def mel_adversarial_loss(fake: DiscriminatorOutput) -> Tensor:
+    """What the model is asked for: that the critic scores its mels 1."""
+    return _masked_mean((fake.scores - 1).square(), fake.mask)
+
+
+def feature_matching_loss(real: DiscriminatorOutput, fake: DiscriminatorOutput) -> Tensor:
+    """Mean distance of the critic's features (Salimans et al. 2016, arXiv 1606.03498, per frame as in vocoders).
+
+    Over the frames that count, and in float32: under autocast the features are not.
+    """
+    distances = [
+        _masked_mean((ours.float() - theirs.detach().float()).abs().mean(-1), mask)
+        for ours, theirs, mask in zip(fake.features, real.features, real.masks, strict=True)
+    ]
+    return torch.stack(distances).mean()
+
+
+def _masked_mean(values: Tensor, mask: Tensor) -> Tensor:
+    weight = mask.to(values.dtype)
+    return (values * weight).sum() / weight.sum().clamp_min(1)
+
+
+SLOPE = 0.2
+POOL_EPS = 1e-4
+
+
+class CodeClassifier(nn.Module):
+    """Who speaks, told from content codes: units (B, D, T'), mask (B, T') -> logits (B, n_speakers).
+
+    The latent classifier of Chou et al. 2018 (arXiv 1804.02812): convolutions, then mean and deviation over time.
+
+    Args:
+        dim: D.
+        n_speakers: to tell apart.
+        channels: of each layer.
+        n_layers: number of convolutions.
+    """
+
+    def __init__(self, *, dim: int, n_speakers: int, channels: int = 128, n_layers: int = 3) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(
+            MaskedConv(dim if number == 0 else channels, channels, 5) for number in range(n_layers)
+        )
+        self.leave = nn.Linear(2 * channels, n_speakers)
+
+    def forward(self, units: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Judge."""
+        x = units.transpose(1, 2)
+        for layer in self.layers:
+            x = functional.leaky_relu(layer(x, mask), SLOPE)
+        mean, deviation = masked_moments(x, mask, POOL_EPS)
+        logits: Tensor = self.leave(torch.cat((mean, deviation), dim=-1)[:, 0])
+        return logits.float()
+
+
+class PatchDiscriminator(nn.Module):
+    """Patches of a mel scored for realness, and a speaker classifier: (B, M, T) -> `DiscriminatorOutput`, (B, n_speakers).
+
+    The patch discriminator and auxiliary classifier of Chou et al. 2018 (arXiv 1804.02812): both share all layers but
+    the last.
+
+    Args:
+        n_mels: M.
+        n_speakers: to tell apart.
+        channels: of each layer.
+        n_strided: layers that halve the frame rate.
+    """
+
+    def __init__(self, *, n_mels: int, n_speakers: int, channels: int = 192, n_strided: int = 2) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(
+            MaskedConv(n_mels if number == 0 else channels, channels, 5) for number in range(n_strided + 1)
+        )
+        self.score = nn.Linear(channels, 1)
+        self.tell = nn.Linear(2 * channels, n_speakers)
+
+    def forward(self, mel: Tensor, mask: Tensor) -> tuple[DiscriminatorOutput, Tensor]:
+        """Judge normalised mels: (B, M, T), (B, T)."""
+        x, features, masks = mel.transpose(1, 2), [], []
+        for number, layer in enumerate(self.layers):
+            if number:
+                x = pooled(x, mask, 2)
+                mask = coarser_mask(mask, 2)  # type: ignore[assignment]  # a mask in, a mask out
+            x = functional.leaky_relu(layer(x, mask), SLOPE)
+            features.append(x)
+            masks.append(mask)
+        logits: Tensor = self.tell(torch.cat(masked_moments(x, mask, POOL_EPS), dim=-1)[:, 0])
+        return DiscriminatorOutput(
+            self.score(x)[..., 0].float(), tuple(features), tuple(masks)
+        ), logits.float()
+
+
 _SLOPE = 0.1
 
 
 @dataclass(frozen=True)
-class Judged:
+class WaveDiscriminatorOutput:
     """What a discriminator says of a batch of waves.
 
     Attributes:
@@ -29,7 +197,7 @@ class Judged:
 
 
 class SpectrogramDiscriminator(nn.Module):
-    """Two-dimensional convolutions over log magnitudes, strided along frequency: wav (B, N) -> `Judged`.
+    """Two-dimensional convolutions over log magnitudes, strided along frequency: (B, N) -> `WaveDiscriminatorOutput`.
 
     After the multi-resolution discriminator of UnivNet (Jang et al. 2021, arXiv 2106.07889).
 
@@ -51,7 +219,7 @@ class SpectrogramDiscriminator(nn.Module):
         )
         self.score = nn.Conv2d(channels, 1, 3, padding=1)
 
-    def forward(self, wav: Tensor, mask: Tensor) -> Judged:
+    def forward(self, wav: Tensor, mask: Tensor) -> WaveDiscriminatorOutput:
         """Judge: (B, N), mask (B, N) of the samples that count; a frame does if it begins with one."""
         with torch.autocast(wav.device.type, enabled=False):
             frames = wav.float().unfold(-1, self.size, self.size // 4) * self.window
@@ -62,7 +230,7 @@ class SpectrogramDiscriminator(nn.Module):
 
 
 class PeriodDiscriminator(nn.Module):
-    """Samples a period apart in one column, strided convolutions along time: wav (B, N) -> `Judged`.
+    """Samples a period apart in one column, strided convolutions along time: wav (B, N) -> `WaveDiscriminatorOutput`.
 
     The multi-period discriminator of HiFi-GAN (Kong, Kim and Bae 2020, arXiv 2010.05646), narrower.
 
@@ -81,7 +249,7 @@ class PeriodDiscriminator(nn.Module):
         )
         self.score = nn.Conv2d(widths[-1], 1, (3, 1), padding=(1, 0))
 
-    def forward(self, wav: Tensor, mask: Tensor) -> Judged:
+    def forward(self, wav: Tensor, mask: Tensor) -> WaveDiscriminatorOutput:
         """Judge: (B, N), mask (B, N) of the samples that count; a patch does if the sample in its middle does."""
         missing = -wav.shape[-1] % self.period
         wav = functional.pad(wav[:, None], (0, missing), mode="reflect")
@@ -90,8 +258,8 @@ class PeriodDiscriminator(nn.Module):
         return _pass(wav.unflatten(-1, (-1, self.period)), self.layers, self.score, masks)
 
 
-class Discriminators(nn.Module):
-    """All that judge one wave: wav (B, N), mask (B, N) -> a list of `Judged`.
+class WaveDiscriminators(nn.Module):
+    """All that judge one wave: wav (B, N), mask (B, N) -> a list of `WaveDiscriminatorOutput`.
 
     Args:
         sizes: of the spectrogram discriminators' transforms, samples; may be empty.
@@ -111,14 +279,14 @@ class Discriminators(nn.Module):
             [*spectrograms, *(PeriodDiscriminator(period=n, channels=channels) for n in periods)]
         )
 
-    def forward(self, wav: Tensor, mask: Tensor | None = None) -> list[Judged]:
+    def forward(self, wav: Tensor, mask: Tensor | None = None) -> list[WaveDiscriminatorOutput]:
         """Judge: (B, N), of which all samples count, or those in the mask; what is past them should be silent."""
         mask = torch.ones_like(wav, dtype=torch.bool) if mask is None else mask
         return [judge(wav, mask) for judge in self.judges]
 
 
-def discriminator_loss(
-    judges: Discriminators, made: Tensor, recorded: Tensor, mask: Tensor | None = None
+def wave_discriminator_loss(
+    judges: WaveDiscriminators, made: Tensor, recorded: Tensor, mask: Tensor | None = None
 ) -> Tensor:
     """Hinge loss of the discriminators, mean over them and over what counts: (B, N), (B, N), mask (B, N) -> ()."""
     losses = [
@@ -129,8 +297,8 @@ def discriminator_loss(
     return torch.stack(losses).mean()
 
 
-def fooling_losses(
-    judges: Discriminators, made: Tensor, recorded: Tensor, mask: Tensor | None = None
+def wave_adversarial_losses(
+    judges: WaveDiscriminators, made: Tensor, recorded: Tensor, mask: Tensor | None = None
 ) -> dict[str, Tensor]:
     """What the vocoder is asked for: `adversarial` (hinge) and `feature_matching` (relative L1) of what counts.
 
@@ -152,12 +320,12 @@ def fooling_losses(
     return {"adversarial": torch.stack(fooling).mean(), "feature_matching": torch.stack(matching).mean()}
 
 
-def _pass(x: Tensor, layers: nn.ModuleList, score: nn.Module, masks: list[Tensor]) -> Judged:
+def _pass(x: Tensor, layers: nn.ModuleList, score: nn.Module, masks: list[Tensor]) -> WaveDiscriminatorOutput:
     features = []
     for layer in layers:
         x = functional.leaky_relu(layer(x), _SLOPE)
         features.append(x)
-    return Judged(score(x).float(), features, masks)
+    return WaveDiscriminatorOutput(score(x).float(), features, masks)
 
 
 def _mean(values: Tensor, mask: Tensor) -> Tensor:

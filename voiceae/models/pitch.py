@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from voiceae.audio.filters import mel_filters
-from voiceae.float32 import full_precision
+from voiceae.dsp.mel_filters import mel_filters
+from voiceae.hardware import full_precision
 from voiceae.nn.masking import apply_mask
 from voiceae.specs import AudioSpec
 

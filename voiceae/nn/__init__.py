@@ -1,1 +1,1 @@
-"""Parts that networks are made of: masks, norms, blocks, Gaussians, statistics."""
+"""Parts that networks are made of: layers, norms, masks, losses."""

@@ -39,20 +39,3 @@ def pooled(x: Tensor, mask: Tensor, rate: int) -> Tensor:
         for each in (x * weight, weight)
     )
     return total / count.clamp_min(1)
-
-
-def masked_moments(x: Tensor, mask: Tensor | None, eps: float) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation over valid frames, in float32: (B, T, D), (B, T) -> (B, 1, D), (B, 1, D).
-
-    The deviation is `sqrt(variance + eps)` with the variance divided by the number of frames, so that one frame has
-    mean itself and deviation `sqrt(eps)`.
-    """
-    x = x.float()
-    if mask is None:
-        variance, mean = torch.var_mean(x, dim=1, keepdim=True, correction=0)
-        return mean, (variance + eps).sqrt()
-    weight = mask[..., None].float()
-    count = weight.sum(1, keepdim=True).clamp_min(1.0)
-    mean = (x * weight).sum(1, keepdim=True) / count
-    variance = ((x - mean).square() * weight).sum(1, keepdim=True) / count
-    return mean, (variance + eps).sqrt()

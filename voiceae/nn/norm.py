@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 from torch import Tensor, nn
 
-from voiceae.nn.masking import apply_mask, masked_moments
+from voiceae.dsp.statistics import masked_moments
+from voiceae.nn.masking import apply_mask
 
 EPS = 1e-5
 
@@ -21,7 +22,7 @@ class InstanceNorm(nn.Module):
 
     Attributes:
         moments: where mean and deviation come from: `(x, mask, eps) -> Moments`, by default from what is normalised;
-            `voiceae.nn.declared` has others, for audio that is never there as a whole.
+            `voiceae.nn.norm_statistics` has others, for audio that is never there as a whole.
     """
 
     moments: Callable[[Tensor, Tensor | None, float], Moments] = staticmethod(masked_moments)

@@ -1,1 +1,1 @@
-"""The training step, its schedules, checkpoints and reports; the loop is Lightning's."""
+"""Training: the loop, its configuration, checkpoints and reports."""

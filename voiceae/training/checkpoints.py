@@ -13,7 +13,7 @@ import torch
 from lightning.pytorch import Callback, Trainer
 
 from voiceae.errors import ConfigError, OutputError
-from voiceae.files import atomic_path
+from voiceae.io.filesystem import atomic_path
 from voiceae.training.reporting import diverged
 from voiceae.training.settings import BEST, LAST
 

@@ -10,16 +10,15 @@ import torch
 from lightning.pytorch import LightningModule
 from torch import nn
 
-from voiceae.data.batches import Crops
+from voiceae.data.crops import Crops
 from voiceae.data.store import FeatureStore
 from voiceae.errors import ConfigError, TrainingError
-from voiceae.nn.stepped import Stepped, stepped_parts
-from voiceae.training.averages import Averages
-from voiceae.training.meters import Meter, summarise
+from voiceae.nn.layers import Scheduled, scheduled_parts
+from voiceae.training.ema import Averages
 from voiceae.training.objectives.base import Objective
-from voiceae.training.optimizers import adamw, build_optimizers
-from voiceae.training.provenance import lasting
-from voiceae.training.schedules import learning_rate_factor, noise_seed
+from voiceae.training.optimizers import adamw, build_optimizers, learning_rate_factor, noise_seed
+from voiceae.training.provenance import resume_identity
+from voiceae.training.reporting import RunningMeans, summarise
 from voiceae.training.settings import Settings
 from voiceae.training.stages import Stage, trained_names
 
@@ -50,16 +49,16 @@ class TrainingModule(LightningModule):
         self.objective = objective
         self.store = store
         self.settings = settings
-        self.lasting = lasting(settings)
+        self.lasting = resume_identity(settings)
         self.step, self.first_step, self.frames, self.earlier_seconds = 0, 0, 0, 0.0
-        self.meter, self.valid_meter = Meter(), Meter()
+        self.meter, self.valid_meter = RunningMeans(), RunningMeans()
         self.figures: dict[str, float] = {}
         self.gradient_clip = settings.optim.clip_norm or float("inf")
         self._started = time.monotonic()
         self._state: dict[str, Any] = {}
         self._main: list[torch.optim.Optimizer] = []
         self._adversarial: list[torch.optim.Optimizer] = []
-        self._stepped: list[Stepped] = stepped_parts(objective)
+        self._stepped: list[Scheduled] = scheduled_parts(objective)
         self._learners = {name for name, weight in objective.named_parameters() if weight.requires_grad}
         self.plan = settings.trainer.plan()
         for stage in self.plan:  # a slip in the last stage is told before the first

@@ -16,7 +16,7 @@ from lightning.pytorch.plugins.precision import MixedPrecision, Precision
 from omegaconf import OmegaConf
 
 from voiceae.errors import ConfigError
-from voiceae.processor import bf16_support
+from voiceae.hardware import bf16_support
 from voiceae.training.settings import PRECISIONS, Settings, TrainerSettings
 
 if TYPE_CHECKING:

@@ -12,13 +12,49 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 import voiceae
-from voiceae import modelfile
-from voiceae.errors import VoiceAEError
+from voiceae.assets import ASSETS
+from voiceae.errors import ConfigError, VoiceAEError
+from voiceae.io import modelfile
+from voiceae.models import Autoencoder
+from voiceae.models.encoders import PretrainedSpeaker
+from voiceae.specs import AudioSpec
 from voiceae.training.config import without_paths
 from voiceae.training.settings import Settings
 
 if TYPE_CHECKING:
     from voiceae.training.module import TrainingModule
+
+
+def take_speaker(model: Autoencoder, source: str, spec: AudioSpec) -> None:
+    """Fill a model's `PretrainedSpeaker` from a model file; from then on the model carries it.
+
+    Args:
+        model: whose speaker part is a `PretrainedSpeaker`.
+        source: a model file, or the name of one that comes with the package.
+        spec: mel contract that both must share.
+
+    Raises:
+        ConfigError: when the model has no such part, or the file's encoder is built in another way.
+        ModelFileError: when the file is missing, damaged or no autoencoder.
+        SpecMismatchError: when its mels are others.
+    """
+    if not isinstance(model.speaker, PretrainedSpeaker):
+        raise ConfigError(
+            f"loss.speaker_from={source}: the model has no FrozenSpeaker to fill; describe one, as model=autovc does"
+        )
+    bundled = ASSETS / f"{source}.safetensors"
+    given = modelfile.load(bundled if bundled.is_file() else source, kind="autoencoder")
+    given.header.spec.require_same(spec, "the speaker encoder's model", "store")
+    try:
+        theirs = given.module
+        model.speaker.take(theirs.speaker, theirs.mel_mean, theirs.mel_deviation)  # type: ignore[arg-type]
+    except ValueError as error:
+        built = given.header.description.get("speaker")
+        raise ConfigError(
+            f"loss.speaker_from={source}: its speaker encoder is {built}; describe it so as model.speaker.encoder "
+            f"({error})"
+        ) from None
+
 
 MODEL = "model.safetensors"
 
@@ -105,7 +141,7 @@ def store_fingerprint(store: Path) -> str:
     return digest.hexdigest()[:12]
 
 
-def lasting(settings: Settings) -> dict[str, Any]:
+def resume_identity(settings: Settings) -> dict[str, Any]:
     """What a training keeps from its first step to its last, by config key; the store by its fingerprint.
 
     Crops and noise are drawn by these, and an optimiser's memory serves no other kind.

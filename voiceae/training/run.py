@@ -16,22 +16,22 @@ from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.strategies import DDPStrategy, Strategy
 from omegaconf import OmegaConf
 
-from voiceae import modelfile
 from voiceae.data.store import FeatureStore
 from voiceae.errors import ConfigError, OutputError, TrainingError
-from voiceae.files import atomic_path
-from voiceae.locks import locked
+from voiceae.io import modelfile
+from voiceae.io.filesystem import atomic_path
+from voiceae.io.locks import locked
 from voiceae.training.checkpoints import Checkpoints, require_fitting
 from voiceae.training.module import VALIDATION_SPLITS, TrainingModule, adversary_of
 from voiceae.training.objectives.base import Objective
-from voiceae.training.parts import check_parts
-from voiceae.training.pictures import Pictures
 from voiceae.training.precision import SharedPrecision, decided
 from voiceae.training.provenance import Exporter
 from voiceae.training.reporting import Reporting
+from voiceae.training.schema import check_parts
 from voiceae.training.settings import Settings, TrainerSettings, is_first_process
 from voiceae.training.stopping import Stopping
-from voiceae.training.work import Work
+from voiceae.training.tensorboard_samples import TensorBoardSamples
+from voiceae.training.throughput import Throughput
 from voiceae.vocoders import load_vocoder
 
 START_METHODS = {"ddp": "popen", "ddp_spawn": "spawn", "ddp_fork": "fork"}
@@ -221,14 +221,14 @@ def build_strategy(options: TrainerSettings, sparing: bool) -> str | Strategy:
 def build_callbacks(settings: Settings, exporter: Exporter) -> list[Callback]:
     """In the order of their duties after a step: decide to stop, report, keep."""
     options = settings.trainer
-    work = Work(options.compile, options.compile_mode)
+    work = Throughput(options.compile, options.compile_mode)
     reporting = Reporting(settings.out, options.log_every, options.progress, work)
     callbacks: list[Callback] = [
         SharedPrecision(options),
         Stopping(options.max_minutes),
         work,
         reporting,
-        Pictures(reporting, options.picture_every, settings.vocoder.name),
+        TensorBoardSamples(reporting, options.picture_every, settings.vocoder.name),
     ]
     if options.early_stopping_patience is not None:
         callbacks.append(

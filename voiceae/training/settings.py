@@ -10,7 +10,7 @@ from typing import Any, get_type_hints
 
 from voiceae.errors import ConfigError, OutputError, StoreError
 from voiceae.specs import AudioSpec
-from voiceae.training.nodes import (
+from voiceae.training.schema import (
     MOST,
     Node,
     cast,
@@ -152,7 +152,7 @@ class Settings:
         out: folder of the run.
         seed: of weights, crops and noise.
         audio: the mel contract that the store must have.
-        model: description that `voiceae.modelfile.build` turns into the model.
+        model: description that `voiceae.io.modelfile.build` turns into the model.
         loss: arguments of the objective.
         config: the resolved config all of this was read from.
     """

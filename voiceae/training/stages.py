@@ -8,7 +8,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from voiceae.errors import ConfigError
-from voiceae.training.nodes import Node, require_positive
+from voiceae.training.schema import Node, require_positive
 
 if TYPE_CHECKING:
     from torch import nn

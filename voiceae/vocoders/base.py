@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from voiceae.errors import VocoderError
-from voiceae.files import exists
-from voiceae.nn.windows import windows
+from voiceae.io.filesystem import exists
+from voiceae.nn.receptive_field import context_windows
 from voiceae.specs import AudioSpec
 
 GRIFFIN_LIM = "griffinlim"
@@ -42,7 +42,7 @@ class Vocoder(nn.Module):
             mels: pieces of any lengths.
             frames: how many there are in all.
         """
-        for window, start, stop in windows(mels, PIECE_FRAMES, self.context_frames):
+        for window, start, stop in context_windows(mels, PIECE_FRAMES, self.context_frames):
             yield self(window)[:, self.spec.samples(start) : self.spec.samples(stop)]
 
     def _require_mel(self, mel: Tensor) -> None:
@@ -66,7 +66,7 @@ def load_vocoder(name_or_path: str | Path, spec: AudioSpec, device: str | torch.
         ModelFileError: when a `.safetensors` file is damaged or is not a vocoder.
         SpecMismatchError: when the vocoder wants another mel; both sides are printed field by field.
     """
-    from voiceae.vocoders import checkpoint
+    from voiceae.vocoders import hifigan as checkpoint
     from voiceae.vocoders.griffinlim import GriffinLim
 
     if str(name_or_path) == GRIFFIN_LIM:
@@ -84,7 +84,7 @@ def load_vocoder(name_or_path: str | Path, spec: AudioSpec, device: str | torch.
 
 
 def _load_own(path: Path, spec: AudioSpec, device: str | torch.device) -> Vocoder:
-    from voiceae import modelfile
+    from voiceae.io import modelfile
 
     header = modelfile.read_header(path)
     if header.kind == "vocoder":

@@ -10,9 +10,8 @@ from torch import Tensor
 
 from voiceae.specs import AudioSpec
 from voiceae.vocoders.base import GRIFFIN_LIM, Vocoder
-from voiceae.vocoders.linear import MelInverse
-from voiceae.vocoders.pulses import pulse_positions
-from voiceae.vocoders.relay import Relay, block_frames
+from voiceae.vocoders.griffinlim_pipeline import PipelinedGriffinLim, block_frames
+from voiceae.vocoders.mel_inverse import MelInverse, click_positions
 
 _PIECE_BLOCKS = 48  # blocks whose magnitudes are worked out together
 
@@ -91,10 +90,10 @@ class GriffinLim(Vocoder):
 
         Those of a click where a frame hears a lone one; else random, the same for every device and batch.
         """
-        return self._first(pulse_positions(energy, self.spec).split(self.piece_frames, dim=1), bins)
+        return self._first(click_positions(energy, self.spec).split(self.piece_frames, dim=1), bins)
 
     def _first(self, positions: Iterable[Tensor], bins: int) -> Iterator[Tensor]:
-        """The same, from where `pulse_positions` hears clicks."""
+        """The same, from where `click_positions` hears clicks."""
         generator = torch.Generator().manual_seed(self.seed)
         frequency = 2.0 * torch.pi / self.spec.n_fft * torch.arange(bins, device=self.window.device)
         for position in positions:
@@ -117,7 +116,7 @@ class GriffinLim(Vocoder):
         self, magnitudes: Iterable[Tensor], phases: Iterable[Tensor], shape: tuple[int, int, int]
     ) -> Iterator[Tensor]:
         """Finished samples in order, less the reflection at both ends: -> (B, n), ..."""
-        relay = Relay(self.spec, self.window, shape, n_iter=self.n_iter, momentum=self.momentum)
+        relay = PipelinedGriffinLim(self.spec, self.window, shape, n_iter=self.n_iter, momentum=self.momentum)
         done, samples = -self.spec.padding, self.spec.samples(shape[2])
         for block in relay.run(zip(magnitudes, phases, strict=True)):
             start, stop = max(0, -done), min(block.shape[1], samples - done)
@@ -139,7 +138,7 @@ def _regrouped(mels: Iterable[Tensor], frames: int) -> Iterator[Tensor]:
 
 
 def _positions(energies: Iterable[Tensor], spec: AudioSpec) -> Iterator[Tensor]:
-    """Clicks as `pulse_positions` hears them in the whole: energies (B, L), ... -> (B, L), ...
+    """Clicks as `click_positions` hears them in the whole: energies (B, L), ... -> (B, L), ...
 
     What it says of a frame depends on a few frames around it; the neighbouring pieces have those.
     """
@@ -148,7 +147,7 @@ def _positions(energies: Iterable[Tensor], spec: AudioSpec) -> Iterator[Tensor]:
         assert now is not None
         around = [piece for piece in (before, now, after) if piece is not None]
         start = 0 if before is None else before.shape[1]
-        yield pulse_positions(torch.cat(around, dim=1), spec)[:, start : start + now.shape[1]]
+        yield click_positions(torch.cat(around, dim=1), spec)[:, start : start + now.shape[1]]
         before = now
 
 

@@ -11,15 +11,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from voiceae.audio.filters import mel_corners, mel_filters
-from voiceae.float32 import full_precision
-from voiceae.nn.blocks import Block
+from voiceae.dsp.mel_filters import mel_corners, mel_filters
+from voiceae.hardware import full_precision
+from voiceae.nn.layers import Block
 from voiceae.nn.norm import FrameNorm
-from voiceae.nn.windows import windows
+from voiceae.nn.receptive_field import context_windows
 from voiceae.specs import AudioSpec
 from voiceae.vocoders.base import PIECE_FRAMES, Vocoder
 from voiceae.vocoders.excitation import Excitation, onto
-from voiceae.vocoders.livefilter import LiveFilter
+from voiceae.vocoders.streaming import StreamingSourceFilter
 
 _LEAST_COVER = 1e-3  # of the squared windows; the first and last samples fade instead of being blown up
 _CORRECTION_NATS = 3.0  # by which the network may bend the filter that the mel asks for
@@ -188,7 +188,7 @@ class SourceFilter(Vocoder):
         tail = self.excitation.window.new_zeros(1, self.spec.n_fft - hop)
         cover = tail
         most = self.excitation.cover(2 * self.context_frames).max()
-        for window, start, stop in windows(mels, PIECE_FRAMES, self.context_frames):
+        for window, start, stop in context_windows(mels, PIECE_FRAMES, self.context_frames):
             f0 = self.read_pitch(window.float())[1]
             phase = self.excitation.advance(f0)
             phase = phase if turns is None else phase - phase[:, start, None] + turns[:, None]
@@ -202,9 +202,9 @@ class SourceFilter(Vocoder):
             yield wave[:, self.spec.padding if done == 0 else 0 : ready]
             tail, cover, done = wide[:, ready:], cover[:, ready:], done + stop - start
 
-    def frame_wise(self, look_ahead: int) -> LiveFilter:
+    def frame_wise(self, look_ahead: int) -> StreamingSourceFilter:
         """The same for streams, `look_ahead` frames late."""
-        return LiveFilter(self, look_ahead)
+        return StreamingSourceFilter(self, look_ahead)
 
     def synthesise(self, mel: Tensor, generator: torch.Generator | None = None) -> Synthesis:
         """With gradients, and all that losses need: (B, M, T) ->.

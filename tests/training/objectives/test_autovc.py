@@ -7,7 +7,7 @@ import torch
 
 from tests.systems import config, moved, small_batch, small_system
 from tests.tiny import write_model
-from voiceae import modelfile
+from voiceae.io import modelfile
 from voiceae.nn.masking import coarser_mask
 from voiceae.training.objectives.autovc import AutoVC
 

@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from tests.tiny import small_model
-from voiceae.audio.perturb import VoiceChanger
-from voiceae.data.batches import Batch
+from voiceae.data.crops import Batch
+from voiceae.dsp.vocal_tract import VocalTractPerturbation
 from voiceae.errors import ConfigError
-from voiceae.losses import reconstruction_loss
-from voiceae.models.adversary import MelCritic
+from voiceae.models.discriminators import MelDiscriminator
+from voiceae.nn.losses import reconstruction_loss
 from voiceae.specs import AudioSpec
 from voiceae.training.objectives.disentangling import Disentangling
 
@@ -42,9 +42,9 @@ def objective(adversarial: bool = False, bottleneck: str = "gaussian", **options
     torch.manual_seed(0)
     return Disentangling(
         model=small_model(bottleneck),
-        changer=VoiceChanger(AudioSpec()),
+        changer=VocalTractPerturbation(AudioSpec()),
         weights=ADVERSARIAL if adversarial else PLAIN,
-        adversary=MelCritic(n_mels=80, speaker_dim=16, channels=8) if adversarial else None,
+        adversary=MelDiscriminator(n_mels=80, speaker_dim=16, channels=8) if adversarial else None,
         **options,
     )
 

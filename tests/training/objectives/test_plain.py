@@ -5,7 +5,7 @@ import torch
 
 from tests.systems import config, small_batch, small_system
 from voiceae.errors import ConfigError
-from voiceae.losses import reconstruction_loss
+from voiceae.nn.losses import reconstruction_loss
 from voiceae.training.objectives.plain import Plain
 
 

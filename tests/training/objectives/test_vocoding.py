@@ -12,14 +12,14 @@ import soundfile
 import torch
 
 import voiceae
-from tests.audio.waves import harmonic
+from tests.io.waves import harmonic
 from tests.tiny import small_model
-from voiceae import modelfile
 from voiceae.commands.train import main
 from voiceae.data.prepare import prepare
 from voiceae.data.store import FeatureStore
 from voiceae.data.waves import WaveBatch, WaveCrops, add_waves
 from voiceae.errors import StoreError
+from voiceae.io import modelfile
 from voiceae.training.config import compose
 from voiceae.training.objectives.vocoding import Vocoding
 from voiceae.training.run import build_objective
@@ -83,7 +83,7 @@ def test_a_store_without_waves_is_refused(spoken: Path, tmp_path: Path) -> None:
 
 
 JUDGES = {
-    "_target_": "voiceae.models.discriminators.Discriminators",
+    "_target_": "voiceae.models.discriminators.WaveDiscriminators",
     **{"sizes": [512], "periods": [3], "channels": 4},
 }
 WEIGHTS = dict.fromkeys(("spectral", "mel", "pitch", "adversarial", "feature_matching"), 1.0)

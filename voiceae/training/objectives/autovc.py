@@ -7,22 +7,22 @@ from typing import Any, Self
 
 import torch
 
-from voiceae.data.batches import Batch
+from voiceae.data.crops import Batch
 from voiceae.data.store import FeatureStore
-from voiceae.losses import reconstruction_loss
 from voiceae.models import Autoencoder
-from voiceae.models.selecting import RepeatingDecoder, SelectingEncoder
+from voiceae.models.autovc import AutoVCDecoder, AutoVCEncoder
+from voiceae.nn.losses import reconstruction_loss
 from voiceae.nn.masking import coarser_mask
 from voiceae.training.objectives.base import StepResult
 from voiceae.training.objectives.plain import Plain
-from voiceae.training.pretrained import take_speaker
+from voiceae.training.provenance import take_speaker
 
 
 class AutoVC(Plain):
     """Qian et al. 2019 (arXiv 1905.05879): reconstruction before and after the refinement, and consistent codes.
 
     Args:
-        model: with a `SelectingEncoder` and a `RepeatingDecoder`.
+        model: with a `AutoVCEncoder` and a `AutoVCDecoder`.
         weights: of `reconstruction`, `coarse` and `content`, all of normalised mels and codes.
         options: as of `Plain`.
 
@@ -32,7 +32,7 @@ class AutoVC(Plain):
 
     def __init__(self, *, model: Autoencoder, weights: Mapping[str, Any], **options: Any) -> None:
         super().__init__(model=model, weights=weights, **options)
-        if not isinstance(model.content, SelectingEncoder) or not isinstance(model.decoder, RepeatingDecoder):
+        if not isinstance(model.content, AutoVCEncoder) or not isinstance(model.decoder, AutoVCDecoder):
             raise ValueError("AutoVC needs the parts of model=autovc")
 
     @classmethod
@@ -45,7 +45,7 @@ class AutoVC(Plain):
     def forward(self, batch: Batch, step: int, generator: torch.Generator) -> StepResult:
         """All losses of one batch; see `Objective.forward`."""
         model, mask, coarse_mask = self.model, batch.mask, coarser_mask(batch.mask, self.model.rate)
-        assert isinstance(model.decoder, RepeatingDecoder)
+        assert isinstance(model.decoder, AutoVCDecoder)
         content = model.encode(batch.mel, mask, generator=generator)
         speaker = self.voice_of(batch)
         coarse, given = model.decoder.both(content.units, speaker, batch.mel.shape[-1], mask)

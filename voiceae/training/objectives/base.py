@@ -9,10 +9,10 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Tensor, nn
 
-from voiceae.data.batches import Batch, Crops
+from voiceae.data.crops import Batch, Crops
 from voiceae.data.store import FeatureStore
 from voiceae.errors import ConfigError
-from voiceae.losses import LossWeights
+from voiceae.nn.losses import LossWeights
 from voiceae.training.stages import Stage
 
 

@@ -1,4 +1,4 @@
-"""Content without its speaker: reconstruct in one voice what was heard in another."""
+"""The default losses, and a classifier that looks for the speaker in the content and is to find nothing."""
 
 from __future__ import annotations
 
@@ -7,21 +7,24 @@ from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
-from voiceae import modelfile
-from voiceae.audio.perturb import VoiceChanger
-from voiceae.data.batches import Batch
+from voiceae.data.crops import Batch
 from voiceae.data.store import FeatureStore
+from voiceae.dsp.vocal_tract import VocalTractPerturbation
 from voiceae.errors import ConfigError
-from voiceae.losses import LossWeights, contrastive_loss, reconstruction_loss
+from voiceae.io import modelfile
 from voiceae.models import Autoencoder, Content
-from voiceae.models.adversary import (
-    MelCritic,
+from voiceae.models.discriminators import (
+    CodeClassifier,
+    MelDiscriminator,
     NoAdversary,
-    adversarial_loss,
-    critic_loss,
     feature_matching_loss,
+    mel_adversarial_loss,
+    mel_discriminator_loss,
 )
+from voiceae.nn.layers import scale_gradient
+from voiceae.nn.losses import LossWeights, Schedule, contrastive_loss, reconstruction_loss
 from voiceae.nn.masking import coarser_mask
 from voiceae.training.objectives.base import Objective, StepResult
 
@@ -47,11 +50,11 @@ class Disentangling(Objective):
         self,
         *,
         model: Autoencoder,
-        changer: VoiceChanger,
+        changer: VocalTractPerturbation,
         weights: Mapping[str, Any],
         distance: str = "l1",
         changed: float = 0.75,
-        adversary: MelCritic | NoAdversary | None = None,
+        adversary: MelDiscriminator | NoAdversary | None = None,
     ) -> None:
         super().__init__()
         if not 0 <= changed <= 1:
@@ -67,7 +70,7 @@ class Disentangling(Objective):
     @classmethod
     def configured(cls, model: Any, store: FeatureStore, options: Mapping[str, Any]) -> Self:
         """With the changes of voice in the store's mel contract; see `Objective.configured`."""
-        changer = VoiceChanger(store.spec, **options["changer"])
+        changer = VocalTractPerturbation(store.spec, **options["changer"])
         adversary = modelfile.build(options.get("adversary"))
         return cls(model=model, **{**options, "changer": changer, "adversary": adversary})
 
@@ -112,7 +115,7 @@ class Disentangling(Objective):
 
     def adversary_loss(self, batch: Batch, result: StepResult) -> Tensor:
         """What the critic minimises, on the mels that the model has just made."""
-        assert isinstance(self.adversary, MelCritic) and result.speaker is not None
+        assert isinstance(self.adversary, MelDiscriminator) and result.speaker is not None
         judged = {
             name: self.adversary(self.model.normalise(result.mels[name]), speaker, batch.mask)
             for name, speaker in (
@@ -121,7 +124,7 @@ class Disentangling(Objective):
                 ("converted", result.speaker[batch.other]),
             )
         }
-        return critic_loss(judged["wanted"], [judged["given"], judged["converted"]])
+        return mel_discriminator_loss(judged["wanted"], [judged["given"], judged["converted"]])
 
     def _convert(self, batch: Batch, content: Content, speaker: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """Every content in the voice of an item of another speaker, which must be heard in it, and the content too."""
@@ -146,7 +149,7 @@ class Disentangling(Objective):
         given = judge(normalise(mels["given"]), speaker, mask)
         converted = judge(normalise(mels["converted"]), speaker[batch.other], mask)
         return {
-            "adversarial": 0.5 * (adversarial_loss(given) + adversarial_loss(converted)),
+            "adversarial": 0.5 * (mel_adversarial_loss(given) + mel_adversarial_loss(converted)),
             "feature_matching": feature_matching_loss(real, given),
         }
 
@@ -168,3 +171,55 @@ def _call_frozen(module: nn.Module, x: Tensor, mask: Tensor) -> Tensor:
     weights = {name: weight.detach() for name, weight in module.named_parameters()}
     judged: Tensor = torch.func.functional_call(module, weights, (x, mask))
     return judged
+
+
+class Reversal(Disentangling):
+    """A gradient-reversal layer between content and a speaker classifier (Ganin and Lempitsky 2015, arXiv 1409.7495).
+
+    One update trains both: the classifier to tell the training speakers apart, the encoder, through the reversed
+    gradient, to leave nothing to tell them by. The loss, `speaker_reversed`, is the classifier's, in nats; guessing
+    would give the logarithm of the number of speakers. It is not part of validation, whose speakers are others.
+
+    Args:
+        model: the autoencoder.
+        n_speakers: of the training.
+        strength: of the reversal: a number, or a schedule as of a weight, to let the classifier learn first.
+        channels: of the classifier.
+        options: as of `Disentangling`, with a weight of `speaker_reversed`.
+
+    Raises:
+        ConfigError: for a schedule that makes no sense.
+    """
+
+    def __init__(
+        self,
+        *,
+        model: Autoencoder,
+        n_speakers: int,
+        strength: float | Mapping[str, Any] = 1.0,
+        channels: int = 128,
+        **options: Any,
+    ) -> None:
+        super().__init__(model=model, **options)
+        try:
+            self.strength = Schedule(**strength) if isinstance(strength, Mapping) else Schedule(strength)
+        except (TypeError, ValueError) as error:
+            raise ConfigError(f"loss.strength: {error}") from error
+        self.classifier = CodeClassifier(
+            dim=model.bottleneck.dim,
+            n_speakers=n_speakers,
+            channels=channels,
+        )
+
+    @classmethod
+    def configured(cls, model: Any, store: FeatureStore, options: Mapping[str, Any]) -> Self:
+        """See `Objective.configured`."""
+        return super().configured(model, store, {"n_speakers": len(store.speakers), **options})
+
+    def further_losses(self, batch: Batch, content: Content, step: int) -> dict[str, Tensor]:
+        """The classifier's loss, with the gradient reversed behind it."""
+        if not self.training:
+            return {}
+        units = scale_gradient(content.units, -self.strength(step))
+        told = self.classifier(units, coarser_mask(batch.mask, self.model.rate))
+        return {"speaker_reversed": functional.cross_entropy(told, batch.speaker)}

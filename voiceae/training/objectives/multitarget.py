@@ -11,13 +11,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from voiceae.data.batches import Batch
-from voiceae.losses import reconstruction_loss
+from voiceae.data.crops import Batch
 from voiceae.models import Autoencoder
-from voiceae.models.adversary import adversarial_loss, critic_loss
-from voiceae.models.judges import CodeClassifier, PatchCritic
-from voiceae.models.refined import RefinedDecoder
-from voiceae.models.table import SpeakerTable
+from voiceae.models.decoders import ResidualDecoder
+from voiceae.models.discriminators import (
+    CodeClassifier,
+    PatchDiscriminator,
+    mel_adversarial_loss,
+    mel_discriminator_loss,
+)
+from voiceae.models.encoders import SpeakerTable
+from voiceae.nn.losses import reconstruction_loss
 from voiceae.nn.masking import coarser_mask
 from voiceae.training.objectives.base import StepResult
 from voiceae.training.objectives.plain import Plain
@@ -49,7 +53,7 @@ class MultiTarget(Plain):
     drawn voice in it. The critic's losses are least squares, where the paper has Wasserstein's with its penalty.
 
     Args:
-        model: with a `SpeakerTable` and a `RefinedDecoder`.
+        model: with a `SpeakerTable` and a `ResidualDecoder`.
         weights: of `reconstruction`, `recognition` (of the table's recogniser), `confusion` (of the classifier) and,
             in the second stage, `adversarial` and `voice`.
         channels: of the classifier and the critic.
@@ -68,13 +72,13 @@ class MultiTarget(Plain):
         **options: Any,
     ) -> None:
         super().__init__(model=model, weights=weights, **options)
-        if not isinstance(model.speaker, SpeakerTable) or not isinstance(model.decoder, RefinedDecoder):
+        if not isinstance(model.speaker, SpeakerTable) or not isinstance(model.decoder, ResidualDecoder):
             raise ValueError("MultiTarget needs the parts of model=multitarget")
         shape = {"n_speakers": model.speaker.n_speakers, "channels": channels}
         self.adversary = nn.ModuleDict(
             {
                 "classifier": CodeClassifier(dim=model.bottleneck.dim, **shape),
-                "critic": PatchCritic(n_mels=len(model.mel_mean), **shape),
+                "critic": PatchDiscriminator(n_mels=len(model.mel_mean), **shape),
             }
         )
 
@@ -85,9 +89,9 @@ class MultiTarget(Plain):
         return self.model.speaker
 
     @property
-    def decoder(self) -> RefinedDecoder:
+    def decoder(self) -> ResidualDecoder:
         """Of both stages."""
-        assert isinstance(self.model.decoder, RefinedDecoder)
+        assert isinstance(self.model.decoder, ResidualDecoder)
         return self.model.decoder
 
     def forward(self, batch: Batch, step: int, generator: torch.Generator) -> StepResult:
@@ -134,7 +138,7 @@ class MultiTarget(Plain):
         normalised = coarse + self.decoder.gain * detail
         verdict, told = self.adversary["critic"](normalised, mask)
         losses = {
-            "adversarial": adversarial_loss(verdict),
+            "adversarial": mel_adversarial_loss(verdict),
             "voice": functional.cross_entropy(told, drawn),
         }
         given = model.denormalise(normalised)
@@ -150,7 +154,7 @@ class MultiTarget(Plain):
             return functional.cross_entropy(told, batch.speaker)
         real, voice = self.adversary["critic"](self.model.normalise(batch.mel), batch.mask)
         made, _ = self.adversary["critic"](self.model.normalise(result.mels["converted"]), batch.mask)
-        return critic_loss(real, [made]) + functional.cross_entropy(voice, batch.speaker)
+        return mel_discriminator_loss(real, [made]) + functional.cross_entropy(voice, batch.speaker)
 
 
 def _values(result: StepResult) -> dict[str, Any]:

@@ -8,11 +8,11 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from voiceae.data.batches import Batch
+from voiceae.data.crops import Batch
 from voiceae.data.store import FeatureStore
 from voiceae.errors import ConfigError
-from voiceae.losses import LossWeights, reconstruction_loss
 from voiceae.models import Autoencoder, Content
+from voiceae.nn.losses import LossWeights, reconstruction_loss
 from voiceae.training.objectives.base import Objective, StepResult
 
 REFERENCES = ("own", "other")

@@ -7,9 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from voiceae.data.batches import Batch
-from voiceae.losses import reconstruction_loss
+from voiceae.data.crops import Batch
 from voiceae.models import Autoencoder, StackedContent, StackedDecoder
+from voiceae.nn.losses import reconstruction_loss
 from voiceae.training.objectives.base import StepResult
 from voiceae.training.objectives.plain import Plain
 from voiceae.training.stages import Stage

@@ -9,11 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from voiceae.data.batches import Batch
+from voiceae.data.crops import Batch
 from voiceae.errors import ConfigError
-from voiceae.losses import reconstruction_loss
-from voiceae.models import Autoencoder, Content, Gaussian
-from voiceae.nn.gradient import scale_gradient
+from voiceae.models import Autoencoder, Content, GaussianBottleneck
+from voiceae.nn.layers import scale_gradient
+from voiceae.nn.losses import reconstruction_loss
 from voiceae.training.objectives.base import StepResult
 from voiceae.training.objectives.plain import Plain
 
@@ -30,7 +30,7 @@ class Variational(Plain):
     al. 2021, arXiv 2006.13202), and `elbo`, that less the KL.
 
     Args:
-        model: with a `Gaussian` bottleneck.
+        model: with a `GaussianBottleneck` bottleneck.
         coupling: share of the reconstruction's gradient that reaches the encoder: 1 is the VAE, 0 takes it apart.
         order: of the two terms: "together" in every step, in "tandem" one step each, or "sequential": the KL for so
             many `steps` and from then on the reconstruction.
@@ -54,7 +54,7 @@ class Variational(Plain):
         **options: Any,
     ) -> None:
         super().__init__(model=model, **options)
-        if not isinstance(model.bottleneck, Gaussian):
+        if not isinstance(model.bottleneck, GaussianBottleneck):
             raise ValueError(
                 f"Variational needs model/bottleneck=gaussian, not a {type(model.bottleneck).__name__}"
             )

@@ -9,16 +9,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from voiceae import modelfile
-from voiceae.audio.fundamental import yin
-from voiceae.audio.mel import LogMel
-from voiceae.data.batches import Crops
+from voiceae.data.crops import Crops
 from voiceae.data.store import FeatureStore
 from voiceae.data.waves import WaveBatch, WaveCrops
-from voiceae.losses import LossWeights, reconstruction_loss
-from voiceae.losses.spectral import SpectralLoss
-from voiceae.models.discriminators import Discriminators, discriminator_loss, fooling_losses
-from voiceae.nn.statistics import loud_moments, match_moments
+from voiceae.dsp.mel import LogMel
+from voiceae.dsp.statistics import loud_moments, match_moments
+from voiceae.dsp.yin import yin
+from voiceae.io import modelfile
+from voiceae.models.discriminators import WaveDiscriminators, wave_adversarial_losses, wave_discriminator_loss
+from voiceae.nn.losses import LossWeights, SpectralLoss, reconstruction_loss
 from voiceae.specs import AudioSpec
 from voiceae.training.objectives.base import Objective, StepResult
 from voiceae.vocoders.sourcefilter import SourceFilter
@@ -54,7 +53,7 @@ class Vocoding(Objective):
         sizes: list[int],
         through: Any = None,
         through_share: float = 0.5,
-        adversary: Discriminators | None = None,
+        adversary: WaveDiscriminators | None = None,
     ) -> None:
         super().__init__()
         self.model = model
@@ -87,8 +86,8 @@ class Vocoding(Objective):
             "mel": reconstruction_loss(mel, batch.mel, batch.mask),
             "pitch": self._pitch_loss(made.pitch, batch),
         }
-        if isinstance(self.adversary, Discriminators):
-            losses |= fooling_losses(self.adversary, wav, batch.wav, heard)
+        if isinstance(self.adversary, WaveDiscriminators):
+            losses |= wave_adversarial_losses(self.adversary, wav, batch.wav, heard)
         total, weighted = self.weights(losses, step)
         return StepResult(
             total=total,
@@ -100,7 +99,7 @@ class Vocoding(Objective):
 
     def adversary_loss(self, batch: WaveBatch, result: StepResult) -> Tensor:  # type: ignore[override]
         """What the discriminators minimise."""
-        return discriminator_loss(self.adversary, result.waves["given"], batch.wav, self._samples(batch))
+        return wave_discriminator_loss(self.adversary, result.waves["given"], batch.wav, self._samples(batch))
 
     def examples(self, batch: WaveBatch, count: int) -> dict[str, Tensor]:  # type: ignore[override]
         """Wanted mels, and those of what the vocoder makes of them."""

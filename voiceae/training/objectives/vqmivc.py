@@ -9,11 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from voiceae.data.batches import Batch
-from voiceae.losses import reconstruction_loss
-from voiceae.losses.club import Club
-from voiceae.losses.cpc import Foretelling
+from voiceae.data.crops import Batch
 from voiceae.models import Autoencoder, Content
+from voiceae.nn.losses import Club, CPCLoss, reconstruction_loss
 from voiceae.nn.masking import coarser_mask, pooled
 from voiceae.training.objectives.base import StepResult
 from voiceae.training.objectives.plain import Plain
@@ -59,7 +57,7 @@ class VQMIVC(Plain):
     ) -> None:
         super().__init__(model=model, weights=weights, **options)
         units, voice = _size(model.bottleneck), model.speaker.dim
-        self.foretelling = Foretelling(dim=units, ahead=ahead)
+        self.foretelling = CPCLoss(dim=units, ahead=ahead)
         self.adversary = nn.ModuleDict(
             {
                 "voice_content": Club(x_dim=voice, y_dim=units, hidden=hidden),

@@ -1,0 +1,295 @@
+"""A whole evaluation with judges that answer at once, of a converter whose answer is known."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import soundfile
+
+from voiceae.data.corpora import Recording, list_recordings
+from voiceae.errors import AudioError, ConfigError, ScorerError
+from voiceae.evaluation import natural_speech as natural
+from voiceae.evaluation.compare_reports import compare, departures, read_tolerances
+from voiceae.evaluation.evaluation import Evaluation, Options, _score, evaluate
+from voiceae.evaluation.pairs import Clip, Pair, by_speaker, draw_pairs, measure
+from voiceae.evaluation.report import Report, make_report, read_report, write_report
+from voiceae.evaluation.report_page import page
+from voiceae.evaluation.report_tables import markdown
+from voiceae.evaluation.systems import SystemRunner, transfer_statistics
+from voiceae.io import audio as audio_io
+from voiceae.io.audio import Audio
+from voiceae.pretrained import scorers as judges
+from voiceae.specs import AudioSpec
+from voiceae.vocoders.griffinlim import GriffinLim
+
+SPEC = AudioSpec()
+
+
+def say_target(source: Path, target: list[Path]) -> Audio:
+    """A perfect thief: the target's own clip, as long as the source."""
+    heard, said = audio_io.load(target[0], 16000), audio_io.load(source, 16000)
+    return Audio(np.resize(heard.wav, len(said.wav)), 16000)
+
+
+def clips_of(tones: Path) -> list[Clip]:
+    return measure(list_recordings("folder", tones))[0]
+
+
+def run(tones: Path, convert=say_target, seed: int = 0, n_pairs: int = 8) -> Evaluation:
+    clips = clips_of(tones)
+    workshop = SystemRunner(SPEC, GriffinLim(SPEC, n_iter=2), convert)
+    options = Options(subset=min(3, n_pairs))
+    return evaluate(draw_pairs(clips, n_pairs, seed), by_speaker(clips), workshop, options)
+
+
+def report_of(evaluation: Evaluation, tones: Path) -> Report:
+    return make_report(evaluation, about={"model": "thief"}, seed=0, root=tones)
+
+
+@pytest.fixture
+def evaluation(tone_judges, tones: Path) -> Evaluation:
+    return run(tones)
+
+
+def test_every_row_is_there_and_the_thief_is_found_out(evaluation: Evaluation, tones: Path) -> None:
+    rows = report_of(evaluation, tones)["rows"]
+    assert set(rows) == {"source", "target", "copy", "transfer", "reconstruction", "conversion", "shuffled"}
+    assert rows["conversion"]["sim_target"]["mean"] == pytest.approx(1.0, abs=0.01)
+    assert rows["conversion"]["nearer_target"]["mean"] == rows["conversion"]["accepted"]["mean"] == 1.0
+    assert rows["source"]["nearer_target"]["mean"] == 0.0
+    assert rows["source"]["sim_source_clip"]["mean"] == pytest.approx(1.0)
+    assert rows["source"]["cer_recogniser"]["mean"] == 0.0
+    assert rows["copy"]["sim_target"]["n"] == rows["reconstruction"]["sim_target"]["n"] == 3
+    assert "cer_recogniser" not in rows["target"]
+    assert "f0_correlation" not in rows["target"]
+    assert set(rows["shuffled"]) == {"cer_recogniser", "wer_recogniser"}
+
+
+def test_differences_are_paired(evaluation: Evaluation, tones: Path) -> None:
+    report = report_of(evaluation, tones)
+    values = [pair["rows"] for pair in report["pairs"]]
+    differences = [each["conversion"]["sim_target"] - each["source"]["sim_target"] for each in values]
+    found = report["differences"]["source"]["sim_target"]
+    assert found["mean"] == pytest.approx(np.mean(differences))
+    assert found["low"] > 0
+    assert found["n"] == 8
+
+
+def test_the_scored_clip_is_never_heard(tone_judges, tones: Path) -> None:
+    heard: list[Path] = []
+    asked: list[tuple[Path, Path]] = []
+
+    def note(source: Path, target: list[Path]) -> Audio:
+        heard.append(target[0])
+        asked.append((source, target[0]))
+        return say_target(source, target)
+
+    evaluation = run(tones, note)
+    by_pair = [path for path in heard if path in {pair.heard[0].path for pair in evaluation.pairs}]
+    assert len(by_pair) >= 8
+    for pair in evaluation.pairs:
+        natural = {pair.scored.path, pair.source_other.path, pair.source.path}
+        assert not natural & {clip.path for clip in pair.heard}
+    for pair in evaluation.pairs[:3]:  # a reconstruction hears the source's speaker by another clip
+        assert pair.source_heard is not None
+        assert (pair.source.path, pair.source_heard.path) in asked
+
+
+def test_a_pair_that_cannot_be_made_is_left_out_of_everything(tone_judges, tones: Path) -> None:
+    calls = iter(range(1000))
+
+    def sometimes(source: Path, target: list[Path]) -> Audio:
+        if next(calls) == 0:
+            raise AudioError("the first is refused")
+        return say_target(source, target)
+
+    evaluation = run(tones, sometimes)
+    report = report_of(evaluation, tones)
+    assert report["excluded"] == [{"pair": "000", "reason": "the first is refused", "judge": None}]
+    assert report["rows"]["conversion"]["sim_target"]["n"] == report["rows"]["source"]["sim_target"]["n"] == 7
+    assert "the first is refused" in markdown(report)
+
+
+def test_a_pair_that_a_judge_cannot_judge_is_left_out_of_that_judges_rows(tone_judges, tones: Path) -> None:
+    calls = iter(range(1000))
+
+    def whistle(source: Path, target: list[Path]) -> Audio:
+        if next(calls) == 20:  # any of the conversions without a reconstruction
+            return Audio(0.2 * np.sin(np.arange(48000, dtype=np.float32)), 16000)
+        return say_target(source, target)
+
+    report = report_of(run(tones, whistle, n_pairs=20), tones)
+    reasons = {each["judge"]: each["reason"] for each in report["excluded"]}
+    assert set(reasons) == {"speaker", "content", "mos", "pitch"}
+    assert reasons["speaker"].endswith("/conversion: is a whistle")
+    assert (
+        report["rows"]["source"]["sim_target"]["n"] == report["rows"]["conversion"]["sim_target"]["n"] == 19
+    )
+
+
+def test_nothing_to_judge_is_an_error(tone_judges, tones: Path) -> None:
+    def never(source: Path, target: list[Path]) -> Audio:
+        raise AudioError("no")
+
+    with pytest.raises(AudioError, match="none of 8 pairs could be made; the first: no"):
+        run(tones, never)
+
+
+def test_a_report_survives_being_written(evaluation: Evaluation, tones: Path, tmp_path: Path) -> None:
+    report = report_of(evaluation, tones)
+    write_report(report, tmp_path / "report.json")
+    assert read_report(tmp_path / "report.json") == json.loads(json.dumps(report))
+    assert "NaN" not in (tmp_path / "report.json").read_text()
+    (tmp_path / "other.json").write_text('{"format": 99, "rows": {}}')
+    for path in (tmp_path / "none.json", tmp_path / "other.json"):
+        with pytest.raises(ConfigError):
+            read_report(path)
+
+
+def test_the_page_needs_nothing_but_itself(tone_judges, tones: Path) -> None:
+    evaluation = run(tones, n_pairs=2)
+    report = report_of(evaluation, tones)
+    text = page(report, evaluation)
+    assert text.count("<audio") == 2 * 4
+    assert "http" not in text.replace("http-equiv", "")
+    assert text.count("data:image/png") == 2 + 2
+    assert "pip install voiceae[eval]" in markdown(report)
+
+
+def test_a_report_equals_itself_and_differs_from_a_worse_one(
+    evaluation: Evaluation, tone_judges, tones: Path
+) -> None:
+    good = report_of(evaluation, tones)
+    assert not any(change.exceeds for change in compare(good, good))
+    bad = report_of(run(tones, lambda source, target: audio_io.load(source, 16000)), tones)
+    changes = {(change.row, change.figure): change for change in compare(good, bad)}
+    fallen = changes["conversion", "sim_target"]
+    assert fallen.exceeds
+    assert fallen.paired
+    assert fallen.high < 0
+    assert not changes["source", "sim_target"].exceeds
+    other = report_of(run(tones, seed=7), tones)
+    assert not next(c for c in compare(good, other) if c.figure == "sim_target").paired
+
+
+def test_tolerances_name_what_left_its_range(evaluation: Evaluation, tones: Path, tmp_path: Path) -> None:
+    report, path = report_of(evaluation, tones), tmp_path / "tolerances.json"
+    kept = {
+        "conversion.sim_target": [0.9, None],
+        "natural.all.eer": [0, 0.5],
+        "differences.source.sim_target": [0, 2],
+    }
+    path.write_text(json.dumps(kept))
+    assert list(departures(report, read_tolerances(path))) == []
+    path.write_text(json.dumps({"conversion.sim_target": [None, 0.5], "conversion.taste": [0, 1]}))
+    lines = list(departures(report, read_tolerances(path)))
+    assert lines[0].startswith("conversion.sim_target: ")
+    assert lines[1] == "conversion.taste: is not in the report"
+    path.write_text("[1, 2]")
+    with pytest.raises(ConfigError, match="is not a table of tolerances"):
+        read_tolerances(path)
+
+
+def test_transfer_gives_a_mel_the_statistics_of_another() -> None:
+    import torch
+
+    generator = torch.Generator().manual_seed(0)
+    mel, heard = torch.randn(80, 50, generator=generator), 3 + 2 * torch.randn(80, 70, generator=generator)
+    moved = transfer_statistics(mel, heard)
+    assert torch.allclose(moved.mean(1), heard.mean(1), atol=1e-5)
+    assert torch.allclose(moved.std(1, correction=0), heard.std(1, correction=0), atol=1e-5)
+    correlation = np.corrcoef(mel[3].numpy(), moved[3].numpy())[0, 1]
+    assert correlation == pytest.approx(1.0, abs=1e-5)
+
+
+def test_a_clip_that_is_silent_is_named(tone_judges, tones: Path) -> None:
+    soundfile.write(tones / "t1" / "0.wav", np.zeros(64000), 16000)
+    evaluation = run(tones, n_pairs=12)
+    assert any("0.wav" in exclusion.reason for exclusion in evaluation.excluded)
+
+
+def parallel_corpus(folder: Path, speakers: int = 30, sentences: int = 4) -> list[Clip]:
+    """Every speaker, a tone each, says the same sentences."""
+    clips = []
+    for speaker, sentence in itertools.product(range(speakers), range(sentences)):
+        path = folder / f"p{speaker:02d}" / f"{sentence}.wav"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        time = np.arange(round(16000 * (2 + sentence / 10))) / 16000
+        soundfile.write(path, 0.2 * np.sin(2 * np.pi * (100 + 60 * speaker) * time), 16000)
+        names = {"speaker": f"p{speaker:02d}", "utterance": str(sentence), "text": f"Sentence {sentence}."}
+        recording = Recording(path=path, **names)
+        clips.append(Clip(recording, len(time) / 16000))
+    return clips
+
+
+class Parrot(SystemRunner):
+    """Its copies are the source itself, without the work of a vocoder."""
+
+    def _copy(self, pair: Pair) -> Path:
+        return pair.source.path
+
+    _transfer = _copy
+
+
+def test_shared_sentences_cost_no_pair_a_figure(
+    tone_judges, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where all speakers say the same four sentences, a clip may have two parts to play in a pair."""
+    spectral = type("Spectral", (tone_judges,), {"score": lambda self, wav: {"cepstra": [[0.0] * 3] * 9}})
+    monkeypatch.setitem(judges.JUDGES, "mcd", spectral)
+    monkeypatch.setattr(natural, "MOST_CLIPS", 2)  # of a large corpus they are not all of the clips
+    clips = parallel_corpus(tmp_path)
+    pairs = draw_pairs(clips, 60, 0)
+    workshop = Parrot(SPEC, GriffinLim(SPEC, n_iter=1), say_target)
+    evaluation = evaluate(pairs, by_speaker(clips), workshop, Options(subset=1))
+    assert [each.reason for each in evaluation.excluded] == []
+    figures = {pair.name: set(evaluation.values[pair.name]["conversion"]) for pair in pairs}
+    assert len(figures) == 60 and all(
+        {"sim_target", "f0_offset_semitones"} <= each for each in figures.values()
+    )
+    assert {pair.name for pair in pairs if pair.same_sentence} == {
+        name for name, each in figures.items() if "mcd_db" in each
+    }
+    assert any("mcd_db" in each for each in figures.values())
+
+
+def test_natural_clips_that_cannot_be_judged_are_named(tone_judges, tones: Path) -> None:
+    listen = tone_judges.score
+
+    def refuse(self, wav):
+        if len(wav) == 16000 * 3:  # the first clip of every speaker
+            raise ScorerError("is too dull")
+        return listen(self, wav)
+
+    tone_judges.score = refuse
+    try:
+        evaluation = run(tones, n_pairs=4)
+    finally:
+        tone_judges.score = listen
+    named = {each.reason for each in evaluation.excluded if each.pair == "natural"}
+    assert named == {f"{tones / name / '0.wav'}: is too dull" for name in ("t1", "t2", "t3", "t4")}
+
+
+def test_without_natural_scores_the_report_says_so(tone_judges, tones: Path) -> None:
+    clips = clips_of(tones)
+    workshop = SystemRunner(SPEC, GriffinLim(SPEC, n_iter=1), say_target)
+    evaluation = evaluate(draw_pairs(clips, 2, 0), {}, workshop, Options(subset=0))
+    assert "sim_target" not in evaluation.values["000"]["conversion"]
+    reasons = [each.reason for each in evaluation.excluded if each.judge == "speaker"]
+    assert len(reasons) == 1 and "no figures of similarity" in reasons[0]
+    assert "no figures of similarity" in markdown(report_of(evaluation, tones))
+
+
+def test_acceptance_is_by_the_threshold_of_the_targets_subset(tones: Path) -> None:
+    clips = clips_of(tones)
+    pair = draw_pairs(clips, 1, 0)[0]
+    findings = {str(clip.path): {"speaker": {"embedding": [1.0, 0.0]}} for clip in clips}
+    findings[f"{pair.name}/conversion"] = {"speaker": {"embedding": [1.0, 0.0]}}
+    targets = SimpleNamespace(threshold=lambda speaker: 0.5 if speaker == pair.scored.speaker else 1.5)
+    scores = _score("speaker", pair, findings, targets)  # type: ignore[arg-type]
+    assert scores["conversion"]["accepted"] == 1.0

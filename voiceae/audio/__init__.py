@@ -1,1 +1,0 @@
-"""Files, waves and log-mels."""

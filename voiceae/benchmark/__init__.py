@@ -1,0 +1,1 @@
+"""How fast every stage is, each figure beside a yardstick of the same run."""

@@ -1,0 +1,93 @@
+"""All stages by name, how they are run, and a picture of what a conversion costs by its length."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from voiceae.benchmark import conversion_stages as whole
+from voiceae.benchmark import corpus_stages as corpus
+from voiceae.benchmark import part_stages as parts
+from voiceae.benchmark.context import Bench
+from voiceae.benchmark.measuring import Figure
+from voiceae.errors import ConfigError, VoiceAEError
+from voiceae.hardware import torch_threads
+from voiceae.io.filesystem import atomic_path
+
+
+def draw_lengths(figures: Sequence[Figure], path: Path) -> None:
+    """Time a second and memory above the model over the length of the source, one line a number of threads.
+
+    Raises:
+        ConfigError: when there are no figures by length.
+    """
+    by_length = [figure for figure in figures if figure.seconds is not None and figure.value is not None]
+    if not by_length:
+        raise ConfigError(f"{path}: there is nothing to draw; measure the stage lengths")
+    from matplotlib.figure import Figure as Canvas
+
+    canvas = Canvas(figsize=(9, 3.6), layout="constrained")
+    for plot, unit, label in zip(
+        canvas.subplots(1, 2), ("s/s", "MB"), ("seconds a second of audio", "MB above the model"), strict=True
+    ):
+        for threads in sorted({figure.threads for figure in by_length}):
+            own = sorted(
+                (each for each in by_length if each.unit == unit and each.threads == threads),
+                key=lambda each: each.seconds or 0,
+            )
+            at, middle = [each.seconds or 0 for each in own], [each.value or 0 for each in own]
+            spread = [[m - (f.low or 0) for m, f in zip(middle, own, strict=True)],
+                      [(f.high or 0) - m for m, f in zip(middle, own, strict=True)]]  # fmt: skip
+            plot.errorbar(
+                at, middle, spread, marker="o", capsize=3, label=f"{threads} thread{'s' * (threads > 1)}"
+            )
+        plot.set(xscale="log", xlabel="length of the source, s", ylabel=label)
+        plot.set_ylim(bottom=0)
+        plot.legend()
+    with atomic_path(path) as temporary:
+        canvas.savefig(temporary, dpi=150)
+
+
+STAGES: dict[str, Callable[[Bench], list[Figure]]] = {
+    "matrix": parts.matrix,
+    "features": parts.features,
+    "griffinlim": parts.griffinlim,
+    "vocoder": parts.vocoder,
+    "hifigan": parts.hifigan,
+    "model": parts.model,
+    "convert": whole.convert,
+    "stream": whole.stream,
+    "lengths": whole.lengths,
+    "busy": whole.busy,
+    "start": whole.start,
+    "prepare": corpus.prepare,
+    "batch": corpus.batch,
+    "train": corpus.train,
+}
+
+THREADED = ("matrix", "features", "griffinlim", "vocoder", "hifigan", "model", "convert", "stream", "lengths")
+"""Stages that one may want to know on all cores too; the others say themselves how many they use."""
+
+
+def measure(bench: Bench, names: Sequence[str], threads: Sequence[int]) -> Iterator[Figure]:
+    """Figures of some stages as they are found; one that cannot run says so and does not hide the others.
+
+    Args:
+        bench: what to measure with.
+        names: of the stages.
+        threads: of torch, one after another.
+    """
+    for count in threads:
+        for name in names:
+            if count == threads[0] or name in THREADED:
+                yield from _measure(bench, name, count)
+
+
+def _measure(bench: Bench, name: str, threads: int) -> list[Figure]:
+    try:
+        with torch_threads(threads):
+            figures = STAGES[name](bench)
+    except (VoiceAEError, ImportError, OSError, RuntimeError) as error:
+        figures = [Figure(name=name, value=None, unit="", note=f"not measured: {error}")]
+    return [replace(figure, threads=threads) for figure in figures]

@@ -1,0 +1,133 @@
+"""What an export says of itself: one JSON file beside its graphs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from voiceae.errors import ExportError, ModelFileError
+from voiceae.io.filesystem import is_file
+from voiceae.specs import AudioSpec
+
+FORMAT = 1
+NAME = "manifest.json"
+_GRAPHS = {
+    "autoencoder": {"features", "describe", "encode", "decode"},
+    "network": {"vocoder"},
+    "sourcefilter": {"pitch", "corrections"},
+}
+"""What an export must have: by its kind, or by the design that a vocoder says it is of."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """An export folder, described.
+
+    Attributes:
+        kind: "autoencoder" or "vocoder".
+        name: of the model.
+        spec: the mel contract.
+        checksum: of the weights, as the model file has it.
+        weights: name of the model file, in the folder or beside it.
+        graphs: SHA-256 of every graph file, by the graph's name; `features` is in `features.onnx`.
+        values: plain numbers and texts that the graphs are used with.
+        statistics: per-bin mean and deviation of the training mels.
+        checked: what was compared with torch, and how near it came.
+        versions: of the programs that made it.
+    """
+
+    kind: str
+    name: str
+    spec: AudioSpec
+    checksum: str
+    weights: str
+    graphs: dict[str, str]
+    values: dict[str, Any] = field(default_factory=dict)
+    statistics: dict[str, list[float]] = field(default_factory=dict)
+    checked: dict[str, Any] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
+
+    def write(self, folder: Path) -> None:
+        """Write it into its folder."""
+        content = {
+            "format": FORMAT,
+            **vars(self),
+            "spec": self.spec.to_dict(),
+            "fingerprint": self.spec.fingerprint,
+        }
+        (folder / NAME).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+def read_manifest(folder: Path, kind: str) -> Manifest:
+    """Read what an export says of itself.
+
+    Args:
+        folder: that `voiceae export` wrote.
+        kind: what it must be.
+
+    Raises:
+        ModelFileError: when it is missing or of another kind.
+        ExportError: when it is damaged or from a newer format.
+    """
+    content = _read(folder)
+    version = content.get("format")
+    if not isinstance(version, int) or version > FORMAT:
+        raise ExportError(
+            f"{folder}: is of export format {version}, this voiceae reads up to {FORMAT}; export it again"
+        )
+    fields = {name: content[name] for name in Manifest.__dataclass_fields__ if name in content}
+    try:
+        found = Manifest(**{**fields, "spec": AudioSpec.from_dict(content["spec"])})
+        fingerprint, graphs = content["fingerprint"], set(found.graphs)
+    except (KeyError, TypeError, ValueError) as error:
+        raise _damaged(folder, str(error)) from None
+    if found.kind != kind:
+        raise ModelFileError(f"{folder}: is an export of kind {found.kind}, where {kind} is wanted")
+    if fingerprint != found.spec.fingerprint:
+        raise _damaged(folder, "its fingerprint is not that of its mel contract")
+    design = found.values.get("design") if kind == "vocoder" else kind
+    if design not in _GRAPHS:
+        raise _damaged(folder, f"it is of the unknown design {design!r}")
+    if not _GRAPHS[design] <= graphs:
+        raise _damaged(folder, f"it names no graph {', '.join(sorted(_GRAPHS[design] - graphs))}")
+    return found
+
+
+def read_graph(folder: Path, manifest: Manifest, name: str) -> bytes:
+    """Bytes of a graph, which must be those that were written.
+
+    Raises:
+        ExportError: when they are missing or others.
+    """
+    path = folder / f"{name}.onnx"
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise _damaged(folder, f"{path.name}: {error.strerror}") from None
+    if hashlib.sha256(data).hexdigest() != manifest.graphs[name]:
+        raise _damaged(folder, f"{path.name} is not what was written")
+    return data
+
+
+def is_export(path: Path) -> bool:
+    """Whether a path is a folder that `voiceae export` wrote, or that looks like one."""
+    return is_file(path / NAME)
+
+
+def _read(folder: Path) -> dict[str, Any]:
+    try:
+        content = json.loads((folder / NAME).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ModelFileError(f"{folder}: holds no {NAME}; give a folder that voiceae export wrote") from None
+    except (OSError, ValueError) as error:
+        raise _damaged(folder, f"{NAME}: {error}") from None
+    if not isinstance(content, dict):
+        raise _damaged(folder, f"{NAME} is not a table")
+    return content
+
+
+def _damaged(folder: Path, reason: str) -> ExportError:
+    return ExportError(f"{folder}: damaged export: {reason}; export the model again")

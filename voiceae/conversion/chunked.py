@@ -1,0 +1,185 @@
+"""Recordings of any length in bounded memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from voiceae.conversion.arguments import as_number
+from voiceae.conversion.statistics_matching import (
+    Engine,
+    SourceStatistics,
+    decode,
+    known_centre,
+    match,
+    source_statistics,
+)
+from voiceae.dsp.loudness import LevelMeter
+from voiceae.dsp.mel import MelStream, sampled, spread_stretches
+from voiceae.dsp.statistics import masked_moments
+from voiceae.errors import AudioError, ConfigError
+from voiceae.nn.norm_statistics import (
+    FirstSpeaker,
+    FixedStatistics,
+    RecordedStatistics,
+    Source,
+    recorded_statistics,
+    with_norm_statistics,
+)
+from voiceae.nn.receptive_field import context_windows, receptive_field
+from voiceae.specs import AudioSpec
+
+if TYPE_CHECKING:
+    from voiceae.conversion.speaker_profile import SpeakerProfile
+    from voiceae.models import Autoencoder
+
+_BLOCK = 1 << 16  # samples whose mel is worked out together
+
+
+def whole_hops(wav: Tensor, spec: AudioSpec) -> Tensor:
+    """Zero-extend so that the frames cover every sample: (N,) -> (N',), N' the next multiple of the hop."""
+    return torch.nn.functional.pad(wav, (0, -wav.shape[-1] % spec.hop_length))
+
+
+def spans(frames: int, piece: int, overlap: int) -> list[tuple[int, int]]:
+    """Pieces of equal length, at most `piece`, that cover all frames; neighbours share `overlap` frames."""
+    if frames <= piece:
+        return [(0, frames)]
+    count = -(-(frames - overlap) // (piece - overlap))
+    length = -(-(frames - overlap) // count) + overlap
+    starts = [min(index * (length - overlap), frames - length) for index in range(count)]
+    return [(start, start + length) for start in starts]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChunkOptions:
+    """How a recording that is never held whole is converted.
+
+    Attributes:
+        piece_seconds: what goes through the network at once.
+        statistics_seconds: from how much of the recording, in stretches spread evenly over it, the norms, the pitch
+            centre and the level of every mel bin are taken; from all of it when it has no more.
+        stretch_seconds: length of such a stretch.
+
+    Raises:
+        ConfigError: for a duration that is no finite number above zero.
+    """
+
+    piece_seconds: float = 30.0
+    statistics_seconds: float = 240.0
+    stretch_seconds: float = 10.0
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if not as_number(value, name) > 0:
+                raise ConfigError(f"{name} {value}: give a number above zero")
+
+
+@dataclass(frozen=True)
+class FrozenStatistics:
+    """What a conversion in pieces takes for the statistics of the whole.
+
+    Attributes:
+        model: the network with its norms' statistics held.
+        pitch_centre: of the source, octaves; NaN where it has none that can be relied on.
+        own: statistics of the converted mel.
+    """
+
+    model: Autoencoder
+    pitch_centre: float
+    own: SourceStatistics
+
+
+class ChunkedConversion:
+    """A recording of any length in another voice, in memory that does not grow with it.
+
+    The recording is read three times. The first pass takes level and length; the second takes a sample of its mel, on
+    which the network is run once to declare the statistics that it would otherwise take from the whole: those of every
+    instance norm, the source's voice and pitch centre, and the mel statistics of the result. The third converts, in
+    pieces that are shown as much around them as the network looks at, so that no seam is left; and they are spoken as
+    they come.
+
+    Args:
+        engine: the network, and what is around it.
+        recording: gives the blocks of the source anew at every call: () -> (n,), ...
+        heard: the target.
+        matching: how far the result is given the target's statistics.
+        pieces: how it is cut.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        recording: Callable[[], Iterable[NDArray[np.float32]]],
+        heard: SpeakerProfile,
+        matching: float,
+        pieces: ChunkOptions | None = None,
+    ) -> None:
+        self.engine, self.heard, self.matching = engine, heard, matching
+        self.pieces = pieces or ChunkOptions()
+        self._recording, self._spec = recording, engine.transform.spec
+        self.level = LevelMeter(self._spec.sample_rate)
+        for block in recording():
+            self.level.hear(block)
+        self.frames = -(-self.level.samples // self._spec.hop_length)
+        self._gain = np.float32(10 ** (self.level.gain_db / 20))
+
+    def blocks(self) -> Iterator[NDArray[np.float32]]:
+        """The converted wave, as long as the source, at any level: -> (n,), ..."""
+        done = 0
+        mels = (mel[None] for mel in self.mels(self.declare()))
+        for wav in self.engine.vocoder.blocks(mels, self.frames):
+            block = wav[0, : self.level.samples - done].float().cpu().numpy().copy()
+            done += len(block)
+            yield block
+
+    @torch.inference_mode()
+    def declare(self) -> FrozenStatistics:
+        """Run the network over the sample."""
+        wanted, stretch = self._frames("statistics"), self._frames("stretch")
+        mel = sampled(self._source_mels(), spread_stretches(self.frames, wanted, stretch))
+        model = with_norm_statistics(self.engine.model, lambda _: RecordedStatistics())
+        model.content.join(FirstSpeaker(model.speaker))
+        content = model.encode(mel[None])
+        own = source_statistics(decode(model, content, self.heard), self.heard, self.matching)
+        sources: list[Source] = [
+            FixedStatistics(kept) if kept else masked_moments for kept in recorded_statistics(model)
+        ]
+        return FrozenStatistics(with_norm_statistics(model, sources.__getitem__), known_centre(content), own)
+
+    @torch.inference_mode()
+    def mels(self, declared: FrozenStatistics) -> Iterator[Tensor]:
+        """The converted mel: -> (M, t), ..."""
+        model = declared.model
+        piece, context = (
+            -(-frames // model.rate) * model.rate
+            for frames in (self._frames("piece"), receptive_field(model))
+        )
+        for window, start, stop in context_windows(self._source_mels(), piece, context):
+            mel = decode(model, model.encode(window[None]), self.heard, declared.pitch_centre)
+            yield match(mel[:, start:stop], self.heard, self.matching, declared.own)
+
+    @torch.inference_mode()
+    def _source_mels(self) -> Iterator[Tensor]:
+        """Log-mel of the source at the common level: -> (M, t), ..."""
+        offset, samples = np.float32(self.level.offset), 0
+        stream = MelStream(self.engine.transform)
+        for block in self._recording():
+            samples += len(block)
+            for start in range(0, len(block), _BLOCK):
+                wav = (block[start : start + _BLOCK] - offset) * self._gain
+                yield stream.push(torch.from_numpy(wav))
+        if samples != self.level.samples:
+            raise AudioError(
+                f"the source had {self.level.samples} samples and then {samples}; leave it alone while it is converted"
+            )
+        yield stream.flush()
+
+    def _frames(self, name: str) -> int:
+        return self._spec.seconds_to_frames(getattr(self.pieces, f"{name}_seconds"))

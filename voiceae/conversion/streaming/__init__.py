@@ -1,0 +1,1 @@
+"""Conversion while somebody speaks."""

@@ -1,0 +1,91 @@
+"""What can be given as a source or a target, and what a target comes down to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from voiceae.conversion.embedding_files import is_stored, read_stored
+from voiceae.conversion.speaker_profile import SpeakerProfile, checked, usable
+from voiceae.errors import EmbeddingError
+from voiceae.io.audio import Audio
+
+if TYPE_CHECKING:
+    from torch import Tensor  # only named: who goes without torch reads this file too
+
+Source: TypeAlias = str | Path | Audio | tuple[NDArray[Any], int]
+"""A file, an `Audio`, or a wave (N,) or (channels, N) with its sample rate."""
+
+
+Target: TypeAlias = "Source | NDArray[Any] | Tensor | SpeakerProfile | Sequence[Any]"
+"""A recording of the voice, an embedding (S,), a stored one (`FILE.npz:NAME`), or several to average."""
+
+
+def is_wave(value: object) -> bool:
+    """Whether a tuple is a wave with its sample rate rather than two targets."""
+    if not isinstance(value, tuple) or len(value) != 2:
+        return False
+    rate = value[1]
+    return isinstance(rate, int | float) or (hasattr(rate, "item") and getattr(rate, "ndim", None) == 0)
+
+
+def several(target: object) -> Sequence[Any] | None:
+    """The targets among which a voice is sought; None for a single one."""
+    return target if isinstance(target, list | tuple) and not is_wave(target) else None
+
+
+def first_recording(target: Target) -> Source | None:
+    """The first of the targets that is a recording rather than an embedding; None when none is."""
+    if isinstance(target, Audio) or (isinstance(target, tuple) and is_wave(target)):
+        return target
+    if isinstance(target, str | Path):
+        return None if is_stored(str(target)) else target
+    if isinstance(target, list | tuple):
+        return next((found for found in map(first_recording, target) if found is not None), None)
+    return None
+
+
+def as_targets(targets: Any) -> Sequence[Any]:
+    """Several targets, at least one; a single one counts as a list of it.
+
+    Raises:
+        EmbeddingError: for none.
+    """
+    many = list(targets) if isinstance(targets, dict | set | frozenset) else several(targets)
+    many = [targets] if many is None else many
+    if not len(many):
+        raise EmbeddingError("no targets; give at least one")
+    return many
+
+
+def known_voice(
+    target: Any, listen: Callable[[Any], SpeakerProfile], model: str, sizes: tuple[int, int]
+) -> SpeakerProfile | None:
+    """A target that needs no hearing itself; None for a recording.
+
+    Args:
+        target: whatever may be given as one.
+        listen: hears each one of several.
+        model: fingerprint that a stored voice must carry, if it carries any.
+        sizes: numbers in an embedding, and mel bins.
+
+    Raises:
+        EmbeddingError: for an embedding that cannot be used.
+    """
+    if isinstance(target, SpeakerProfile):
+        return usable(target, "target", *sizes)
+    if isinstance(target, np.ndarray) or hasattr(target, "detach"):
+        return SpeakerProfile(checked(target, "target", sizes[0]))
+    if isinstance(target, str | Path) and is_stored(str(target)):
+        stored = read_stored(str(target), model)
+        return usable(
+            replace(stored, speaker=checked(stored.speaker, str(target), sizes[0])), str(target), *sizes
+        )
+    if several(target) is not None:
+        return SpeakerProfile.mean([listen(one) for one in as_targets(target)])
+    return None

@@ -1,0 +1,247 @@
+"""Crops to train on: which ones a batch holds, and where their frames are read from."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from voiceae.data.prefetch import Prefetcher
+from voiceae.data.store import FeatureStore, Utterance
+from voiceae.errors import StoreError
+
+Whole = NDArray[np.int64]
+
+
+class Frames(Protocol):
+    """Cuts crops out of utterances, which are known by their place in a list."""
+
+    def cut(self, drawn: Whole, offset: Whole, frames: int) -> tuple[Tensor, Tensor]:
+        """Crops and what of them counts: -> (B, M, frames) float32, silent past the end; (B, frames).
+
+        Silence is the logarithm of the mel contract's floor: a log-mel of 0 is louder than speech, and convolutions
+        over the crop hear it from within.
+
+        Args:
+            drawn: (B,) places of the utterances.
+            offset: (B,) first frame of each crop.
+            frames: length of the crops.
+        """
+        ...
+
+
+class ResidentFrames:
+    """All frames side by side on the device: one gather a batch.
+
+    Args:
+        store: the feature store.
+        utterances: that crops are cut from.
+        longest: crop that will be asked for.
+        device: where the frames lie and the crops come out.
+    """
+
+    def __init__(
+        self, store: FeatureStore, utterances: Sequence[Utterance], longest: int, device: torch.device
+    ) -> None:
+        self.device, self._silence = device, math.log(store.spec.log_floor)
+        self._length = np.array([u.frames for u in utterances])
+        self._start = np.concatenate(([0], self._length.cumsum()[:-1]))
+        margin = np.zeros((longest, store.spec.n_mels), np.float16)
+        frames = np.concatenate([store.mel(u.index) for u in utterances] + [margin])
+        self._frames = torch.from_numpy(frames).to(device)
+
+    def cut(self, drawn: Whole, offset: Whole, frames: int) -> tuple[Tensor, Tensor]:
+        """Gather all crops at once; see `Frames`."""
+        start = send(self._start[drawn] + offset, self.device)
+        mask = counting(self._length[drawn] - offset, frames, self.device)
+        steps = torch.arange(frames, device=self.device)
+        mel = self._frames[start[:, None] + steps].float().masked_fill_(~mask[..., None], self._silence)
+        return mel.transpose(1, 2), mask
+
+
+class MappedFrames:
+    """Nothing in memory but the crops of a batch: for stores larger than it.
+
+    Args:
+        store: the feature store.
+        utterances: that crops are cut from.
+        device: where the crops come out.
+    """
+
+    def __init__(self, store: FeatureStore, utterances: Sequence[Utterance], device: torch.device) -> None:
+        self.store, self.device, self._silence = store, device, math.log(store.spec.log_floor)
+        self._index = np.array([u.index for u in utterances])
+        self._length = np.array([u.frames for u in utterances])
+
+    def cut(self, drawn: Whole, offset: Whole, frames: int) -> tuple[Tensor, Tensor]:
+        """Read all crops, one after another; see `Frames`."""
+        crops = np.zeros((len(drawn), frames, self.store.spec.n_mels), np.float16)
+        for crop, index, first in zip(crops, self._index[drawn], offset, strict=True):
+            part = self.store.mel(index)[first : first + frames]
+            crop[: len(part)] = part
+        mask = counting(self._length[drawn] - offset, frames, self.device)
+        mel = send(crops, self.device).float().masked_fill_(~mask[..., None], self._silence)
+        return mel.transpose(1, 2), mask
+
+
+def counting(left: Whole, frames: int, device: torch.device) -> Tensor:
+    """True where a crop still has frames of its utterance: (B,) -> (B, frames)."""
+    return torch.arange(frames, device=device) < send(left, device)[:, None]
+
+
+def send(values: NDArray[np.int64] | NDArray[np.float16], device: torch.device) -> Tensor:
+    """To the device, without waiting for a GPU."""
+    tensor = torch.from_numpy(np.ascontiguousarray(values))
+    if device.type == "cuda":
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Crops of speech, and other speech of the same speakers.
+
+    Attributes:
+        mel: (B, M, T) what is said.
+        mask: (B, T) False past the end of a short utterance.
+        reference: (B, M, R) another utterance of the speaker, or another part of the same one.
+        reference_mask: (B, R).
+        speaker: (B,) index among the speakers of the split.
+        index: (B,) row of the utterance in the store.
+    """
+
+    mel: Tensor
+    mask: Tensor
+    reference: Tensor
+    reference_mask: Tensor
+    speaker: Tensor
+    index: Tensor
+
+    @property
+    def frames(self) -> int:
+        """Mel frames that count, padding included: B * T."""
+        return self.mel.shape[0] * self.mel.shape[-1]
+
+    @property
+    def other(self) -> Tensor:
+        """For each item the nearest one before it of another speaker, or just the one before: (B,) -> (B,)."""
+        places = torch.arange(len(self.speaker), device=self.speaker.device)
+        distance = (places[:, None] - places - 1) % len(places)
+        same = self.speaker[:, None] == self.speaker
+        return (distance + len(places) * same).argmin(1)
+
+
+class Crops:
+    """Random crops, a pure function of (seed, step, rank): no state, so that training resumes exactly.
+
+    Speakers are drawn by the square root of what they recorded, so that a long recording does not drown the others;
+    an utterance of a speaker by its length. A step's draw is for all processes together, and each takes its share of
+    it: several processes learn from the very crops that one of so many times the batch size would.
+
+    Args:
+        store: the feature store.
+        split: one of the store's splits.
+        batch_size: crops per step and rank.
+        crop_frames: T.
+        reference_frames: R.
+        seed: of all draws.
+        device: where the batches come out.
+        resident: keep all frames on the device; otherwise crops are read from the memory-mapped shards one step
+            ahead, and a step's crops are shared out by utterance, so that those of a rank lie in its own part of the
+            store. The parts are drawn: each has some utterances of all speakers, for losses compare the voices of a
+            rank's batch.
+
+    Raises:
+        StoreError: when the split is empty.
+    """
+
+    def __init__(
+        self,
+        store: FeatureStore,
+        split: str,
+        *,
+        batch_size: int,
+        crop_frames: int,
+        reference_frames: int,
+        seed: int,
+        device: str | torch.device = "cpu",
+        resident: bool = True,
+    ) -> None:
+        utterances = sorted(store.split(split), key=lambda u: (u.speaker, u.index))
+        if not utterances:
+            raise StoreError(f"{store.path}: no utterances in split {split!r}")
+        self.batch_size, self.crop_frames, self.reference_frames = batch_size, crop_frames, reference_frames
+        self.seed, self.resident = seed, resident
+        self.device = torch.device(device)
+        self.speakers = sorted({u.speaker for u in utterances})
+        names = np.array([u.speaker for u in utterances])
+        self._speaker = np.searchsorted(self.speakers, names)
+        self._index = np.array([u.index for u in utterances])
+        self._length = np.array([u.frames for u in utterances])
+        self._first = np.searchsorted(self._speaker, np.arange(len(self.speakers)))
+        self._count = np.bincount(self._speaker, minlength=len(self.speakers))
+        recorded = np.bincount(self._speaker, weights=self._length)
+        self._part = np.random.default_rng(seed).permutation(len(utterances))
+        self._chance = np.cumsum(self._length / np.sqrt(recorded[self._speaker]))
+        longest = max(crop_frames, reference_frames)
+        self._frames: Frames = (
+            ResidentFrames(store, utterances, longest, self.device)
+            if resident
+            else MappedFrames(store, utterances, self.device)
+        )
+        self._ahead = None if resident else Prefetcher(self._make, self.device)
+
+    def batch(self, step: int, rank: int = 0, world_size: int = 1) -> Batch:
+        """The batch of one step and rank; each draw of a step goes to one rank, but may draw the same crop again.
+
+        Args:
+            step: from 0.
+            rank: of this process.
+            world_size: number of processes.
+        """
+        return (self._ahead.take if self._ahead else self._make)(step, rank, world_size)
+
+    def _make(self, step: int, rank: int, world_size: int) -> Batch:
+        drawn, offset, other, other_offset = self._draw(step, rank, world_size)
+        mel, mask = self._frames.cut(drawn, offset, self.crop_frames)
+        reference, reference_mask = self._frames.cut(other, other_offset, self.reference_frames)
+        return Batch(
+            mel=mel,
+            mask=mask,
+            reference=reference,
+            reference_mask=reference_mask,
+            speaker=send(self._speaker[drawn], self.device),
+            index=send(self._index[drawn], self.device),
+        )
+
+    def _draw(self, step: int, rank: int, world_size: int) -> NDArray[np.int64]:
+        """A rank's utterances, offsets in them, utterances to refer to and offsets in those: -> (4, batch_size)."""
+        rng, count = np.random.default_rng((self.seed, step)), self.batch_size * world_size
+        drawn = np.searchsorted(self._chance, rng.random(count) * self._chance[-1], side="right")
+        room = np.maximum(self._length[drawn] - self.crop_frames, 0)
+        offset = (rng.random(count) * (room + 1)).astype(np.int64)
+        draws = np.stack([drawn, offset, *self._other_part(drawn, offset, rng)])
+        order = np.arange(count) if self.resident else np.argsort(self._part[drawn], kind="stable")
+        return draws[:, np.sort(order[rank * self.batch_size : (rank + 1) * self.batch_size])]
+
+    def _other_part(
+        self, drawn: NDArray[np.int64], offset: NDArray[np.int64], rng: np.random.Generator
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Another utterance of the speaker; for a speaker with one, a part as far from the crop as can be."""
+        speaker = self._speaker[drawn]
+        first, count = self._first[speaker], self._count[speaker]
+        step = 1 + (rng.random(len(drawn)) * np.maximum(count - 1, 0)).astype(np.int64)
+        other = first + (drawn - first + step) % count
+        length = self._length[other]
+        room = np.maximum(length - self.reference_frames, 0)
+        anywhere = (rng.random(len(drawn)) * (room + 1)).astype(np.int64)
+        end = offset + self.crop_frames
+        slack = np.maximum(length - self.reference_frames - self.crop_frames, 0)
+        apart = (end + (rng.random(len(drawn)) * (slack + 1)).astype(np.int64)) % np.maximum(length, 1)
+        return other, np.where(other == drawn, np.minimum(apart, room), anywhere)

@@ -1,0 +1,1 @@
+"""Signal processing: mels, loudness, activity, pitch and statistics."""

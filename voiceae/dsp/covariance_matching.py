@@ -1,0 +1,117 @@
+"""How the low cepstra of a voice vary together, and bringing a mel half-way to it: plain numpy, for either runtime."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from voiceae.dsp.activity import LOUD_NATS
+
+Floats = NDArray[np.float32]
+Doubles = NDArray[np.float64]
+Real = TypeVar("Real", Floats, Doubles)
+
+CEPSTRA = 24
+"""Without the zeroth: how the level varies is what is said, and reshaped with the rest it makes speech less clean."""
+HALF_WAY = 0.5
+"""All the way there, speech is less clear and the voice hardly nearer."""
+SETTLED_FRAMES = 100
+"""With as many loud frames, a covariance is trusted by half."""
+LARGEST_RATIO = 2.0
+"""Of deviations along any direction: what is asked for beyond it is an accident of few frames."""
+LARGEST_CHANGE_NATS = 1.0
+"""By which a value may be moved; speech hardly ever is by as much, a slip of the network would be."""
+_LEAST_VARIANCE = 1e-4
+
+
+@dataclass(frozen=True)
+class CovarianceMatch:
+    """What is done to every frame of a mel.
+
+    Attributes:
+        centre: (M, 1) about which a frame is reshaped.
+        change: (M, M) what is added to it, of its deviation from there.
+    """
+
+    centre: Floats
+    change: Floats
+
+    def __call__(self, mel: Floats) -> Floats:
+        """(M, T) -> (M, T)."""
+        change = _product(self.change, mel - self.centre)
+        return mel + change.clip(-LARGEST_CHANGE_NATS, LARGEST_CHANGE_NATS)
+
+
+@cache
+def basis(n_mels: int) -> Doubles:
+    """Rows of the orthonormal DCT-II, from the second on, since the first is the level: -> (Q, M), Q at most 24."""
+    order, place = np.arange(1, min(CEPSTRA + 1, n_mels))[:, None], np.arange(n_mels) + 0.5
+    return np.asarray(np.sqrt(2 / n_mels) * np.cos(np.pi * order * place / n_mels), np.float64)
+
+
+def loud_covariance(mel: Floats) -> Floats:
+    """Covariance of the cepstra of the loud frames: natural-log mel (M, T) -> (Q, Q)."""
+    return _covariance(mel[:, _loud(mel)]).astype(np.float32)
+
+
+def covariance_match(
+    mel: Floats, covariance: Floats, frames: float, strength: float, *, way: float = HALF_WAY
+) -> CovarianceMatch:
+    """What gives a mel a covariance of its low cepstra: (M, T), (Q, Q) ->.
+
+    The map between two Gaussians that moves least (Peyre and Cuturi 2019, arXiv 1803.00567, section 2.6), of which
+    half the way is gone: A = S^-1/2 (S^1/2 C S^1/2)^1/2 S^-1/2 for own covariance S and wanted C. Its eigenvalues are
+    ratios of deviations; as in `match_moments` they are bounded, and near 1 where either side has few frames.
+
+    Args:
+        mel: natural log, with the voice's mean and deviation already; or a sample of the mel that is to be reshaped.
+        covariance: of the voice.
+        frames: how many loud frames it comes from.
+        strength: from 0, nothing, to 1, all of what is done.
+        way: how far that is.
+    """
+    own = mel[:, _loud(mel)]
+    if not own.shape[1]:  # nothing is louder than NaN: what a broken network says is for others to refuse
+        return CovarianceMatch(
+            np.zeros((len(mel), 1), np.float32), np.zeros((len(mel), len(mel)), np.float32)
+        )
+    root, inverse = _roots(_covariance(own), _LEAST_VARIANCE)
+    middle, _ = _roots(root @ covariance @ root, _LEAST_VARIANCE**2)
+    ratios, axes = np.linalg.eigh(inverse @ middle @ inverse)
+    fewest = min(frames, own.shape[1])
+    ratios = ratios.clip(1 / LARGEST_RATIO, LARGEST_RATIO) ** (fewest / (fewest + SETTLED_FRAMES))
+    axes = basis(len(mel)).T @ axes
+    change = (axes * (way * strength * (ratios - 1))) @ axes.T
+    return CovarianceMatch(
+        own.mean(1, keepdims=True, dtype=np.float64).astype(np.float32), change.astype(np.float32)
+    )
+
+
+def _loud(mel: Floats) -> NDArray[np.bool_]:
+    """As `loud_frames` has it: (M, T) -> (T,)."""
+    highest = mel.max(0)
+    level = highest + np.log(np.exp(mel - highest).sum(0))
+    return np.asarray(level > level.max() - LOUD_NATS)
+
+
+def _covariance(mel: Floats) -> Doubles:
+    """(M, T) -> (Q, Q)."""
+    cepstra = _product(basis(len(mel)), mel - mel.mean(1, keepdims=True, dtype=np.float64))
+    return _product(cepstra, cepstra.T) / mel.shape[1]
+
+
+def _product(left: Real, right: Real) -> Real:
+    """As `left @ right`, whose BLAS would wake threads that on a busy machine take longer than all the rest."""
+    product: Real = np.einsum("ij,jk->ik", left, right)
+    return product
+
+
+def _roots(matrix: Doubles, least: float) -> tuple[Doubles, Doubles]:
+    """Square root of a covariance with no eigenvalue below `least`, and its inverse: (Q, Q) -> (Q, Q), (Q, Q)."""
+    values, axes = np.linalg.eigh(matrix)
+    scale = np.sqrt(values.clip(least))
+    return (axes * scale) @ axes.T, (axes / scale) @ axes.T

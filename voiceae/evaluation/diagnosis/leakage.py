@@ -1,0 +1,282 @@
+"""Leakage: how well fresh probes tell the speaker from codes that should not say."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from voiceae.evaluation.diagnosis.readings import Clips, Readings, Watch, pooled_statistics
+from voiceae.evaluation.diagnosis.verdicts import Finding, Verdict, grade
+
+HIDDEN, CHANNELS, HEADS, DROPOUT = 192, 96, 4, 0.3
+BATCH, LEARNING_RATE, WEIGHT_DECAY = 128, 3e-3, 0.02
+MOST_EPOCHS, PATIENCE = 80, 8
+
+
+class Linear(nn.Module):
+    """Pooled statistics (U, F) -> logits (U, speakers)."""
+
+    def __init__(self, width: int, classes: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Dropout(DROPOUT), nn.Linear(width, classes))
+
+    def forward(self, statistics: Tensor) -> Tensor:
+        """Score the speakers."""
+        scores: Tensor = self.layers(statistics)
+        return scores
+
+
+class TwoLayer(Linear):
+    """The same with a hidden layer."""
+
+    def __init__(self, width: int, classes: int) -> None:
+        super().__init__(width, classes)
+        self.layers = nn.Sequential(
+            nn.Linear(width, HIDDEN), nn.GELU(), nn.Dropout(DROPOUT), nn.Linear(HIDDEN, classes)
+        )
+
+
+class AttentivePooling(nn.Module):
+    """Frames (U, T', X), mask (U, T') -> logits (U, speakers).
+
+    Attentive statistics pooling (Okabe et al. 2018, arXiv 1803.10963) over a hidden layer that sees three
+    frames at a time.
+    """
+
+    def __init__(self, width: int, classes: int) -> None:
+        super().__init__()
+        self.enter = nn.Linear(3 * width, CHANNELS)
+        self.attend = nn.Linear(CHANNELS, HEADS)
+        self.leave = nn.Sequential(nn.Dropout(DROPOUT), nn.Linear(2 * CHANNELS, classes))
+
+    def forward(self, frames: Tensor, mask: Tensor) -> Tensor:
+        """Score the speakers."""
+        frames, mask = _thirds(frames * mask[..., None], mask)
+        hidden = functional.gelu(self.enter(frames))
+        weight = self.attend(hidden).masked_fill(~mask[..., None], float("-inf")).softmax(1)
+        by_head = hidden.unflatten(-1, (HEADS, -1))
+        mean = (by_head * weight[..., None]).sum(1)
+        square = (by_head.square() * weight[..., None]).sum(1)
+        deviation = (square - mean.square()).clamp_min(1e-6).sqrt()
+        logits: Tensor = self.leave(torch.cat([mean, deviation], 1).flatten(1))
+        return logits
+
+
+def _thirds(frames: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    """Put three frames into one: (U, T, X), (U, T) -> (U, ceil(T / 3), 3 X), (U, ceil(T / 3))."""
+    more = -frames.shape[1] % 3
+    wide = functional.pad(frames, (0, 0, 0, more)).unflatten(1, (-1, 3)).flatten(2)
+    return wide, functional.pad(mask, (0, more)).unflatten(1, (-1, 3)).any(-1)
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A kind of probe, and what it is given.
+
+    Attributes:
+        name: as reported.
+        make: width of the input, number of speakers -> module.
+        frames: whether it is given frames and mask, rather than pooled statistics.
+    """
+
+    name: str
+    make: Callable[[int, int], nn.Module]
+    frames: bool = False
+
+
+PROBES = (Probe("linear", Linear), Probe("two-layer", TwoLayer), Probe("attention", AttentivePooling, True))
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What probes are given.
+
+    Attributes:
+        frames: (U, T', X), each channel of zero mean and unit variance over the clips to fit.
+        mask: (U, T').
+        statistics: (U, F), scaled alike.
+    """
+
+    frames: Tensor
+    mask: Tensor
+    statistics: Tensor
+
+    @classmethod
+    def of(cls, frames: Tensor, mask: Tensor, clips: Clips) -> Evidence:
+        """Scale frames, and pool them."""
+        fit = clips.rows("fit")
+        statistics = pooled_statistics(frames, mask)
+        scaled = _scale(frames, frames[fit][mask[fit]])
+        return cls(scaled, mask, _scale(statistics, statistics[fit]))
+
+    def inputs(self, probe: Probe) -> tuple[Tensor, ...]:
+        """Tensors that a probe is called with."""
+        return (self.frames, self.mask) if probe.frames else (self.statistics,)
+
+
+def probe_accuracy(probe: Probe, evidence: Evidence, labels: Tensor, clips: Clips, seed: int) -> float:
+    """Share of held-out clips whose speaker a fresh probe tells; it is trained until it gets no better.
+
+    Args:
+        probe: its kind.
+        evidence: of all clips.
+        labels: (U,) speakers, or what to take for them.
+        clips: which to fit, to stop by and to score.
+        seed: of weights, dropout and batches.
+    """
+    inputs = evidence.inputs(probe)
+    with torch.random.fork_rng(devices=[]), torch.enable_grad():
+        torch.manual_seed(seed)
+        module = probe.make(inputs[0].shape[-1], int(labels.max()) + 1)
+        _train(module, inputs, labels, clips)
+    return _score(module, inputs, labels, clips.rows("held"))["accuracy"]
+
+
+def _train(module: nn.Module, inputs: tuple[Tensor, ...], labels: Tensor, clips: Clips) -> None:
+    """AdamW until the clips to stop by are told no better; the best weights stay."""
+    optimizer = torch.optim.AdamW(module.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
+    fit, check = clips.rows("fit"), clips.rows("check")
+    best, waited, weights = (-1.0, 0.0), 0, module.state_dict()
+    for _ in range(MOST_EPOCHS):
+        module.train()
+        for rows in fit[torch.randperm(len(fit))].split(BATCH):
+            loss = functional.cross_entropy(module(*(x[rows] for x in inputs)), labels[rows])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        scores = _score(module, inputs, labels, check)
+        now, waited = (scores["accuracy"], -scores["loss"]), waited + 1
+        if now > best:
+            best, waited, weights = now, 0, copy.deepcopy(module.state_dict())
+        if waited >= PATIENCE:
+            break
+    module.load_state_dict(weights)
+
+
+@torch.no_grad()
+def _score(
+    module: nn.Module, inputs: tuple[Tensor, ...], labels: Tensor, rows: Tensor
+) -> Mapping[str, float]:
+    module.eval()
+    logits = torch.cat([module(*(x[some] for x in inputs)) for some in rows.split(BATCH)])
+    return {
+        "accuracy": (logits.argmax(-1) == labels[rows]).double().mean().item(),
+        "loss": functional.cross_entropy(logits, labels[rows]).item(),
+    }
+
+
+def _scale(values: Tensor, sample: Tensor) -> Tensor:
+    """Zero mean and unit variance as measured on a sample; what does not vary there is zero."""
+    deviation, mean = torch.std_mean(sample, dim=0, correction=0)
+    return torch.where(deviation > 1e-5, (values - mean) / deviation.clamp_min(1e-5), 0.0)
+
+
+# On the scale of `leaked_share`; beside them what they are among 170 speakers.
+WARNING, FAILED = 0.45, 0.58  # 10 and 20 times chance
+ALIVE = 0.66  # 30 times chance: what probes must reach where the voice is plain, on the mel
+UNLIKELY_DEVIATIONS = 4.0
+
+
+@dataclass(frozen=True)
+class Suspect:
+    """Something to be probed.
+
+    Attributes:
+        name: as reported.
+        evidence: of all clips.
+        labels: (U,).
+    """
+
+    name: str
+    evidence: Evidence
+    labels: Tensor
+
+
+def leaked_share(accuracy: float, speakers: int) -> float:
+    """Times chance on a logarithmic scale that does not depend on how many speakers: 0 chance, 1 all are told."""
+    return math.log(max(accuracy, 1e-9) * speakers) / math.log(speakers)
+
+
+def find_leakage(readings: Readings, clips: Clips, seed: int, watch: Watch) -> Finding:
+    """Probe the codes, the mel, and the codes with shuffled labels; of several probes the worst counts.
+
+    Of a Gaussian posterior both its means are probed, which conversion uses, and what is drawn from it, as the decoder
+    was given in training; the latter decide, and a voice that is plain only in the means is worth a warning. Probes
+    see it there however far it lies below the noise that the decoder has learned to disregard.
+    """
+    tasks = [(suspect, probe) for suspect in _suspects(readings, clips, seed) for probe in PROBES]
+    accuracy: dict[str, dict[str, float]] = {}
+    for suspect, probe in watch(tasks, len(tasks), "probing"):
+        accuracy.setdefault(suspect.name, {})[probe.name] = _accuracy(suspect, probe, clips, seed)
+    speakers, trials = len(clips.speakers), len(clips.rows("held"))
+    worst = {name: max(scores.values()) for name, scores in accuracy.items()}
+    verdict, reason = _judge(worst, speakers, trials)
+    figures = {
+        "speakers": speakers,
+        "clips_to_fit": clips.per_speaker - clips.held,
+        "clips_held_out": clips.held,
+        "chance": 1 / speakers,
+        "accuracy": accuracy,
+        "times_chance": {name: speakers * value for name, value in worst.items()},
+        "leaked_share": {name: leaked_share(value, speakers) for name, value in worst.items()},
+    }
+    bars = np.array([list(scores.values()) for scores in accuracy.values()]) * speakers
+    return Finding(
+        area="leakage", verdict=verdict, reason=reason, figures=figures, series={"times_chance": bars}
+    )
+
+
+def _suspects(readings: Readings, clips: Clips, seed: int) -> Iterator[Suspect]:
+    codes = Evidence.of(readings.units, readings.mask, clips)
+    order = torch.randperm(len(clips.speaker), generator=torch.Generator().manual_seed(seed))
+    yield Suspect("codes", codes, clips.speaker)
+    if readings.log_variance is not None:
+        generator = torch.Generator().manual_seed(seed)
+        noise = torch.randn(readings.units.shape, generator=generator)
+        sampled = readings.units + noise * (0.5 * readings.log_variance).exp()
+        yield Suspect("sampled", Evidence.of(sampled, readings.mask, clips), clips.speaker)
+    yield Suspect("mel", Evidence.of(readings.mel, readings.mask, clips), clips.speaker)
+    yield Suspect("shuffled", codes, clips.speaker[order])
+
+
+def _accuracy(suspect: Suspect, probe: Probe, clips: Clips, seed: int) -> float:
+    return probe_accuracy(probe, suspect.evidence, suspect.labels, clips, seed)
+
+
+def _judge(worst: dict[str, float], speakers: int, trials: int) -> tuple[Verdict, str]:
+    chance = 1 / speakers
+    noise = math.sqrt(chance * (1 - chance) / trials)
+    if worst["shuffled"] > chance + UNLIKELY_DEVIATIONS * noise + 1 / trials:
+        return Verdict.FAILED, (
+            f"with shuffled labels a probe still scores {worst['shuffled'] * speakers:.1f} times chance, "
+            "so its scores mean nothing: the clips of one speaker repeat"
+        )
+    if leaked_share(worst["mel"], speakers) < ALIVE:
+        return Verdict.WARNING, (
+            f"on the mel itself the probes score only {worst['mel'] * speakers:.1f} times chance, "
+            "so this store cannot show a leak"
+        )
+    heard = "sampled" if "sampled" in worst else "codes"
+    verdict = grade(leaked_share(worst[heard], speakers), WARNING, FAILED)
+    if verdict is Verdict.OK and leaked_share(worst["codes"], speakers) >= FAILED:
+        verdict, mild = Verdict.WARNING, "the means, not what is drawn around them, tell who speaks"
+    else:
+        mild = "the codes say something of who speaks"
+    says = {
+        Verdict.OK: "the codes say little of who speaks",
+        Verdict.WARNING: mild,
+        Verdict.FAILED: "the codes tell who speaks: narrow the bottleneck, or weight its loss more",
+    }[verdict]
+    beside = {"codes": "on the means", "mel": "on the mel", "shuffled": "with shuffled labels"}
+    others = [f"{worst[name] * speakers:.1f} {where}" for name, where in beside.items() if name != heard]
+    return verdict, (
+        f"{says}; the best probe scores {worst[heard] * speakers:.1f} times chance among {speakers} speakers "
+        f"({', '.join(others)})"
+    )

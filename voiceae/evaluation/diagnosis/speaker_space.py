@@ -1,0 +1,206 @@
+"""The speaker embedding: whether it separates unseen speakers, and whether it knows what is said."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.fft import dct
+from torch import Tensor
+from torch.nn import functional
+
+from voiceae.evaluation.diagnosis.collapse import OWN_VOICE
+from voiceae.evaluation.diagnosis.readings import Clips, Readings, pooled_statistics
+from voiceae.evaluation.diagnosis.verdicts import Finding, Verdict, grade, worst
+from voiceae.evaluation.scores import equal_error
+
+EER_WARNING, EER_FAILED = 0.15, 0.35  # 0.5 is chance
+FEWEST_PAIRS = 10
+
+
+def find_voices(vectors: Tensor, speaker: Tensor, *, held_out: bool) -> Finding:
+    """Equal error rate over all pairs of clips, and accuracy of the nearest other clip.
+
+    Args:
+        vectors: (U, S).
+        speaker: (U,).
+        held_out: whether training never heard these speakers.
+    """
+    unit = functional.normalize(vectors.double(), dim=-1)
+    cosine = unit @ unit.T
+    same = speaker[:, None] == speaker
+    pairs = torch.ones_like(same).triu(1)
+    right, wrong = cosine[pairs & same].numpy(), cosine[pairs & ~same].numpy()
+    error = equal_error(right, wrong)
+    nearest = cosine.fill_diagonal_(-2).argmax(-1)
+    accuracy = float((speaker[nearest] == speaker).double().mean())
+    verdict = grade(error.rate, EER_WARNING, EER_FAILED)
+    where = "held-out" if held_out else "training"
+    if not held_out or len(right) < FEWEST_PAIRS:
+        verdict = worst([verdict, Verdict.WARNING])
+    says = {
+        Verdict.OK: "the speaker space tells voices apart",
+        Verdict.WARNING: "the speaker space tells voices apart only roughly",
+        Verdict.FAILED: "the speaker space does not tell voices apart",
+    }[grade(error.rate, EER_WARNING, EER_FAILED)]
+    count = len(speaker.unique())
+    note = "" if held_out else "; the store holds out no two speakers, so nothing is known of new voices"
+    return Finding(
+        area="speakers",
+        verdict=verdict,
+        reason=(
+            f"{says}; equal error rate {error.rate:.1%} over {len(speaker)} clips of {count} {where} speakers, "
+            f"the nearest other clip is of the same speaker for {accuracy:.0%}{note}"
+        ),
+        figures={
+            "split": where,
+            "speakers": count,
+            "clips": len(speaker),
+            "equal_error_rate": error.rate,
+            "threshold": error.threshold,
+            "nearest_neighbour_accuracy": accuracy,
+            "cosine_same": float(right.mean()),
+            "cosine_different": float(wrong.mean()),
+        },
+        series={
+            "same": np.histogram(right, np.linspace(-1, 1, 41), density=True)[0],
+            "different": np.histogram(wrong, np.linspace(-1, 1, 41), density=True)[0],
+        },
+    )
+
+
+CLUSTERS, CEPSTRA, ROUNDS, SAMPLE = 64, 16, 12, 20_000
+PENALTIES = (0.01, 0.1, 1.0, 10.0, 100.0)
+HEARD = 0.35  # of the way from chance to certainty: below it the vector says too little to matter
+WARNING, FAILED = 0.05, 0.2  # share of the reconstruction error that the clip's own vector takes away
+
+Array = NDArray[np.float64]
+
+
+def find_spoken(
+    readings: Readings, clips: Clips, errors: Mapping[str, float], rng: np.random.Generator
+) -> Finding:
+    """Can a speaker vector tell its own utterance from others of the speaker by what is said in them?
+
+    What is said is the share of phone-like clusters in a clip: 64 means of level- and colour-free cepstra, found
+    without the model. A ridge regression learns to foretell how these shares depart from the speaker's own mean from
+    how the vector departs from the speaker's mean vector; on held-out clips it must pick the right one among those of
+    one speaker. Who speaks cannot help, as all choices are the same speaker's, so chance is one in their number. Beside
+    it the same from statistics of the mel, and from vectors shuffled among the clips of each speaker.
+
+    Anything pooled over a clip keeps a trace of what is said, however faint. What decides is whether the decoder makes
+    use of it: how much better it reconstructs with the clip's own vector than with one of another clip. That is an
+    upper bound, since the level and the room of a clip help as well.
+
+    Args:
+        readings: of all clips.
+        clips: which to fit, to stop by and to score.
+        errors: what `reconstruction_errors` gave.
+        rng: of the clusters and the shuffling.
+    """
+    shares = cluster_shares(readings, rng)
+    shuffled = np.concatenate(
+        [row + rng.permutation(clips.per_speaker) for row in range(0, len(shares), clips.per_speaker)]
+    )
+    vectors = readings.speaker.double().numpy()
+    evidence = {
+        "speaker vector": vectors,
+        "mel": pooled_statistics(readings.mel, readings.mask).double().numpy(),
+        "shuffled": vectors[shuffled],
+    }
+    accuracy = {name: pick_accuracy(values, shares, clips) for name, values in evidence.items()}
+    choices = clips.held
+    if choices < 2:
+        return _unknown(accuracy, choices)
+    told = (accuracy["speaker vector"] - 1 / choices) / (1 - 1 / choices)
+    gain = 1 - errors[OWN_VOICE] / max(errors["as it is"], 1e-9)
+    verdict = grade(gain, WARNING, FAILED) if told >= HEARD else Verdict.OK
+    says = {
+        Verdict.OK: "next to nothing of what is said passes through the speaker vector",
+        Verdict.WARNING: "something of what is said passes through the speaker vector",
+        Verdict.FAILED: "what is said passes through the speaker vector: take it from other speech in training",
+    }[verdict]
+    return Finding(
+        area="spoken",
+        verdict=verdict,
+        reason=(
+            f"{says}; a clip's own vector makes its reconstruction {gain:+.0%} better than another clip's, and finds "
+            f"the clip among {choices} of the speaker for {accuracy['speaker vector']:.0%} (chance {1 / choices:.0%}, "
+            f"statistics of the mel {accuracy['mel']:.0%}, shuffled {accuracy['shuffled']:.0%})"
+        ),
+        figures={
+            "choices": choices,
+            "own_vector_gain": gain,
+            "accuracy": accuracy,
+            "times_chance": {name: value * choices for name, value in accuracy.items()},
+        },
+        series={"accuracy": np.array(list(accuracy.values()))},
+    )
+
+
+def cluster_shares(readings: Readings, rng: np.random.Generator) -> Array:
+    """Square root of the share of every phone-like cluster in every clip: -> (U, 64)."""
+    weight = readings.mask[..., None].float()
+    mean = (readings.mel * weight).sum(1, keepdim=True) / weight.sum(1, keepdim=True)
+    variance = ((readings.mel - mean).square() * weight).sum(1, keepdim=True) / weight.sum(1, keepdim=True)
+    plain = (readings.mel - mean) / (variance + 1e-3).sqrt()
+    cepstra = dct(plain.numpy(), norm="ortho", axis=-1)[..., :CEPSTRA].astype(np.float32)
+    frames = torch.from_numpy(np.ascontiguousarray(cepstra))
+    centres = k_means(readings.frames(frames), rng)
+    nearest = _nearest(frames.flatten(0, 1), centres).view(readings.mask.shape)
+    counts = torch.zeros(len(nearest), len(centres)).scatter_add_(1, nearest, readings.mask.float())
+    return (counts / counts.sum(1, keepdim=True)).sqrt().double().numpy()
+
+
+def k_means(frames: Tensor, rng: np.random.Generator) -> Tensor:
+    """Centres after a few rounds on a sample: (n, X) -> (64, X)."""
+    sample = frames[torch.from_numpy(rng.permutation(len(frames))[:SAMPLE])]
+    centres = sample[:CLUSTERS].clone()
+    for _ in range(ROUNDS):
+        nearest = _nearest(sample, centres)
+        count = torch.bincount(nearest, minlength=len(centres))[:, None]
+        total = torch.zeros_like(centres).index_add_(0, nearest, sample)
+        centres = torch.where(count > 0, total / count.clamp_min(1), centres)
+    return centres
+
+
+def pick_accuracy(evidence: Array, shares: Array, clips: Clips) -> float:
+    """How often held-out evidence foretells its own clip best: (U, F), (U, 64) -> share."""
+    x, y = ({part: _centred(v, clips, part) for part in ("fit", "check", "held")} for v in (evidence, shares))
+    scale = np.concatenate(list(x["fit"])).std(0) + 1e-9
+    x = {part: values / scale for part, values in x.items()}
+    flat, wanted = (np.concatenate(list(v["fit"])) for v in (x, y))
+    # Eigenvectors once, so that every penalty costs one product.
+    values, axes = np.linalg.eigh(flat.T @ flat)
+    turned = axes.T @ (flat.T @ wanted)
+    maps = [axes @ (turned / (values + p * len(flat))[:, None]) for p in PENALTIES]
+    best = min(maps, key=lambda m: float(np.square(x["check"] @ m - y["check"]).sum()))
+    return _picked(x["held"] @ best, y["held"])
+
+
+def _centred(values: Array, clips: Clips, part: str) -> Array:
+    """Rows of a part less their mean, by speaker: (U, F) -> (speakers, clips, F)."""
+    grouped = values[clips.rows(part).numpy()].reshape(len(clips.speakers), -1, values.shape[-1])
+    return grouped - grouped.mean(1, keepdims=True)
+
+
+def _picked(foretold: Array, true: Array) -> float:
+    """Share of clips nearer by cosine to their own than to the others: (P, n, C), (P, n, C) ->."""
+    unit = [v / (np.linalg.norm(v, axis=-1, keepdims=True) + 1e-12) for v in (foretold, true)]
+    best = (unit[0] @ unit[1].transpose(0, 2, 1)).argmax(-1)
+    return float((best == np.arange(best.shape[1])).mean())
+
+
+def _nearest(frames: Tensor, centres: Tensor) -> Tensor:
+    return (centres.square().sum(-1) - 2 * frames @ centres.T).argmin(-1)
+
+
+def _unknown(accuracy: dict[str, float], choices: int) -> Finding:
+    return Finding(
+        area="spoken",
+        verdict=Verdict.WARNING,
+        reason="speakers have too few clips to tell whether the speaker vector knows what is said",
+        figures={"choices": choices, "accuracy": accuracy},
+    )

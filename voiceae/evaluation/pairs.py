@@ -1,0 +1,303 @@
+"""Which conversions are judged, and which clips they are judged against."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import zip_longest
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from voiceae.conversion.batch import read_pair_rows
+from voiceae.data.corpora import Recording
+from voiceae.errors import AudioError, CorpusError
+
+SOURCE_SECONDS = (2.0, 8.0)
+VOICE_SECONDS = 3.0
+DRAWN = 4
+LEAST_CLIPS = 3
+
+PROTOCOL = (
+    f"Sources are drawn from clips of {SOURCE_SECONDS[0]:g} to {SOURCE_SECONDS[1]:g} s, or the nearest. "
+    f"A clip that stands for a voice (heard by the model, or compared with) is the longest of {DRAWN} drawn "
+    f"from the speaker's other clips of at least {VOICE_SECONDS:g} s (or the longest there is). "
+    "The target is heard through one clip. All clips are judged whole, at 16 kHz, at the level they have."
+)
+"""How clips are chosen and how long they are."""
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A recording and how long it is."""
+
+    recording: Recording
+    seconds: float
+
+    @property
+    def path(self) -> Path:
+        """The audio file."""
+        return self.recording.path
+
+    @property
+    def speaker(self) -> str:
+        """Name of the speaker."""
+        return self.recording.speaker
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pair:
+    """One conversion, and the natural clips it is compared with; no two of them are the same clip.
+
+    Attributes:
+        name: of the pair, unique.
+        source: what is said.
+        heard: the target's clips that the model hears.
+        scored: another clip of the target, which similarity is measured against.
+        natural: a third clip of the target, which shows what similarity nature reaches.
+        source_other: another clip of the source's speaker, which similarity to it is measured against.
+        source_heard: a third clip of the source's speaker, heard for reconstruction.
+        same_sentence: one more clip of the target, in which it says the same, where there is one.
+        crossing: whether the sexes differ; None where one is not known.
+        converted: the result, where it was made elsewhere.
+    """
+
+    name: str
+    source: Clip
+    heard: tuple[Clip, ...]
+    scored: Clip
+    natural: Clip | None
+    source_other: Clip
+    source_heard: Clip | None
+    same_sentence: Clip | None = None
+    crossing: bool | None = None
+    converted: Path | None = None
+
+
+def unheard(
+    recordings: Iterable[Recording], trained_on: Iterable[str] = ()
+) -> tuple[list[Recording], dict[str, str]]:
+    """Recordings that a model was not trained on, and the reason of each speaker that was left out.
+
+    Args:
+        recordings: of a corpus; those that its table calls "train" are left out too.
+        trained_on: names of speakers.
+    """
+    known, kept, reasons = set(trained_on), [], {}
+    for recording in recordings:
+        if recording.speaker in known or recording.split == "train":
+            reasons[recording.speaker] = f"{recording.speaker}: the model was trained on this speaker"
+        else:
+            kept.append(recording)
+    kept = [recording for recording in kept if recording.speaker not in reasons]
+    return kept, reasons
+
+
+def trained_speakers(extra: Mapping[str, Any]) -> set[str]:
+    """Speakers that a model file's provenance says it was trained on, over all legs of its training."""
+    training = extra.get("training")
+    holders = [extra, training] if isinstance(training, Mapping) else [extra]
+    legs = [
+        extra,
+        *(leg for holder in holders for leg in _listed(holder, "legs") if isinstance(leg, Mapping)),
+    ]
+    return {str(name) for leg in legs for name in _listed(leg, "speaker_names")}
+
+
+def _listed(values: Mapping[str, Any], name: str) -> Sequence[Any]:
+    """A list of a file's provenance, which may hold anything."""
+    found = values.get(name, ())
+    return found if isinstance(found, list | tuple) else ()
+
+
+def measure(recordings: Iterable[Recording]) -> tuple[list[Clip], dict[str, str]]:
+    """Durations of recordings: clips, and the reason of each that cannot be read, by path."""
+    import soundfile
+
+    clips, bad = [], {}
+    for recording in recordings:
+        try:
+            clips.append(Clip(recording, float(soundfile.info(os.fsencode(recording.path)).duration)))
+        except (RuntimeError, OSError) as error:
+            bad[str(recording.path)] = f"cannot be read: {error}"
+    return clips, bad
+
+
+def by_speaker(clips: Iterable[Clip], least: int = LEAST_CLIPS) -> dict[str, list[Clip]]:
+    """Clips of each speaker, sorted by path; speakers with too few to draw from are left out."""
+    groups: dict[str, list[Clip]] = defaultdict(list)
+    for clip in sorted(clips, key=lambda clip: clip.path.as_posix()):
+        groups[clip.speaker].append(clip)
+    return {name: groups[name] for name in sorted(groups) if len(groups[name]) >= least}
+
+
+def draw_pairs(clips: Iterable[Clip], n_pairs: int, seed: int) -> list[Pair]:
+    """Draw pairs: every speaker as often source and target as any other, half of them across the sexes.
+
+    Args:
+        clips: of all speakers that may be used.
+        n_pairs: how many.
+        seed: of everything that is drawn.
+
+    Raises:
+        CorpusError: when fewer than two speakers have the clips that a pair needs.
+    """
+    rng = np.random.default_rng(seed)
+    groups = by_speaker(clips)
+    if len(groups) < 2:
+        raise CorpusError(f"{len(groups)} speakers with {LEAST_CLIPS} clips or more; pairs need at least two")
+    genders = {name: group[0].recording.gender for name, group in groups.items()}
+    pairs: list[Pair] = []
+    for number in range(-(-n_pairs // len(groups))):
+        for source, target in _draw_round(genders, number, rng)[: n_pairs - len(pairs)]:
+            clip = _draw_source(groups[source], rng)
+            pairs.append(make_pair(f"{len(pairs):03d}", clip, (), groups, target, rng))
+    return pairs
+
+
+def make_pair(
+    name: str,
+    source: Clip,
+    heard: Sequence[Clip],
+    groups: Mapping[str, Sequence[Clip]],
+    target: str,
+    rng: np.random.Generator,
+    converted: Path | None = None,
+) -> Pair:
+    """Choose the clips around a source; `heard` is drawn when empty.
+
+    Raises:
+        CorpusError: when a speaker has no clip left to compare with.
+    """
+    used = [source, *heard]
+    if not heard:
+        heard = [_draw_voice(groups[target], used, rng)]
+        used += heard
+    chosen: list[Clip | None] = []
+    for speaker in (target, source.speaker, target, source.speaker):
+        clip = _draw_voice_or_none(groups.get(speaker, ()), used, rng)
+        chosen.append(clip)
+        used += [clip] if clip else []
+    scored, source_other, natural, source_heard = chosen
+    if scored is None or source_other is None:
+        lacking = target if scored is None else source.speaker
+        raise CorpusError(f"{lacking}: has no clip that is neither source nor heard; nothing to compare with")
+    genders = (source.recording.gender, scored.recording.gender)
+    return Pair(
+        name=name,
+        source=source,
+        heard=tuple(heard),
+        scored=scored,
+        natural=natural,
+        source_other=source_other,
+        source_heard=source_heard,
+        same_sentence=_same_sentence(source, groups[target], used),
+        crossing=genders[0] != genders[1] if all(genders) else None,
+        converted=converted,
+    )
+
+
+def read_pairs(
+    path: Path, root: Path, clips: Iterable[Clip], converted: Path | None, seed: int
+) -> tuple[list[Pair], dict[str, str]]:
+    """Pairs of a table: those that can be judged, and the reason of each that cannot, by row.
+
+    Args:
+        path: CSV with columns source and target (several joined by ';'), and out where `converted` is given.
+        root: folder that sources and targets are relative to.
+        clips: of the corpus; what is in the table must be among them, for its speakers to be known.
+        converted: folder of the results, or None.
+        seed: of the choice of clips to compare with.
+
+    Raises:
+        CorpusError: when the table cannot be read or lacks a column.
+    """
+    rows = read_pair_rows(path, ("source", "target", "out") if converted else ("source", "target"))
+    everything = list(clips)
+    known = {clip.path.resolve(): clip for clip in everything}
+    groups, rng = by_speaker(everything, least=2), np.random.default_rng(seed)
+    pairs: list[Pair] = []
+    bad: dict[str, str] = {}
+    taken: dict[str, int] = {}
+    for number, row in enumerate(rows):
+        name = row.out or f"{number:03d}"
+        if name in taken:  # figures and waves of a pair go by its name
+            bad[f"{name} (line {row.line})"] = f"{name}: line {taken[name]} has this result already"
+            continue
+        taken[name] = row.line
+        try:
+            source = _find(known, root / row.source)
+            heard = [_find(known, root / each) for each in row.targets or ("",)]
+            result = converted / row.out if converted else None
+            pairs.append(make_pair(name, source, heard, groups, heard[0].speaker, rng, result))
+        except (AudioError, CorpusError) as error:
+            bad[name] = str(error)
+    return pairs, bad
+
+
+def _find(known: Mapping[Path, Clip], path: Path) -> Clip:
+    clip = known.get(path.resolve())
+    if clip is None:
+        raise AudioError(f"{path}: is not among the readable recordings of the corpus")
+    return clip
+
+
+def _draw_source(clips: Sequence[Clip], rng: np.random.Generator) -> Clip:
+    low, high = SOURCE_SECONDS
+    fitting = [clip for clip in clips if low <= clip.seconds <= high]
+    if not fitting:
+        return min(clips, key=lambda clip: max(low - clip.seconds, clip.seconds - high))
+    return fitting[rng.integers(len(fitting))]
+
+
+def _draw_voice(clips: Sequence[Clip], used: Sequence[Clip], rng: np.random.Generator) -> Clip:
+    free = [clip for clip in clips if clip not in used]
+    long = [clip for clip in free if clip.seconds >= VOICE_SECONDS]
+    if not long:
+        return max(free, key=lambda clip: clip.seconds)
+    drawn = rng.permutation(len(long))[:DRAWN]
+    return max((long[index] for index in drawn), key=lambda clip: clip.seconds)
+
+
+def _draw_voice_or_none(clips: Sequence[Clip], used: Sequence[Clip], rng: np.random.Generator) -> Clip | None:
+    return _draw_voice(clips, used, rng) if any(clip not in used for clip in clips) else None
+
+
+def _same_sentence(source: Clip, clips: Sequence[Clip], used: Sequence[Clip]) -> Clip | None:
+    said = words(source.recording.text)
+    same = [clip for clip in clips if said and words(clip.recording.text) == said and clip not in used]
+    return same[0] if same else None
+
+
+def words(text: str | None) -> str:
+    """Letters, digits and apostrophes in lower case, single spaces: what error rates compare."""
+    kept = "".join(letter if letter.isalnum() or letter == "'" else " " for letter in (text or "").lower())
+    return " ".join(kept.split())
+
+
+def _draw_round(
+    genders: Mapping[str, str | None], number: int, rng: np.random.Generator
+) -> list[tuple[str, str]]:
+    """Every speaker once as source and once as target, as near as can be half of them across the sexes."""
+    women, men = (
+        [str(n) for n in rng.permutation([n for n in genders if genders[n] == sex])] for sex in "FM"
+    )
+    quarter = (len(women) + len(men)) / 4
+    wanted = int(quarter * (number + 1)) - int(quarter * number)
+    possible = [n for n in range(min(len(women), len(men)) + 1) if 1 not in (len(women) - n, len(men) - n)]
+    if not all(genders.values()) or max(possible, default=0) == 0:
+        return _circle([str(name) for name in rng.permutation(list(genders))])
+    crossing = min(possible, key=lambda n: abs(n - wanted))
+    across = list(zip(women[:crossing], men[:crossing], strict=True))
+    across += [(man, woman) for woman, man in across]
+    within = _circle(women[crossing:]) + _circle(men[crossing:])
+    lists = ([each[index] for index in rng.permutation(len(each))] for each in (across, within))
+    return [pair for both in zip_longest(*lists) for pair in both if pair is not None]
+
+
+def _circle(names: list[str]) -> list[tuple[str, str]]:
+    """Each to the next of a circle: no one to themselves, of two or more."""
+    return list(zip(names, names[1:] + names[:1], strict=True))

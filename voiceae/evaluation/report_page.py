@@ -1,0 +1,245 @@
+"""A report as one page that needs nothing but itself: tables, pictures and sound."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+
+from voiceae.evaluation.evaluation import Evaluation, row_key
+from voiceae.evaluation.pairs import Pair
+from voiceae.evaluation.report import FIGURES, Report
+from voiceae.evaluation.report_tables import BLOCKS, block, natural_cells, verdicts
+from voiceae.evaluation.scoring import ScoringJob
+from voiceae.pretrained.scorers import F0_PERIOD_SECONDS, SAMPLE_RATE
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Array = NDArray[np.float64]
+
+MOST_LABELS = 40  # beyond them names would cover each other
+
+
+def embedding_map(evaluation: Evaluation) -> str | None:
+    """Speakers and conversions on the principal axes of the speakers; colours are targets."""
+    natural, converted = _natural(evaluation), _converted(evaluation)
+    if len(natural) < 3 or not converted:
+        return None
+    names = sorted(natural)
+    centres = np.stack([natural[name].mean(axis=0) for name in names])
+    middle = centres.mean(axis=0)
+    axes = np.linalg.svd(centres - middle, full_matrices=False)[2][:2]
+    colours = {name: _colour(index, len(names)) for index, name in enumerate(names)}
+    figure, plot = _figure(8, 6)
+    for name, centre in zip(names, (centres - middle) @ axes.T, strict=True):
+        plot.scatter(
+            centre[0], centre[1], s=70, marker="o", color=colours[name], edgecolor="black", linewidth=0.5
+        )
+        if len(names) <= MOST_LABELS:
+            plot.annotate(name, centre, fontsize=6, xytext=(4, 4), textcoords="offset points")
+    for name, vector in converted:
+        x, y = (vector - middle) @ axes.T
+        plot.scatter(x, y, s=25, marker="x", color=colours.get(name, "grey"))
+    plot.set(
+        title="o natural speakers, x conversions in their target's colour",
+        xlabel="first axis",
+        ylabel="second axis",
+    )
+    return _encode(figure)
+
+
+def similarity_matrix(evaluation: Evaluation) -> str | None:
+    """Mean cosine of the conversions to each target (rows) with natural speech of each speaker (columns)."""
+    natural = _natural(evaluation)
+    converted: dict[str, list[Array]] = defaultdict(list)
+    for name, vector in _converted(evaluation):
+        converted[name].append(vector)
+    targets, names = sorted(converted), sorted(natural)
+    if not targets or not names:
+        return None
+    matrix = [[float(np.mean(np.stack(converted[t]) @ natural[n].T)) for n in names] for t in targets]
+    figure, plot = _figure(8, 7)
+    picture = plot.imshow(matrix, aspect="auto", cmap="viridis", vmin=0.4, vmax=1.0)
+    figure.colorbar(picture, label="cosine")
+    plot.set_xticks(range(len(names)), names, rotation=90, fontsize=6)
+    plot.set_yticks(range(len(targets)), targets, fontsize=6)
+    plot.set(xlabel="natural speech of", ylabel="conversions to")
+    return _encode(figure)
+
+
+def example_picture(pair: Pair, evaluation: Evaluation, rows: Sequence[str]) -> str:
+    """Mel pictures of some rows of a pair with the F0 contour on a second axis."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(3.4 * len(rows), 2.4), layout="constrained")
+    for plot, row in zip(np.atleast_1d(figure.subplots(1, len(rows))), rows, strict=True):
+        key = row_key(row, pair)
+        _draw_mel(plot, evaluation.waves[key].wav)
+        _draw_f0(plot.twinx(), evaluation.findings.get(key, {}).get("pitch"))
+        plot.set_title(row, fontsize=9)
+    return _encode(figure)
+
+
+def _draw_mel(plot: Axes, wav: NDArray[np.float32]) -> None:
+    import librosa
+
+    mel = librosa.feature.melspectrogram(y=wav, sr=SAMPLE_RATE, n_fft=1024, hop_length=320, n_mels=64)
+    extent = (0.0, len(wav) / SAMPLE_RATE, 0.0, 64.0)
+    decibels = librosa.power_to_db(mel, ref=np.max, top_db=70)
+    plot.imshow(decibels, origin="lower", aspect="auto", extent=extent, cmap="magma")
+    plot.set(xlabel="seconds", yticks=[])
+
+
+def _draw_f0(plot: Axes, found: Any) -> None:
+    if isinstance(found, dict):
+        f0 = np.array(found["f0"])
+        plot.plot(
+            np.arange(len(f0)) * F0_PERIOD_SECONDS, np.where(f0 > 0, f0, np.nan), color="cyan", linewidth=1
+        )
+    plot.set_ylim(50, 450)
+    plot.tick_params(labelsize=6)
+
+
+def _natural(evaluation: Evaluation) -> dict[str, Array]:
+    """Embeddings of natural clips of the pairs by speaker, (n, S) each."""
+    found: dict[str, dict[str, Any]] = defaultdict(dict)
+    for pair in evaluation.pairs:
+        for clip in (pair.source, pair.scored, pair.natural, pair.source_other):
+            heard = evaluation.findings.get(str(clip.path), {}).get("speaker") if clip else None
+            if clip and isinstance(heard, dict):
+                found[clip.speaker][str(clip.path)] = heard["embedding"]
+    return {name: np.array(list(clips.values())) for name, clips in found.items()}
+
+
+def _converted(evaluation: Evaluation) -> list[tuple[str, Array]]:
+    """Target and embedding of each conversion."""
+    found = [
+        (pair.scored.speaker, evaluation.findings.get(f"{pair.name}/conversion", {}).get("speaker"))
+        for pair in evaluation.pairs
+    ]
+    return [(name, np.array(heard["embedding"])) for name, heard in found if isinstance(heard, dict)]
+
+
+def _colour(index: int, count: int) -> tuple[float, float, float]:
+    """Evenly spaced hues, alternating in brightness."""
+    from matplotlib.colors import hsv_to_rgb
+
+    red, green, blue = hsv_to_rgb((index / count, 0.8, 0.9 if index % 2 else 0.6))
+    return float(red), float(green), float(blue)
+
+
+def _figure(width: float, height: float) -> tuple[Figure, Axes]:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    return figure, figure.subplots()
+
+
+def _encode(figure: Figure) -> str:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=90)
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+EXAMPLES = 12
+PLAYED = ("source", "target", "transfer", "conversion")
+
+_STYLE = """
+body { font: 15px/1.45 system-ui, sans-serif; margin: 2rem auto; max-width: 76rem; padding: 0 1rem; }
+table { border-collapse: collapse; margin: .6rem 0 1rem; font-size: 13px; display: block; overflow-x: auto; }
+th, td { border-bottom: 1px solid #d8dde3; padding: .25rem .6rem; text-align: left; vertical-align: top; }
+th { background: #f3f5f7; } td:not(:first-child) { font-variant-numeric: tabular-nums; }
+img { max-width: 100%; } audio { width: 13rem; height: 2rem; }
+.example { border-top: 1px solid #d8dde3; padding: .6rem 0; }
+.players { display: flex; flex-wrap: wrap; gap: .8rem; }
+figure { margin: 0; } figcaption { font-size: 12px; color: #59636e; }
+"""
+
+
+def page(report: Report, evaluation: Evaluation) -> str:
+    """The whole report as HTML.
+
+    Args:
+        report: of the evaluation.
+        evaluation: for pictures and sound.
+    """
+    body = "\n".join(_body(report, evaluation))
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>voiceae evaluation</title><style>{_STYLE}</style></head>\n<body>\n{body}\n</body></html>\n"
+    )
+
+
+def _body(report: Report, evaluation: Evaluation) -> Iterator[str]:
+    yield "<h1>Evaluation</h1>"
+    about = [[str(name), str(value)] for name, value in report["about"].items()]
+    yield _table([["", ""], *about, *([name, value] for name, value in report["judges"].items())])
+    yield "<h2>In short</h2>" + _table([["figure", "value"], *map(list, verdicts(report))])
+    yield "<h2>Natural speech</h2>" + _table(natural_cells(report))
+    for title, figures in BLOCKS.items():
+        cells = block(report["rows"], figures)
+        if cells:
+            legend = "".join(
+                f"<li><code>{escape(name)}</code>: {escape(FIGURES[name])}</li>" for name in cells[0][1:]
+            )
+            yield f"<h2>{escape(title)}</h2>{_table(cells)}<ul>{legend}</ul>"
+    for title, picture in (
+        ("Voices", embedding_map(evaluation)),
+        ("Similarity", similarity_matrix(evaluation)),
+    ):
+        if picture:
+            yield f'<h2>{title}</h2><img alt="{title}" src="{picture}">'
+    yield "<h2>Examples</h2>"
+    for pair in examples(evaluation):
+        yield _example(pair, evaluation)
+    left_out = [[each["pair"], each["judge"] or "all", each["reason"]] for each in report["excluded"]]
+    yield f"<h2>Left out: {len(left_out)}</h2>" + _table([["pair", "judge", "reason"], *left_out])
+    yield (
+        "<h2>Protocol</h2><ul>" + "".join(f"<li>{escape(line)}</li>" for line in report["protocol"]) + "</ul>"
+    )
+
+
+def examples(evaluation: Evaluation) -> list[Pair]:
+    """A dozen pairs evenly spread over all that were converted: not chosen by how they sound."""
+    made = [pair for pair in evaluation.pairs if f"{pair.name}/conversion" in evaluation.waves]
+    step = max(1, len(made) // EXAMPLES)
+    return made[::step][:EXAMPLES]
+
+
+def _example(pair: Pair, evaluation: Evaluation) -> str:
+    rows = [row for row in PLAYED if row_key(row, pair) in evaluation.waves]
+    players = "".join(_player(row, evaluation.waves[row_key(row, pair)]) for row in rows)
+    figures = evaluation.values.get(pair.name, {}).get("conversion", {})
+    shown = ("sim_target", "sim_source", "cer_recogniser", "ovrl")
+    numbers = ", ".join(f"{name} {figures[name]:.2f}" for name in shown if name in figures)
+    title = f"{pair.name}: {pair.source.speaker} as {pair.scored.speaker}"
+    picture = example_picture(pair, evaluation, rows)
+    return (
+        f'<div class="example"><h3>{escape(title)}</h3><p>{escape(numbers)}</p>'
+        f'<div class="players">{players}</div><img alt="mel and F0" src="{picture}"></div>'
+    )
+
+
+def _player(row: str, heard: ScoringJob) -> str:
+    encoded = io.BytesIO()
+    soundfile.write(encoded, heard.wav, SAMPLE_RATE, format="MP3")
+    address = "data:audio/mpeg;base64," + base64.b64encode(encoded.getvalue()).decode()
+    sound = f'<audio controls preload="none" src="{address}"></audio>'
+    return f"<figure>{sound}<figcaption>{escape(row)}</figcaption></figure>"
+
+
+def _table(cells: Sequence[Sequence[str]]) -> str:
+    head, *rows = cells
+    lines = ["<tr>" + "".join(f"<th>{escape(cell)}</th>" for cell in head) + "</tr>"]
+    lines += ["<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows]
+    return f"<table>{''.join(lines)}</table>"

@@ -1,0 +1,208 @@
+"""Systems under test: the model in each of its modes, and the reference rows that make its numbers readable."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from voiceae.conversion.chunked import ChunkOptions
+from voiceae.dsp.mel import LogMel
+from voiceae.errors import AudioError, ConfigError
+from voiceae.evaluation.pairs import Pair
+from voiceae.hardware import torch_threads
+from voiceae.io import audio as audio_io
+from voiceae.io.audio import Audio
+from voiceae.specs import AudioSpec
+from voiceae.vocoders.base import Vocoder
+
+if TYPE_CHECKING:
+    from voiceae.conversion.voice import Voice
+
+WAYS = {
+    "whole": "the whole recording at once",
+    "pieces": "pieces of 5 s, statistics from 5 stretches of 1 s, as though it were too long to hold",
+    "stream": "as it would be spoken, a tenth of a second late, knowing nothing of who speaks",
+    "settled": "a stream that knows the statistics of the recording from the start, as after having heard the speaker",
+}
+"""Names, and what they are."""
+
+SHORT_PIECES = ChunkOptions(piece_seconds=5.0, statistics_seconds=5.0, stretch_seconds=1.0)
+_BLOCK_SECONDS = 0.02
+
+
+def converter(voice: Voice, way: str) -> Callable[[Path, Sequence[Any]], Audio]:
+    """A function from source and targets to audio.
+
+    Args:
+        voice: the model.
+        way: one of `WAYS`.
+
+    Raises:
+        ConfigError: for another.
+    """
+    ways = {"whole": voice.convert, "pieces": _in_pieces(voice), "stream": _streamed(voice, False)}
+    ways["settled"] = _streamed(voice, True)
+    if way not in ways:
+        raise ConfigError(f"way {way!r}: is unknown; use one of {', '.join(WAYS)}")
+    convert = ways[way]
+    return lambda source, targets: convert(source, list(targets))
+
+
+def _in_pieces(voice: Voice) -> Callable[[Path, list[Any]], Audio]:
+    return lambda source, targets: voice.convert(source, targets, pieces=SHORT_PIECES)
+
+
+def _streamed(voice: Voice, known: bool) -> Callable[[Path, list[Any]], Audio]:
+    def convert(source: Path, targets: list[Any]) -> Audio:
+        audio = audio_io.load(source, voice.spec.sample_rate, what="a source")
+        stream = voice.stream(targets, like=audio if known else None)
+        size = round(_BLOCK_SECONDS * audio.sample_rate)
+        blocks = np.split(audio.wav, range(size, len(audio.wav), size))
+        parts = [*map(stream.push, blocks), stream.flush()]
+        return Audio(wav=np.concatenate(parts), sample_rate=audio.sample_rate)
+
+    return convert
+
+
+ROWS = {
+    "source": "untouched source",
+    "target": "target: another natural clip",
+    "copy": "copy-synthesis: mel of the source -> vocoder",
+    "transfer": "mean/variance transfer: mean and deviation of the heard clip's mel bins put on the source's",
+    "reconstruction": "reconstruction: the source in its own speaker's voice, heard through another clip",
+    "conversion": "conversion",
+    "shuffled": "conversion, compared with the transcript of another source of like length",
+}
+"""Rows by name, and what they are."""
+
+SUBSET_ROWS = ("copy", "reconstruction")
+"""Rows that a fixed subset of the pairs suffices for."""
+
+
+class Converter(Protocol):
+    """What is judged: `voiceae.load(...)` is one."""
+
+    spec: AudioSpec
+    vocoder: Vocoder
+
+    def convert(self, source: Path, target: list[Path]) -> Audio:
+        """Say what `source` says in the voice of `target`."""
+
+
+@dataclass
+class SystemRunner:
+    """Makes the wave of any row of any pair.
+
+    Args:
+        spec: mel contract of the rows without a network.
+        vocoder: of the same contract.
+        convert: source file and target files to audio; None where nothing can be converted here.
+    """
+
+    spec: AudioSpec
+    vocoder: Vocoder
+    convert: Callable[[Path, list[Path]], Audio] | None = None
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+
+    def __post_init__(self) -> None:
+        self._transform = LogMel(self.spec).to(self.device)
+        self._mel = lru_cache(maxsize=64)(self._read_mel)
+
+    @property
+    def rows(self) -> tuple[str, ...]:
+        """Names of the rows that can be made for drawn pairs."""
+        return (
+            "source",
+            "target",
+            "copy",
+            "transfer",
+            *(("reconstruction", "conversion") if self.convert else ()),
+        )
+
+    def make(self, row: str, pair: Pair) -> Audio | Path | None:
+        """Audio of a row, at any rate; None where the pair has no such row.
+
+        Raises:
+            VoiceAEError: when it cannot be made.
+        """
+        return getattr(self, f"_{row}")(pair)
+
+    def _source(self, pair: Pair) -> Path:
+        return pair.source.path
+
+    def _target(self, pair: Pair) -> Path | None:
+        return pair.natural.path if pair.natural else None
+
+    def _copy(self, pair: Pair) -> Audio:
+        return self._speak(self._mel(pair.source.path))
+
+    def _transfer(self, pair: Pair) -> Audio:
+        heard = torch.cat([self._mel(clip.path) for clip in pair.heard], dim=-1)
+        return self._speak(transfer_statistics(self._mel(pair.source.path), heard))
+
+    def _reconstruction(self, pair: Pair) -> Audio | None:
+        if self.convert is None or pair.source_heard is None:
+            return None
+        return self.convert(pair.source.path, [pair.source_heard.path])
+
+    def _conversion(self, pair: Pair) -> Audio | Path | None:
+        if pair.converted is not None:
+            return pair.converted
+        return self.convert(pair.source.path, [clip.path for clip in pair.heard]) if self.convert else None
+
+    def _read_mel(self, path: Path) -> Tensor:
+        """(M, T)."""
+        wav = torch.from_numpy(audio_io.load(path, self.spec.sample_rate).wav).to(self.device)
+        with torch.inference_mode():
+            return self._transform(wav)
+
+    def _speak(self, mel: Tensor) -> Audio:
+        """(M, T) -> (N,)."""
+        with torch.inference_mode(), torch_threads(1):
+            wav = self.vocoder(mel[None])[0].float().cpu().numpy()
+        return Audio(wav=wav, sample_rate=self.spec.sample_rate)
+
+
+def transfer_statistics(mel: Tensor, heard: Tensor) -> Tensor:
+    """Give a mel the mean and deviation of another in every bin: (M, T), (M, T') -> (M, T).
+
+    What any model must beat: no network, only the long-term colour of the voice.
+    """
+    if mel.shape[1] < 2 or heard.shape[1] < 2:
+        raise AudioError("one frame of mel has no deviation to transfer")
+    own, other = (torch.std_mean(each, dim=1, keepdim=True, correction=0) for each in (mel, heard))
+    return (mel - own[1]) / own[0].clamp_min(1e-5) * other[0] + other[1]
+
+
+def stage_seconds(voice: Any, pair: Pair) -> dict[str, float]:
+    """Seconds of compute by stage for one pair on one thread, and of the source's audio as `audio`.
+
+    Features are read and computed for source and target; the model encodes, embeds and decodes.
+
+    Args:
+        voice: with `mel`, `encode`, `listen`, `decode` and `synthesise` as `voiceae.load` gives it.
+        pair: its source and first heard clip are used.
+    """
+    source, target = (
+        audio_io.load(clip.path, voice.spec.sample_rate) for clip in (pair.source, pair.heard[0])
+    )
+    with torch_threads(1):
+        started = time.perf_counter()
+        for audio in (source, target):
+            voice.mel(audio)
+        features = time.perf_counter() - started
+        started = time.perf_counter()
+        mel = voice.decode(voice.encode(source), voice.profile(target))
+        model = time.perf_counter() - started - features
+        started = time.perf_counter()
+        voice.synthesise(mel)
+        vocoder = time.perf_counter() - started
+    return {"features": features, "model": max(model, 0.0), "vocoder": vocoder, "audio": source.seconds}

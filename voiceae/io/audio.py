@@ -1,0 +1,211 @@
+"""File <-> wave. Everything that can be wrong with a recording is said here, at the door, in one line."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import soxr
+from numpy.typing import NDArray
+
+from voiceae.errors import AudioError, ClippingWarning, OutputError
+from voiceae.io.filesystem import atomic_path, require_new
+from voiceae.io.recording import Recording, RecordingInfo, opened
+from voiceae.io.validation import AudioValidator, peak
+from voiceae.io.writer import SUFFIXES as SUFFIXES
+from voiceae.io.writer import encoder
+from voiceae.io.writer import require_format as require_format
+
+_SPEECH_RATE = 16000  # Hz; below it a recording lacks part of the band up to 8 kHz
+_BLOCK = 1 << 20  # samples of a wave in memory that are given at a time
+_MOST_SECONDS = 24 * 3600.0  # that are held whole: 7.6 GB at 22,050 Hz
+
+
+class UpperBandWarning(UserWarning):
+    """A recording whose sample rate leaves out part of the speech band."""
+
+
+@dataclass(frozen=True)
+class Audio:
+    """A mono wave and its rate.
+
+    Attributes:
+        wav: (N,) float32, full scale 1.
+        sample_rate: Hz.
+    """
+
+    wav: NDArray[np.float32]
+    sample_rate: int
+
+    @property
+    def seconds(self) -> float:
+        """Duration."""
+        return len(self.wav) / self.sample_rate
+
+
+def read(path: str | Path) -> Audio:
+    """Read a file at its own rate, as one channel (`voiceae.io.channels`): -> wav (N,).
+
+    Args:
+        path: WAV, FLAC, Ogg (Vorbis, Opus), MP3, AIFF, AU, CAF or W64, whatever its name, or a pipe that holds one.
+
+    Raises:
+        AudioError: for no such file, a folder, and what is not audio, truncated, empty, silent or not finite.
+    """
+    return _decode(Path(path), None, 0.0, "audio")
+
+
+def load(
+    source: str | Path | Audio, sample_rate: int, *, min_seconds: float = 0.0, what: str = "audio"
+) -> Audio:
+    """Read a file, or take a wave, at the wanted rate: -> wav (N,).
+
+    Long files are resampled while they are decoded, so that only the result is ever held whole.
+
+    Args:
+        source: a file as for `read`, or a wave in memory.
+        sample_rate: Hz wanted.
+        min_seconds: shortest duration that is any use.
+        what: what the audio is for, for the messages ("a source", "a target").
+
+    Raises:
+        AudioError: as `read`, or for less than `min_seconds`.
+    """
+    if not isinstance(source, Audio):
+        return _decode(Path(source), sample_rate, min_seconds, what)
+    wav = np.asarray(source.wav)
+    if wav.ndim != 1 or not np.issubdtype(wav.dtype, np.floating):
+        raise AudioError(
+            f"wave in memory: {wav.dtype} of shape {wav.shape}; give one channel of floats, full scale 1"
+        )
+    check = AudioValidator("wave in memory", source.sample_rate, min_seconds, what)
+    wav = np.ascontiguousarray(wav, dtype=np.float32)
+    check.hear(wav)
+    check.close()
+    _warn_narrow("wave in memory", source.sample_rate, sample_rate)
+    if source.sample_rate != sample_rate:
+        wav = soxr.resample(wav, source.sample_rate, sample_rate)
+    return Audio(wav=wav, sample_rate=sample_rate)
+
+
+def write(path: str | Path, audio: Audio, force: bool = False) -> None:
+    """Write a wave; the file appears only when it is complete: wav (N,).
+
+    16-bit PCM for WAV and FLAC. A wave beyond full scale is turned down to fit, with a warning, not clipped.
+
+    Args:
+        path: its suffix chooses the format, one of `SUFFIXES`.
+        audio: the wave.
+        force: overwrite an existing file.
+
+    Raises:
+        OutputError: for an existing file, an unknown suffix, a rate the format refuses, or a full disk.
+    """
+    path = Path(path)
+    require_format(path)
+    require_new(path, force)
+    wav = np.asarray(audio.wav, dtype=np.float32)
+    loudest = peak(wav)
+    if not np.isfinite(loudest):
+        raise OutputError(f"{path}: not written: the wave has samples that are NaN or infinite")
+    if loudest > 1.0:
+        warnings.warn(
+            f"{path}: turned down by {20 * np.log10(loudest):.1f} dB to fit", ClippingWarning, stacklevel=2
+        )
+        wav = wav / np.float32(loudest)
+    with (
+        atomic_path(path) as temporary,
+        temporary.open("wb") as file,
+        encoder(file, audio.sample_rate, path) as append,
+    ):
+        append(wav)
+
+
+def info(path: str | Path) -> RecordingInfo:
+    """What a file says of itself, without decoding it.
+
+    Raises:
+        AudioError: for no such file, a folder, and what is not audio, or visibly not whole.
+    """
+    with opened(Path(path), "a recording") as recording:
+        return recording.info
+
+
+def blocks(
+    source: str | Path | Audio, sample_rate: int, *, min_seconds: float = 0.0, what: str = "audio"
+) -> Iterator[NDArray[np.float32]]:
+    """What `load` gives, a block at a time and never held whole: -> (n,), ...
+
+    Whatever only the end can tell (too short, silent, cut off) is raised after the last block.
+
+    Args:
+        source: as for `load`.
+        sample_rate: Hz wanted.
+        min_seconds: shortest duration that is any use.
+        what: what the audio is for, for the messages.
+
+    Raises:
+        AudioError: as `load`.
+    """
+    if isinstance(source, Audio):
+        wav = load(source, sample_rate, min_seconds=min_seconds, what=what).wav
+        yield from (wav[start : start + _BLOCK] for start in range(0, len(wav), _BLOCK))
+        return
+    path = Path(source)
+    with opened(path, what) as recording:
+        yield from _checked_blocks(recording, sample_rate, min_seconds, what)
+
+
+def _decode(path: Path, sample_rate: int | None, min_seconds: float, what: str) -> Audio:
+    parts: list[NDArray[np.float32]] = []
+    with opened(path, what) as recording:
+        rate, samples = sample_rate or recording.sample_rate, 0
+        for part in _checked_blocks(recording, rate, min_seconds, what):
+            samples += len(part)
+            if samples > _MOST_SECONDS * rate:
+                raise AudioError(
+                    f"{path}: lasts longer than {_MOST_SECONDS / 3600:g} hours, which is more than {what} may; cut it"
+                )
+            parts.append(part)
+    return Audio(wav=parts[0] if len(parts) == 1 else np.concatenate(parts), sample_rate=rate)
+
+
+def _checked_blocks(
+    recording: Recording, sample_rate: int, min_seconds: float, what: str
+) -> Iterator[NDArray[np.float32]]:
+    """Resampled as they come, and judged at the end."""
+    own_rate, name = recording.sample_rate, str(recording.path)
+    stream = (
+        soxr.ResampleStream(own_rate, sample_rate, 1, dtype="float32") if sample_rate != own_rate else None
+    )
+    validator = AudioValidator(name, own_rate, min_seconds, what)
+    for block in recording.blocks():
+        validator.hear(block)
+        yield stream.resample_chunk(block) if stream else block
+    validator.close()
+    if stream:
+        yield stream.resample_chunk(np.zeros(0, np.float32), last=True)
+    _warn_narrow(name, own_rate, sample_rate)
+
+
+def _warn_narrow(name: str, own_rate: int, target: int) -> None:
+    if own_rate < min(_SPEECH_RATE, target):
+        warnings.warn(
+            f"{name}: recorded at {own_rate} Hz, so nothing above {own_rate // 2} Hz is there; "
+            "expect a dull voice",
+            UpperBandWarning,
+            stacklevel=2,
+        )
+
+
+def promised_seconds(source: str | Path | Audio) -> float:
+    """Duration by what a file's header says; 0 when it says nothing that can be read, infinite when it cannot know."""
+    if isinstance(source, Audio):
+        return source.seconds
+    try:
+        return info(source).seconds
+    except AudioError:
+        return 0.0

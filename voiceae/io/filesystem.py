@@ -1,0 +1,331 @@
+"""The file system: files and folders that appear whole or not at all, and one way to say what it refuses."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import re
+import secrets
+import shutil
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from functools import lru_cache
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from voiceae.errors import ConfigError, FileAccessError, OutputError, VoiceAEError
+
+fcntl: Any = import_module("fcntl") if os.name == "posix" else None
+
+FILE_ERRORS = (VoiceAEError, OSError)
+"""What can be wrong with one file of many; the others are done all the same."""
+
+_PART = re.compile(r"\..*-(?P<owner>[0-9]+)-[0-9a-f]{8}\.part(\.[^.]*)?", re.DOTALL)
+_LONGEST_SUFFIX = 16  # a name has 255 bytes, of which 40 letters of the stem may take 160
+_NOT_THERE = (errno.ENOENT, errno.ENOTDIR)
+_REMEDIES = {
+    errno.EACCES: "ask for access to it",
+    errno.EPERM: "ask for access to it",
+    errno.EROFS: "give a place that can be written",
+    errno.ENOSPC: "make room on the disk",
+    errno.EDQUOT: "make room on the disk",
+    errno.ENAMETOOLONG: "give a shorter name",
+    errno.ELOOP: "its links lead in a circle",
+    errno.EMFILE: "raise the limit of open files (ulimit -n)",
+}
+
+
+def explain(error: OSError | ValueError) -> str:
+    """What the system said, and what to do about it where that is known."""
+    if not isinstance(error, OSError):  # a name with a zero in it never reaches the system
+        return str(error)
+    said, remedy = error.strerror or str(error) or type(error).__name__, _REMEDIES.get(error.errno or 0)
+    return f"{said}; {remedy}" if remedy else said
+
+
+def reason(error: BaseException, path: object = "") -> str:
+    """An error of `FILE_ERRORS` as the line to print.
+
+    Args:
+        error: what was raised.
+        path: what it concerned, where the error itself does not say.
+    """
+    if not isinstance(error, OSError):
+        return str(error)
+    name = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else str(path)
+    if not name and isinstance(error, FileNotFoundError):  # what asking for the current folder says
+        return "the current folder is gone; change to another one"
+    return f"{name}: cannot be used: {explain(error)}" if name else explain(error)
+
+
+@contextmanager
+def accessible(path: object, error: type[VoiceAEError] = FileAccessError) -> Iterator[None]:
+    """A block in which what the file system refuses is raised as one of our errors.
+
+    Args:
+        path: that the block is about.
+        error: what to raise.
+    """
+    try:
+        yield
+    except OSError as refused:
+        name = os.fsdecode(refused.filename) if isinstance(refused.filename, str | bytes) else path
+        raise error(f"{name}: cannot be used: {explain(refused)}") from refused
+
+
+def is_dir(path: str | Path) -> bool:
+    """Whether a folder is there, as `Path.is_dir`.
+
+    Raises:
+        FileAccessError: when the system does not tell (a closed folder above it, a name that is too long).
+    """
+    return _stat(path, os.path.isdir)
+
+
+def is_file(path: str | Path) -> bool:
+    """Whether a file is there, as `Path.is_file`; raises as `is_dir` does."""
+    return _stat(path, os.path.isfile)
+
+
+def exists(path: str | Path) -> bool:
+    """Whether anything is there, as `Path.exists`; raises as `is_dir` does."""
+    return _stat(path, lambda _: True)
+
+
+def _stat(path: str | Path, answer: Any) -> bool:
+    try:
+        os.stat(path)
+    except OSError as error:
+        if error.errno in _NOT_THERE:
+            return False
+        raise FileAccessError(f"{path}: cannot be used: {explain(error)}") from error
+    except ValueError as error:
+        raise FileAccessError(f"{path!s}: is no name of a file: {error}") from error
+    return bool(answer(path))
+
+
+def user_folder(variable: str, *beside: str) -> Path:
+    """Folder of the user's own files: what an XDG variable says, or a place in the home folder.
+
+    Args:
+        variable: such as "XDG_DATA_HOME".
+        beside: parts of its default, below the home folder.
+
+    Raises:
+        ConfigError: when there is neither, as for a user whom the system does not know.
+    """
+    given = os.environ.get(variable)
+    try:
+        return Path(given) if given else Path.home().joinpath(*beside)
+    except RuntimeError:
+        raise ConfigError(f"this user has no home folder; set HOME or {variable}") from None
+
+
+def require_new(path: Path, force: bool) -> None:
+    """Refuse to overwrite.
+
+    Raises:
+        OutputError: when `path` exists and `force` is false, when it is a folder, or when it cannot be looked at.
+    """
+    try:
+        folder, there = is_dir(path), exists(path)
+    except FileAccessError as error:
+        raise OutputError(str(error)) from error
+    if folder:
+        raise OutputError(f"{path}: is a folder; give a file name")
+    if there and not force:
+        raise OutputError(f"{path}: exists already; use --force to overwrite it")
+
+
+@contextmanager
+def atomic_path(path: str | Path) -> Iterator[Path]:
+    """Temporary path beside `path` that takes its name when the block succeeds and vanishes when it fails.
+
+    The temporary name keeps the suffix, for writers that choose a format by it. What a killed process left in the
+    folder is removed first.
+
+    Raises:
+        OutputError: when the folder cannot be made or the file cannot be written (a full disk, no permission).
+    """
+    path = Path(path)
+    temporary: Path | None = None
+    handle: int | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _clear_first(path.parent)
+        temporary, handle = _new_part(path, _open_file)
+        mode = temporary.stat().st_mode
+        yield temporary
+        temporary.chmod(stat.S_IMODE(mode))  # safetensors puts a file of its own there, for its owner alone
+        temporary.replace(path)
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written: {explain(error)}") from error
+    finally:
+        if temporary is not None:
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
+        if handle is not None:
+            os.close(handle)
+
+
+@contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """Temporary folder beside `path` that takes its place when the block succeeds and vanishes when it fails.
+
+    An earlier folder of the name is there until the new one is.
+
+    Raises:
+        OutputError: when it cannot be made (a full disk, no permission).
+    """
+    temporary: Path | None = None
+    handle: int | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _clear_first(path.parent)
+        temporary, handle = _new_part(path, _open_folder)
+        yield temporary
+        _take_place(temporary, path)
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written: {explain(error)}") from error
+    finally:
+        if temporary is not None:
+            shutil.rmtree(temporary, ignore_errors=True)
+        if handle is not None:
+            os.close(handle)
+
+
+def _take_place(new: Path, path: Path) -> None:
+    """Give a folder its name; one that has the name already ends up under that of the new one."""
+    if not os.path.lexists(path):
+        new.rename(path)
+        return
+    if _exchange(new, path):
+        return
+    old = new.with_name(f"{new.name}.old")
+    path.rename(old)
+    try:
+        new.rename(path)
+    except OSError:
+        old.rename(path)
+        raise
+    old.rename(new)
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Swap two names in one step, where the system can: then there is no moment without either."""
+    rename = getattr(ctypes.CDLL(None), "renameat2", None) if os.name == "posix" else None
+    at_cwd, exchange = -100, 2  # AT_FDCWD and RENAME_EXCHANGE of Linux
+    return rename is not None and not rename(at_cwd, os.fsencode(one), at_cwd, os.fsencode(other), exchange)
+
+
+def _open_file(path: Path) -> int:
+    """A new file with the permissions that the user's umask leaves, which nobody can ask for without setting it."""
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
+
+
+def _open_folder(path: Path) -> int | None:
+    os.mkdir(path)
+    return os.open(path, os.O_RDONLY) if fcntl else None
+
+
+def _new_part(path: Path, make: Any) -> tuple[Path, int | None]:
+    """A new temporary name beside `path`, and the handle whose lock says that its owner lives."""
+    suffix = path.suffix if len(path.suffix) <= _LONGEST_SUFFIX else ""
+    while True:
+        part = path.with_name(f".{path.stem[:40]}-{os.getpid()}-{secrets.token_hex(4)}.part{suffix}")
+        try:
+            handle = make(part)
+        except FileExistsError:
+            continue
+        if fcntl is None:
+            if handle is not None:
+                os.close(handle)  # an open file cannot be renamed there
+            return part, None
+        with suppress(OSError):  # a file system without locks: then nobody else removes it either
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if part.exists():  # or somebody took it for a dead one's before it was locked
+            return part, handle
+        os.close(handle)
+
+
+def _clear_first(folder: Path) -> None:
+    """Remove what killed processes left in a folder, once for each folder."""
+    where = folder.stat()
+    _clear_once(os.path.abspath(folder), where.st_dev, where.st_ino)
+
+
+@lru_cache(maxsize=4096)
+def _clear_once(folder: str, *_: int) -> None:
+    clear_dead_parts(folder)
+
+
+def clear_dead_parts(folder: str | Path) -> None:
+    """Remove the temporary files and folders in a folder whose owners are dead; a running one's stay."""
+    if fcntl is None:
+        return
+    try:
+        with os.scandir(folder) as entries:
+            parts = [(entry, match["owner"]) for entry in entries if (match := _PART.fullmatch(entry.name))]
+    except OSError:  # a folder that may be written but not listed
+        return
+    for part, owner in parts:
+        if not _runs(int(owner)) and _is_unlocked(part.path):
+            if part.is_dir(follow_symlinks=False):
+                shutil.rmtree(part.path, ignore_errors=True)
+            else:
+                with suppress(OSError):
+                    os.unlink(part.path)
+
+
+def _runs(owner: int) -> bool:
+    """Whether there is such a process here; the owner may be in another container, or gone and its number reused."""
+    try:
+        os.kill(owner, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def _is_unlocked(part: str) -> bool:
+    """Whether nobody holds the lock of a temporary file or folder; where that cannot be told, somebody does."""
+    try:
+        handle = os.open(part, os.O_RDONLY | os.O_NOFOLLOW)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return True
+    except OSError:
+        return False
+    finally:
+        os.close(handle)
+
+
+def as_path(value: Any, what: str, error: type[VoiceAEError]) -> Path:
+    """Path of a text or a path object.
+
+    Raises:
+        error: for bytes, file objects and anything else, or a name that no file can have.
+    """
+    if not isinstance(value, str | os.PathLike):
+        raise error(f"{what}: {kind_of(value)} is no path; give a text or a pathlib.Path")
+    text = os.fsdecode(value)
+    if "\0" in text:
+        raise error(f"{what}: {text!r} is no path: it has a null character")
+    try:
+        os.stat(text)
+    except OSError as reason:
+        if reason.errno == errno.ENAMETOOLONG:
+            raise error(f"{what}: a name of {len(text)} characters is too long: {text[:60]}...") from None
+    return Path(text)
+
+
+def kind_of(value: Any) -> str:
+    """What an argument of another type than wanted is, for a message."""
+    name = type(value).__name__
+    return f"an open file ({name})" if hasattr(value, "read") else f"a value of type {name}"

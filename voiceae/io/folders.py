@@ -1,0 +1,157 @@
+"""Audio files below a folder, for every command alike, and what else lies there and is not used."""
+
+from __future__ import annotations
+
+import os
+import stat
+import warnings
+from collections import deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from voiceae.io.audio import SUFFIXES
+from voiceae.io.filesystem import explain
+
+READABLE = tuple(
+    dict.fromkeys(
+        (*SUFFIXES, ".aiff", ".aif", ".aifc", ".au", ".snd", ".caf", ".w64", ".rf64", ".wave", ".bwf")
+    )
+)
+"""Suffixes of recordings, in any case; what a file really is, its content tells."""
+
+_FOREIGN = {
+    *(".m4a", ".m4b", ".mp4", ".aac", ".wma", ".webm", ".mka", ".amr", ".3gp", ".ape", ".wv", ".ac3", ".mp2"),
+    *(".mov", ".mkv", ".avi", ".dsf", ".ra", ".spx", ".raw", ".pcm", ".sph"),
+}
+_LITTER = {"__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "$recycle.bin", "@eadir", "lost+found"}
+_NAMED = 3
+HIDDEN, LITTER, OTHER = "hidden", "left there by a system", "not audio"
+FOREIGN = "of a format that is not read (convert to .wav)"
+
+
+class UnusedWarning(UserWarning):
+    """Files or folders below a given one that are not used."""
+
+
+@dataclass(frozen=True)
+class Unused:
+    """A file or folder that is not used.
+
+    Attributes:
+        path: of it.
+        why: as it follows its number, "hidden".
+        closed: whether the system refused it, so that something may be missing.
+    """
+
+    path: Path
+    why: str
+    closed: bool = False
+
+
+@dataclass
+class AudioFiles:
+    """What a walk has found.
+
+    Attributes:
+        files: recordings, sorted by path.
+        unused: everything else, sorted likewise; a hidden folder counts once.
+    """
+
+    files: list[Path] = field(default_factory=list)
+    unused: list[Unused] = field(default_factory=list)
+
+
+def audio_below(root: str | Path, companions: Sequence[str] = ()) -> AudioFiles:
+    """Audio files at any depth.
+
+    Links to folders are followed, each folder once: where links lead in a circle, or to what is there already, the
+    place that is no link wins.
+
+    Args:
+        root: a folder.
+        companions: suffixes of files that belong to the recordings, and are not listed as unused.
+
+    Raises:
+        OSError: when `root` itself cannot be listed.
+    """
+    root, found, known = Path(root), AudioFiles(), set[tuple[int, int]]()
+    os.scandir(root).close()
+    places = deque([root])
+    while places:
+        folders = [places.popleft()]
+        while folders:
+            folder = folders.pop()
+            try:
+                state = os.stat(folder)
+                entries = _entries(folder)
+            except OSError as error:
+                found.unused.append(Unused(folder, f"closed ({error.strerror})", closed=True))
+                continue
+            if (state.st_dev, state.st_ino) in known:
+                found.unused.append(Unused(folder, "a link to a folder that is there already"))
+                continue
+            known.add((state.st_dev, state.st_ino))
+            for entry in entries:
+                _sort_in(entry, found, folders, places, companions)
+    found.files.sort(key=str)
+    found.unused.sort(key=lambda each: str(each.path))
+    return found
+
+
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    with os.scandir(folder) as entries:
+        return sorted(entries, key=lambda entry: entry.name)
+
+
+def _sort_in(
+    entry: os.DirEntry[str],
+    found: AudioFiles,
+    folders: list[Path],
+    places: deque[Path],
+    companions: Sequence[str],
+) -> None:
+    path = Path(entry.path)
+    if entry.name.lower() in _LITTER:
+        found.unused.append(Unused(path, LITTER))
+    elif entry.name.startswith("."):
+        found.unused.append(Unused(path, HIDDEN))
+    elif entry.is_dir(follow_symlinks=False):
+        folders.append(path)
+    else:
+        try:
+            mode = entry.stat().st_mode
+        except FileNotFoundError:
+            found.unused.append(Unused(path, "a link to nothing"))
+        except OSError as error:
+            found.unused.append(Unused(path, f"closed ({explain(error)})", closed=True))
+        else:
+            if stat.S_ISDIR(mode):
+                places.append(path)
+            elif not stat.S_ISREG(mode):
+                found.unused.append(Unused(path, "neither file nor folder"))
+            elif path.suffix.lower() in READABLE:
+                found.files.append(path)
+            elif path.suffix.lower() not in companions:
+                found.unused.append(Unused(path, FOREIGN if path.suffix.lower() in _FOREIGN else OTHER))
+
+
+def describe_unused(root: str | Path, unused: Iterable[Unused]) -> str:
+    """One line: how many are not used for which reason, with the first names of each; empty where all are used."""
+    reasons: dict[str, list[str]] = {}
+    for each in unused:
+        name = each.path.relative_to(root) if each.path.is_relative_to(root) else each.path
+        reasons.setdefault(each.why, []).append(str(name))
+    parts = [
+        f"{len(names)} {why}: {', '.join(names[:_NAMED])}{', ...' if len(names) > _NAMED else ''}"
+        for why, names in reasons.items()
+    ]
+    count = sum(map(len, reasons.values()))
+    return f"{root}: {count} not used ({'; '.join(parts)})" if parts else ""
+
+
+def warn_unused(root: str | Path, unused: Iterable[Unused]) -> None:
+    """Say that line as a warning."""
+    line = describe_unused(root, unused)
+    if line:
+        warnings.warn(line, UnusedWarning, stacklevel=3)

@@ -1,0 +1,190 @@
+"""FLAC: the frames of RFC 9639. libFLAC itself refuses a wrong checksum, but fills what is missing with silence."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from voiceae.io.integrity.layout import CodedStream, DamageError, Layout, Piece, find
+
+_MARK = b"fLaC"
+_STREAMINFO = (b"\0\0\0\x22", b"\x80\0\0\x22")  # the block header that has to come first
+_TOTAL = 4 + 4 + 13  # place of the byte whose lower half, with the next four, is the number of samples
+_HEAD = _TOTAL + 5 + 16  # up to the end of STREAMINFO, with its MD5
+_LONGEST_HEAD = 16
+_CHUNK = 1 << 20
+_BLOCK_SIZES = {
+    1: 192,
+    **{code: 576 << code - 2 for code in range(2, 6)},
+    **{code: 256 << code - 8 for code in range(8, 16)},
+}
+
+
+@dataclass(frozen=True)
+class _Frame:
+    """Header of a frame: its number (or first sample, where blocks differ in length) and its samples."""
+
+    number: int
+    samples: int
+    variable: bool
+
+
+def examine(file: BinaryIO, start: int, stop: int) -> Layout:
+    """Follow the numbers of the frames, of one stream and of those that were appended to it.
+
+    Args:
+        file: open.
+        start: where the stream begins.
+        stop: end of its last frame.
+
+    Raises:
+        DamageError: for a frame that is missing.
+    """
+    streams: list[CodedStream] = []
+    warnings: list[str] = []
+    while start < stop:
+        following = _next_stream(file, start + len(_MARK), stop)
+        file.seek(start)
+        head = file.read(_HEAD)
+        if len(head) < _HEAD or head[4:8] not in _STREAMINFO:
+            raise DamageError("is damaged: its STREAMINFO is missing")
+        promised = int.from_bytes(head[_TOTAL : _TOTAL + 5], "big") & (1 << 36) - 1
+        there, orderly = _samples(file, start, following)
+        if promised > there:
+            raise DamageError(f"is truncated: {promised} samples promised, {there} are there")
+        if 0 < promised < there:
+            warnings.append(f"promises {promised} samples, yet {there} follow; all of them are taken")
+        pieces: tuple[Piece, ...] = (range(start, following),)
+        if promised != there or not orderly:
+            # Told of no length, libFLAC decodes whatever follows; how much that should be, is known here.
+            untold = bytes([head[_TOTAL] & 0xF0, 0, 0, 0, 0])
+            behind = start + _TOTAL + len(untold)
+            pieces = (range(start, start + _TOTAL), untold, range(behind, following))
+        streams.append(CodedStream(pieces, there, exact=True, total=there))
+        start = following
+    return Layout(tuple(streams), tuple(warnings))
+
+
+def _next_stream(file: BinaryIO, start: int, stop: int) -> int:
+    while (place := find(file, _MARK, start, stop)) >= 0:
+        file.seek(place + len(_MARK))
+        if file.read(4) in _STREAMINFO:
+            return place
+        start = place + len(_MARK)
+    return stop
+
+
+def _samples(file: BinaryIO, start: int, stop: int) -> tuple[int, bool]:
+    """Follow the frames behind the metadata: samples up to the end of the last one, and whether none came twice."""
+    frames = _frames(file, _after_metadata(file, start, stop), stop)
+    first = last = next(frames)
+    expected, gap, orderly = _following(first), False, True
+    for frame in frames:
+        if frame.number == expected:
+            last, expected, gap = frame, _following(frame), False
+        elif frame.number > expected:
+            gap = True  # if what is expected still comes, these bytes of a frame only looked like a header
+        else:
+            orderly = False
+    if gap or first.number:
+        missing = "its first frame" if first.number else f"frame {expected}"
+        raise DamageError(f"is damaged: {missing} is missing")
+    return last.number * (1 if last.variable else first.samples) + last.samples, orderly
+
+
+def _after_metadata(file: BinaryIO, start: int, stop: int) -> int:
+    position, last = start + len(_MARK), False
+    while not last:
+        file.seek(position)
+        head = file.read(4)
+        position += 4 + int.from_bytes(head[1:], "big")
+        if len(head) < 4 or position > stop:
+            raise DamageError("is truncated: it ends before the first frame")
+        last = bool(head[0] & 0x80)
+    return position
+
+
+def _following(frame: _Frame) -> int:
+    return frame.number + (frame.samples if frame.variable else 1)
+
+
+def _frames(file: BinaryIO, start: int, stop: int) -> Iterator[_Frame]:
+    """The frame that starts here, and whatever behind it looks like the header of one like it."""
+    file.seek(start)
+    head = file.read(_LONGEST_HEAD)
+    first = _frame(head) if start < stop else None
+    if first is None:
+        raise DamageError("is damaged: its first frame is missing")
+    yield first
+    alike = re.compile(
+        re.escape(head[:2])
+        + _any_of(head[2] & 15 | code << 4 for code in range(1, 16))
+        + _any_of(head[3] & 15 | channels << 4 for channels in range(11))
+        + b".",
+        re.DOTALL,
+    )
+    position = start + 1
+    while position < stop:
+        file.seek(position)
+        chunk = file.read(min(_CHUNK, stop - position))
+        complete = len(chunk) - _LONGEST_HEAD if position + len(chunk) < stop else len(chunk)
+        for place in (match.start() for match in alike.finditer(chunk)):
+            frame = _frame(chunk[place : place + _LONGEST_HEAD]) if place < complete else None
+            if frame is not None:
+                yield frame
+        position += max(1, complete)
+
+
+def _any_of(values: Iterable[int]) -> bytes:
+    return b"[" + b"".join(re.escape(bytes([value])) for value in values) + b"]"
+
+
+def _frame(head: bytes) -> _Frame | None:
+    """Header of a frame, None where the bytes are none; RFC 9639, section 9.1."""
+    if len(head) < 6 or head[0] != 0xFF or head[1] & 0xFE != 0xF8:
+        return None
+    size_code, rate_code = head[2] >> 4, head[2] & 15
+    number, place = _coded_number(head, 4)
+    size_bytes = {6: 1, 7: 2}.get(size_code, 0)
+    rate_bytes = {12: 1, 13: 2, 14: 2}.get(rate_code, 0)
+    end = place + size_bytes + rate_bytes
+    if number < 0 or end >= len(head) or _crc8(head[:end]) != head[end]:
+        return None
+    explicit = int.from_bytes(head[place : place + size_bytes], "big") + 1
+    return _Frame(number, _BLOCK_SIZES.get(size_code, explicit), bool(head[1] & 1))
+
+
+def _coded_number(head: bytes, place: int) -> tuple[int, int]:
+    """A number written as UTF-8 writes characters, and where it ends; -1 for what is none."""
+    lead = head[place]
+    if lead < 0x80:
+        return lead, place + 1
+    following = next((count for count in range(1, 7) if not lead & 0x40 >> count), 0)
+    if not lead & 0x40 or not following or place + following >= len(head):
+        return -1, place
+    number = lead & (0x3F >> following)
+    for byte in head[place + 1 : place + 1 + following]:
+        if byte & 0xC0 != 0x80:
+            return -1, place
+        number = number << 6 | byte & 0x3F
+    return number, place + 1 + following
+
+
+def _crc8(data: bytes) -> int:
+    value = 0
+    for byte in data:
+        value = _CRC8[value ^ byte]
+    return value
+
+
+def _crc8_table() -> Iterator[int]:
+    """Of the polynomial x^8 + x^2 + x + 1."""
+    for value in range(256):
+        for _ in range(8):
+            value = (value << 1) ^ (0x107 if value & 0x80 else 0)
+        yield value
+
+
+_CRC8 = tuple(_crc8_table())

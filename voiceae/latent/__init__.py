@@ -1,0 +1,1 @@
+"""The latent space as a tool: interpolation, attributes, priors, units and enrolled speakers."""

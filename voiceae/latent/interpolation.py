@@ -1,0 +1,392 @@
+"""Interpolation between two sentences: codes mixed on one time axis, beside mels mixed likewise, and a plot."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from voiceae.latent import plotting as canvas
+from voiceae.latent.recordings import encode_mel
+from voiceae.latent.speaker_interpolation import shares_of
+
+if TYPE_CHECKING:
+    from voiceae.conversion.targets import Source, Target
+    from voiceae.conversion.voice import Voice
+    from voiceae.models import Content
+
+_LEVELS = 96  # quantiles that a distribution over pitches is moved by
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """Which code frame of one recording goes with which of another.
+
+    Attributes:
+        first: (P,) indices that never fall, from 0 to the last code frame of the first recording.
+        second: (P,) those of the second.
+        cost: mean distance of the codes that go together, per step of the path.
+    """
+
+    first: NDArray[np.int64]
+    second: NDArray[np.int64]
+    cost: float
+
+    def frames(self, share: float, frames: tuple[int, int]) -> int:
+        """Length of a mixture of recordings of so many frames; `share` is that of the second."""
+        return max(1, round((1 - share) * frames[0] + share * frames[1]))
+
+    def positions(
+        self, share: float, count: int, rate: int = 1
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Where in either recording each frame of a mixture comes from: -> (count,), (count,), in frames.
+
+        At share 0 the first recording's frames come one after the other, at 1 the second's; between, both clocks
+        run so that the mixture's is their weighted mean.
+
+        Args:
+            share: of the second recording, 0 to 1.
+            count: frames of the mixture.
+            rate: frames for each code frame.
+        """
+        first, second = (np.append(path, path[-1] + 1) for path in (self.first, self.second))
+        clock = (1 - share) * first + share * second
+        steps = np.arange(len(clock))
+        place = np.interp(np.arange(count) / rate, clock, steps)
+        return rate * np.interp(place, steps, first), rate * np.interp(place, steps, second)
+
+
+def align(first: Tensor, second: Tensor) -> Alignment:
+    """Align codes by dynamic time warping under the cosine distance: (D, T'), (D, T'') ->.
+
+    Args:
+        first: units of one recording.
+        second: units of another.
+    """
+    ours, theirs = (_unit_columns(each) for each in (first, second))
+    total = _accumulated(np.clip(1 - ours.T @ theirs, 0, 2))
+    path = _way_back(total)
+    return Alignment(path[:, 0], path[:, 1], float(total[-1, -1]) / len(path))
+
+
+def _accumulated(cost: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Least cost of a path that ends in each cell (Sakoe and Chiba 1978): (n, m) -> (n, m).
+
+    A cell needs its neighbours of the two diagonals before, so that a whole diagonal is filled at once.
+    """
+    rows, columns = cost.shape
+    total = np.full((rows + 1, columns + 1), np.inf)
+    total[0, 0] = 0
+    for diagonal in range(rows + columns - 1):
+        row = np.arange(max(0, diagonal - columns + 1), min(rows, diagonal + 1))
+        column = diagonal - row
+        before = np.minimum(np.minimum(total[row, column], total[row, column + 1]), total[row + 1, column])
+        total[row + 1, column + 1] = cost[row, column] + before
+    return total[1:, 1:]
+
+
+def _way_back(total: NDArray[np.float64]) -> NDArray[np.int64]:
+    """The cheapest path, from the last cell to the first and turned round: (n, m) -> (P, 2)."""
+    row, column = total.shape[0] - 1, total.shape[1] - 1
+    path = [(row, column)]
+    while row or column:
+        steps = [(row - 1, column - 1), (row - 1, column), (row, column - 1)]
+        row, column = min((step for step in steps if min(step) >= 0), key=lambda step: total[step])
+        path.append((row, column))
+    return np.array(path[::-1], np.int64)
+
+
+def _unit_columns(units: Tensor) -> NDArray[np.float64]:
+    values = units.detach().cpu().double().numpy()
+    return np.asarray(values / np.maximum(np.linalg.norm(values, axis=0, keepdims=True), 1e-9))
+
+
+def sample_at(frames: Tensor, positions: NDArray[np.float64]) -> Tensor:
+    """Frames between frames, linearly: (X, T), (n,) -> (X, n)."""
+    place = torch.as_tensor(positions, dtype=frames.dtype, device=frames.device).clamp(
+        0, frames.shape[-1] - 1
+    )
+    low = place.floor().long()
+    high = (low + 1).clamp(max=frames.shape[-1] - 1)
+    return torch.lerp(frames[:, low], frames[:, high], place - low)
+
+
+def between_pitches(first: Tensor, second: Tensor, share: float) -> Tensor:
+    """Distributions over pitches between others: (K, T), (K, T) -> (K, T).
+
+    Each is moved rather than faded: the quantiles of the result are the weighted means of theirs (displacement
+    interpolation, McCann 1997), so that between 100 and 200 Hz lies one pitch and not two.
+
+    Args:
+        first: of one recording.
+        second: of another, frame by frame.
+        share: of the second, 0 to 1.
+    """
+    if not len(first):
+        return first
+    levels = (torch.arange(_LEVELS, device=first.device) + 0.5) / _LEVELS
+    places = [_quantiles(each, levels) for each in (first, second)]
+    place = torch.lerp(places[0], places[1], share).clamp(0, len(first) - 1)  # (T, levels)
+    low = place.floor().long()
+    part = place - low
+    moved = torch.zeros_like(first.T)
+    moved.scatter_add_(1, low, (1 - part) / _LEVELS)
+    moved.scatter_add_(1, (low + 1).clamp(max=len(first) - 1), part / _LEVELS)
+    return moved.T.contiguous()
+
+
+def _quantiles(distribution: Tensor, levels: Tensor) -> Tensor:
+    """Grid positions below which lies so much of each frame's mass: (K, T), (L,) -> (T, L).
+
+    A grid point's mass is taken to be spread evenly over half a step to either side.
+    """
+    mass = distribution.T / distribution.T.sum(-1, keepdim=True).clamp_min(1e-9)
+    upper = mass.cumsum(-1)
+    index = torch.searchsorted(upper.contiguous(), levels.expand(len(mass), -1).contiguous())
+    index = index.clamp(max=mass.shape[-1] - 1)
+    inside = mass.gather(1, index)
+    below = upper.gather(1, index) - inside
+    return index - 0.5 + ((levels - below) / inside.clamp_min(1e-9)).clamp(0, 1)
+
+
+Watch = Callable[[Iterable[Any]], Iterable[Any]]
+"""Wraps the items, for a progress bar."""
+
+_RANGE_NATS = 8.0  # below the loudest bin of a mel; what lies deeper is not heard
+
+
+@dataclass(frozen=True)
+class Smoothness:
+    """How evenly a way leads from one sentence to another, and whether it stays among speech.
+
+    Attributes:
+        steps: (n - 1,) distance between neighbours in the codes that the model hears in them, as shares of the way.
+        detour: the whole way over the distance between its ends; 1 is straight.
+        largest_step: of the steps, over their mean; 1 is even.
+        contrast: (n,) deviation along the mel axis over that of the ends, mixed; below 1, formants have blurred.
+    """
+
+    steps: tuple[float, ...]
+    detour: float
+    largest_step: float
+    contrast: tuple[float, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain numbers by name."""
+        return {
+            "steps": [round(step, 4) for step in self.steps],
+            "detour": round(self.detour, 4),
+            "largest_step": round(self.largest_step, 4),
+            "contrast": [round(value, 4) for value in self.contrast],
+        }
+
+
+@dataclass(frozen=True)
+class Interpolation:
+    """Two sentences and what lies between them.
+
+    Attributes:
+        shares: of the second sentence, one each.
+        mels: (M, T) each, decoded from mixed codes.
+        mixed_mels: (M, T) each, the decoded ends mixed as mels, on the same time axes.
+        codes: smoothness of `mels`.
+        plain: smoothness of `mixed_mels`.
+        alignment: of the codes.
+    """
+
+    shares: tuple[float, ...]
+    mels: tuple[Tensor, ...]
+    mixed_mels: tuple[Tensor, ...]
+    codes: Smoothness
+    plain: Smoothness
+    alignment: Alignment
+
+
+def interpolate(
+    voice: Voice,
+    first: Source,
+    second: Source,
+    *,
+    steps: int = 5,
+    speaker: Target | None = None,
+    watch: Watch = iter,
+) -> Interpolation:
+    """Go from one sentence to another through the content code, in one voice.
+
+    Args:
+        voice: the model.
+        first: where the way begins.
+        second: where it ends.
+        steps: how many sounds, both ends included.
+        speaker: who says them; the voice of the first recording by default.
+        watch: wraps the steps, for a progress bar.
+
+    Raises:
+        AudioError: for audio that cannot be used.
+        ConfigError: for fewer than two steps.
+    """
+    shares = shares_of(steps)
+    ends = voice.encode(first), voice.encode(second)
+    alignment = align(ends[0].units[0], ends[1].units[0])
+    speaker = voice.profile(first if speaker is None else speaker)
+    mels = [
+        voice.decode(mixed_content(ends, share, alignment, voice.model.rate), speaker)
+        for share in watch(shares)
+    ]
+    plain = [mixed_mel((mels[0], mels[-1]), share, alignment, voice.model.rate) for share in shares]
+    return Interpolation(
+        shares=tuple(shares),
+        mels=tuple(mels),
+        mixed_mels=tuple(plain),
+        codes=smoothness(voice, mels, shares, alignment),
+        plain=smoothness(voice, plain, shares, alignment),
+        alignment=alignment,
+    )
+
+
+def mixed_content(ends: tuple[Content, Content], share: float, alignment: Alignment, rate: int) -> Content:
+    """A content between two: units linearly, pitches by moving them, lengths and clocks in proportion.
+
+    Args:
+        ends: of one recording each.
+        share: of the second.
+        alignment: of their units.
+        rate: mel frames per code frame.
+    """
+    count = alignment.frames(share, (ends[0].frames, ends[1].frames))
+    coarse, fine = (alignment.positions(share, n, r) for n, r in ((-(-count // rate), 1), (count, rate)))
+    units = [sample_at(end.units[0], at) for end, at in zip(ends, coarse, strict=True)]
+    mixed = torch.lerp(units[0], units[1], share)
+    pitches = [sample_at(end.pitch[0], at) for end, at in zip(ends, fine, strict=True)]
+    pitch = between_pitches(pitches[0], pitches[1], share)
+    return replace(
+        ends[0],
+        features=ends[0].features[..., :0],
+        bottlenecked=replace(ends[0].bottlenecked, units=mixed[None], codes=None, losses={}, stats={}),
+        pitch=pitch[None],
+        pitch_centre=torch.lerp(ends[0].pitch_centre, ends[1].pitch_centre, share),
+    )
+
+
+def mixed_mel(ends: tuple[Tensor, Tensor], share: float, alignment: Alignment, rate: int) -> Tensor:
+    """Log-mels mixed linearly on a common clock: (M, T), (M, T') -> (M, T'')."""
+    count = alignment.frames(share, (ends[0].shape[-1], ends[1].shape[-1]))
+    places = alignment.positions(share, count, rate)
+    first, second = (sample_at(end, at) for end, at in zip(ends, places, strict=True))
+    return torch.lerp(first, second, share)
+
+
+def smoothness(voice: Voice, mels: list[Tensor], shares: list[float], alignment: Alignment) -> Smoothness:
+    """Measure a way by what the model hears at each step; steps are compared frame by frame of the alignment.
+
+    Args:
+        voice: the model.
+        mels: (M, T) each.
+        shares: of the second sentence, one each.
+        alignment: that gave them their clocks.
+    """
+    codes = [
+        _on_the_path(encode_mel(voice, mel).units[0], share, alignment)
+        for mel, share in zip(mels, shares, strict=True)
+    ]
+    steps = np.array([_distance(a, b) for a, b in pairwise(codes)])
+    straight = max(_distance(codes[0], codes[-1]), 1e-9)
+    contrast = np.array([_contrast(mel) for mel in mels])
+    expected = np.interp(shares, [0, 1], contrast[[0, -1]])
+    return Smoothness(
+        steps=tuple((steps / max(steps.sum(), 1e-9)).tolist()),
+        detour=float(steps.sum() / straight),
+        largest_step=float(steps.max() / max(steps.mean(), 1e-9)),
+        contrast=tuple((contrast / np.maximum(expected, 1e-9)).tolist()),
+    )
+
+
+def _on_the_path(units: Tensor, share: float, alignment: Alignment) -> NDArray[np.float64]:
+    """Code of every pair of the alignment: (D, T') -> (D, P)."""
+    clock = (1 - share) * alignment.first + share * alignment.second
+    return np.asarray(sample_at(units, clock).double().numpy(force=True))
+
+
+def _distance(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
+    """Mean Euclidean distance of frames: (D, P), (D, P) -> ()."""
+    return float(np.linalg.norm(a - b, axis=0).mean())
+
+
+def _contrast(mel: Tensor) -> float:
+    """Mean deviation along the mel axis of the frames that are heard: (M, T) -> ()."""
+    heard = mel[:, mel.amax(0) > mel.max() - _RANGE_NATS / 2]
+    return float(heard.clamp_min(float(mel.max()) - _RANGE_NATS).std(dim=0).mean())
+
+
+def draw_interpolation(found: Interpolation, path: str | Path, *, force: bool = False) -> None:
+    """Mels of all steps, decoded and mixed, with the alignment and how smooth both ways are.
+
+    Args:
+        found: what `interpolate` gave.
+        path: the picture.
+        force: overwrite an existing file.
+
+    Raises:
+        OutputError: for an unknown suffix, an existing file without `force`, or a full disk.
+    """
+    count = len(found.shares)
+    figure = canvas.sheet(max(10.0, 2.3 * count), 8.0)
+    parts: Any = figure.subfigures(3, 1, height_ratios=(1, 1, 1.2))
+    rows = [[mel.numpy(force=True) for mel in mels] for mels in (found.mels, found.mixed_mels)]
+    every = np.concatenate([mel.ravel() for mel in rows[0]])
+    limits = (float(np.quantile(every, 0.05)), float(np.quantile(every, 0.995)))
+    for part, mels, what in zip(parts, rows, ("codes mixed", "mels mixed"), strict=False):
+        for plot, mel, share in zip(part.subplots(1, count), mels, found.shares, strict=True):
+            canvas.mel_strip(plot, mel, limits, f"{what}, {share:.0%}" if share == 0 else f"{share:.0%}")
+    alignment, steps, contrast = parts[2].subplots(1, 3)
+    _draw_alignment(alignment, found)
+    _draw_steps(steps, found)
+    _draw_contrast(contrast, found)
+    canvas.save(figure, path, force=force)
+
+
+def _draw_alignment(plot: Any, found: Interpolation) -> None:
+    canvas.plain(plot, "alignment of the codes")
+    plot.plot(found.alignment.first, found.alignment.second, color=canvas.INK)
+    plot.set_xlabel("code frame of the first sentence")
+    plot.set_ylabel("of the second")
+
+
+def _draw_steps(plot: Any, found: Interpolation) -> None:
+    canvas.plain(plot, "step in what the model hears, share of the way")
+    places = np.arange(1, len(found.shares))
+    for shift, smooth, colour, name in _both(found):
+        plot.bar(
+            places + shift,
+            smooth.steps,
+            width=0.36,
+            color=colour,
+            label=f"{name}, detour {smooth.detour:.2f}",
+        )
+    plot.axhline(1 / len(places), color=canvas.THIRD, linewidth=0.8)
+    plot.set_xticks(places)
+    plot.set_xlabel("step")
+    plot.legend(fontsize=8, frameon=False)
+
+
+def _draw_contrast(plot: Any, found: Interpolation) -> None:
+    canvas.plain(plot, "contrast along the mel axis, of the ends'")
+    for _, smooth, colour, name in _both(found):
+        plot.plot(found.shares, smooth.contrast, color=colour, marker="o", markersize=4, label=name)
+    plot.axhline(1, color=canvas.THIRD, linewidth=0.8)
+    plot.set_xlabel("share of the second sentence")
+    plot.legend(fontsize=8, frameon=False)
+
+
+def _both(found: Interpolation) -> tuple[Any, ...]:
+    return (
+        (-0.19, found.codes, canvas.FIRST, "codes mixed"),
+        (0.19, found.plain, canvas.SECOND, "mels mixed"),
+    )

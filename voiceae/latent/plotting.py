@@ -1,0 +1,281 @@
+"""Plots of the latent space: maps of speakers and similarity matrices."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from voiceae.conversion.embedding_files import SpeakerTable
+from voiceae.errors import OutputError, printable
+from voiceae.io.filesystem import atomic_path, require_new
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+INK, PAPER, GRID = "#222831", "#ffffff", "#e6e8eb"
+FIRST, SECOND, THIRD = "#1f77b4", "#d1495b", "#7a7f87"
+
+
+def sheet(width: float, height: float) -> Figure:
+    """An empty figure, inches; it needs no display and leaves no state behind."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), dpi=110, facecolor=PAPER, layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def save(figure: Figure, path: str | Path, *, force: bool = False) -> None:
+    """Write a picture; its suffix is its format.
+
+    Raises:
+        OutputError: for an unknown suffix, an existing file without `force`, or a full disk.
+    """
+    path = require_picture_path(path, force)
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, format=path.suffix.lower().lstrip("."))
+
+
+def plain(plot: Axes, title: str = "") -> Axes:
+    """Axes with a grid, without a box."""
+    plot.set_title(title, color=INK, loc="left", fontsize=11)
+    plot.grid(color=GRID, linewidth=0.8)
+    plot.set_axisbelow(True)
+    plot.spines[["top", "right"]].set_visible(False)
+    return plot
+
+
+def mel_strip(plot: Axes, mel: NDArray[Any], limits: tuple[float, float], title: str = "") -> None:
+    """A log-mel as a picture: (M, T)."""
+    plot.imshow(
+        mel,
+        origin="lower",
+        aspect="auto",
+        cmap="magma",
+        vmin=limits[0],
+        vmax=limits[1],
+        interpolation="nearest",
+    )
+    plot.set_xticks([])
+    plot.set_yticks([])
+    plot.spines[:].set_visible(False)
+    plot.set_title(title, color=INK, loc="left", fontsize=9)
+
+
+_LONGEST_LABEL = 40
+PICTURE_SUFFIXES = (".png", ".pdf", ".svg")
+_MOST_LABELS = 60  # speakers; beyond them names would cover each other
+_SIDE_INCHES = 6.4  # of the square map, where names of eight points take 0.07 inch a letter
+_MARGIN = 0.06
+_INK, _PAPER = "#222831", "#ffffff"
+
+
+def require_picture_path(path: str | Path, force: bool) -> Path:
+    """Refuse a picture's path before the work is done rather than after it.
+
+    Raises:
+        OutputError: for another suffix than `PICTURE_SUFFIXES`, or an existing file without `force`.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in PICTURE_SUFFIXES:
+        raise OutputError(
+            f"{path}: pictures are drawn as {', '.join(PICTURE_SUFFIXES)}; give a name that ends so"
+        )
+    require_new(path, force)
+    return path
+
+
+def principal_axes(embeddings: NDArray[np.floating[Any]]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Principal components: (n, S) -> coordinates (n, 2), share of variance of each axis (2,).
+
+    The sign of an axis is fixed by its largest coordinate, so that a picture does not flip between runs.
+    """
+    centred = np.asarray(embeddings, np.float64) - np.mean(embeddings, axis=0, dtype=np.float64)
+    left, scale, _ = np.linalg.svd(centred, full_matrices=False)
+    axes = (left * scale)[:, :2]
+    axes = np.pad(axes, ((0, 0), (0, 2 - axes.shape[1])))
+    axes *= np.where(axes[np.abs(axes).argmax(axis=0), [0, 1]] < 0, -1, 1)
+    variance = np.pad(scale**2, (0, 2))
+    return axes, variance[:2] / max(variance.sum(), 1e-12)
+
+
+def similarity(table: SpeakerTable) -> NDArray[np.float64]:
+    """Mean cosine between the files of every two speakers: () -> (speakers, speakers).
+
+    On the diagonal a speaker's different files are compared; it is NaN for a speaker with one file.
+    """
+    owners = np.array([table.speaker_names.index(owner) for owner in table.speakers])
+    members = np.eye(len(table.speaker_names))[owners]
+    counts = members.sum(axis=0)
+    embeddings = table.embeddings.astype(np.float64)
+    sums = members.T @ embeddings
+    total, pairs = sums @ sums.T, np.outer(counts, counts)
+    selves = members.T @ (embeddings**2).sum(axis=1)
+    np.fill_diagonal(total, total.diagonal() - selves)
+    np.fill_diagonal(pairs, counts * (counts - 1))
+    with np.errstate(invalid="ignore"):
+        return np.where(pairs > 0, total / np.maximum(pairs, 1), np.nan)
+
+
+def write_matrix(table: SpeakerTable, path: str | Path, *, force: bool = False) -> None:
+    """Write `similarity` as CSV, a row and a column for each speaker; unknown cells are empty.
+
+    Raises:
+        OutputError: for an existing file without `force`, or when it cannot be written.
+    """
+    path = Path(path)
+    require_new(path, force)
+    with (
+        atomic_path(path) as temporary,
+        temporary.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file,
+    ):
+        writer = csv.writer(file)
+        writer.writerow(["speaker", *table.speaker_names])
+        for name, row in zip(table.speaker_names, similarity(table), strict=True):
+            writer.writerow([name, *("" if np.isnan(value) else f"{value:.6f}" for value in row)])
+
+
+def draw_map(table: SpeakerTable, path: str | Path, *, force: bool = False) -> None:
+    """Draw the map beside the matrix.
+
+    Args:
+        table: at least one file.
+        path: the picture; its suffix is its format.
+        force: overwrite an existing file.
+
+    Raises:
+        OutputError: for an unknown suffix, an existing file without `force`, or a full disk.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    path = require_picture_path(path, force)
+    axes, share = principal_axes(table.embeddings)
+    figure = Figure(figsize=(16, 8), dpi=110, facecolor=_PAPER, layout="constrained")
+    FigureCanvasAgg(figure)
+    left, right = figure.subplots(1, 2, width_ratios=(1, 1.05))
+    _draw_points(left, table, axes, share)
+    _draw_matrix(right, table, axes)
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, format=path.suffix.lower().lstrip("."))
+
+
+def _draw_points(
+    plot: Axes, table: SpeakerTable, axes: NDArray[np.float64], share: NDArray[np.float64]
+) -> None:
+    """Files as dots, tied to their speaker's centre, which bears the name."""
+    owners = np.array(table.speakers)
+    centres = np.stack([axes[owners == name].mean(axis=0) for name in table.speaker_names])
+    colours = _colours(len(centres))
+    for name, centre, colour in zip(table.speaker_names, centres, colours, strict=True):
+        own = axes[owners == name]
+        for point in own:
+            plot.plot(*zip(centre, point, strict=True), color=colour, linewidth=0.6, alpha=0.35, zorder=1)
+        plot.scatter(own[:, 0], own[:, 1], s=22, color=[colour], alpha=0.75, linewidths=0, zorder=2)
+    if len(centres) <= _MOST_LABELS:
+        span = max(float(np.ptp(axes, axis=0).max()), 1e-9) * (1 + 2 * _MARGIN)
+        _draw_names(plot, table.speaker_names, centres, colours, span)
+    plot.set_aspect("equal", adjustable="datalim")
+    plot.margins(_MARGIN)
+    plot.set_xlabel(f"first principal axis ({share[0]:.0%} of the variance)")
+    plot.set_ylabel(f"second principal axis ({share[1]:.0%})")
+    plot.set_title(
+        f"{len(owners)} recordings of {len(centres)} speakers", color=_INK, loc="left", fontsize=13
+    )
+    plot.grid(color="#e6e8eb", linewidth=0.8)
+    plot.set_axisbelow(True)
+    plot.spines[["top", "right"]].set_visible(False)
+
+
+def _draw_names(
+    plot: Axes, names: tuple[str, ...], centres: NDArray[np.float64], colours: Any, span: float
+) -> None:
+    """Names near their centres, pushed apart where they would cover each other; `span` is the map's width."""
+    unit = span / _SIDE_INCHES
+    longest = min(_LONGEST_LABEL, max(map(len, names)))
+    places = repel_labels(centres, width=unit * (0.07 * longest + 0.16), height=unit * 0.22)
+    for name, place, centre, colour in zip(names, places, centres, colours, strict=True):
+        plot.annotate(
+            _label(name),
+            xy=centre,
+            xytext=place,
+            ha="center",
+            va="center",
+            fontsize=8,
+            color=_INK,
+            bbox={"boxstyle": "round,pad=0.2", "facecolor": _PAPER, "edgecolor": colour, "alpha": 0.9},
+            arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.7, "shrinkA": 0, "shrinkB": 0},
+            zorder=3,
+        )
+
+
+def _label(name: str) -> str:
+    """A name as matplotlib can draw it: a dollar begins no formula, and a long one does not push all else away."""
+    shown = printable(name.replace("\n", " "))
+    return (shown if len(shown) <= _LONGEST_LABEL else f"{shown[: _LONGEST_LABEL - 1]}…").replace("$", r"\$")
+
+
+def repel_labels(
+    points: NDArray[np.float64], *, width: float, height: float, rounds: int = 400
+) -> NDArray[np.float64]:
+    """Move the centres of equal boxes as far as needed to stand apart: (n, 2) -> (n, 2).
+
+    Args:
+        points: where the boxes would like to be.
+        width: of a box.
+        height: of a box.
+        rounds: at most this many small steps are made.
+    """
+    size = np.array([width, height])
+    # Coincident points need a direction to part in; a golden-angle spiral gives each its own.
+    angles = np.arange(len(points)) * 2.399963
+    places = points + 1e-3 * size * np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    for _ in range(rounds):
+        apart = (places[:, None] - places[None]) / size
+        overlap = np.clip(1 - np.abs(apart), 0, None)
+        meet = (overlap > 0).all(axis=2) & ~np.eye(len(points), dtype=bool)
+        if not meet.any():
+            break
+        way = overlap * size
+        shorter = way == way.min(axis=2, keepdims=True)  # the axis along which they part soonest
+        push = np.where(shorter & meet[..., None], np.where(apart < 0, -1.0, 1.0) * overlap, 0.0)
+        places += 0.3 * push.sum(axis=1) * size
+    return places
+
+
+def _draw_matrix(plot: Axes, table: SpeakerTable, axes: NDArray[np.float64]) -> None:
+    """Cosines, speakers ordered along the map's first axis so that likes stand together."""
+    from matplotlib import colormaps
+
+    owners = np.array(table.speakers)
+    order = np.argsort([axes[owners == name, 0].mean() for name in table.speaker_names], kind="stable")
+    values = similarity(table)[np.ix_(order, order)]
+    lowest = np.floor(10 * np.nanmin([*values.ravel(), 0.9])) / 10
+    image = plot.imshow(values, cmap=colormaps["magma"].with_extremes(bad="#d7dade"), vmin=lowest, vmax=1.0)
+    names = [_label(table.speaker_names[index]) for index in order]
+    shown = len(names) <= _MOST_LABELS
+    size = float(np.clip(260 / max(len(names), 1), 4, 9))
+    plot.set_xticks(range(len(names)) if shown else [], names if shown else [], rotation=90, fontsize=size)
+    plot.set_yticks(range(len(names)) if shown else [], names if shown else [], fontsize=size)
+    plot.tick_params(length=0)
+    plot.spines[:].set_visible(False)
+    plot.set_title(
+        "mean cosine between recordings (diagonal: of one speaker)", color=_INK, loc="left", fontsize=13
+    )
+    plot.set_xlabel("speakers, ordered along the first axis of the map")
+    plot.figure.colorbar(image, ax=plot, shrink=0.8, label="cosine")
+
+
+def _colours(count: int) -> NDArray[np.float64]:
+    """Distinct colours, (count, 4)."""
+    from matplotlib import colormaps
+
+    if count <= 10:
+        return np.asarray(colormaps["tab10"](np.arange(count)))
+    return np.asarray(colormaps["turbo"](np.linspace(0.04, 0.96, count)))

@@ -1,0 +1,311 @@
+"""Fitting the aggregated posterior to recordings."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from voiceae.conversion.batch import Failure
+from voiceae.conversion.speaker_profile import SpeakerProfile
+from voiceae.errors import AudioError
+from voiceae.io.filesystem import FILE_ERRORS, reason
+from voiceae.latent.mixture import (
+    Array,
+    Mixture,
+    fit_gaussian,
+    fit_mixture,
+    nearest,
+    root,
+    shrunk_covariance,
+    whiten,
+)
+from voiceae.latent.posterior import ContentPosterior, Melody, Posterior, VoicePosterior
+from voiceae.latent.recordings import Clip, bins_per_octave, describe_mel, encode_mel, working
+
+if TYPE_CHECKING:
+    from voiceae.conversion.voice import Voice
+    from voiceae.models import Content
+
+Watch = Callable[[Iterable[Any]], Iterable[Any]]
+"""Wraps the items, for a progress bar."""
+
+HELD_OUT = 10  # every tenth clip is kept to compare densities on
+_CLEAR = 0.5  # of a pitch distribution in one grid point and its neighbours: a pitch to believe
+_MOST_FRAMES = 50_000  # that a mixture is fitted to; more change nothing but the time it takes
+_FEWEST_VOICES = 8
+_MOST_CODES = 1024  # of a discrete model that get a component; the others go with the nearest
+
+
+@dataclass(frozen=True)
+class Coded:
+    """What is kept of a clip.
+
+    Attributes:
+        frames: (T', D) drawn from the posterior of each frame, or the code's own vector.
+        codes: (T',) where the bottleneck is discrete.
+        clarity: (T',) of the pitch, 0 to 1.
+        melody: (T,) octaves about the clip's centre, NaN where no pitch is clear.
+    """
+
+    frames: Array
+    codes: NDArray[np.int64] | None
+    clarity: Array
+    melody: Array
+
+
+def fit_posterior(
+    voice: Voice,
+    clips: Sequence[Clip],
+    *,
+    components: int = 8,
+    voice_components: int = 1,
+    seed: int = 0,
+    watch: Watch = iter,
+) -> tuple[Posterior, list[Failure]]:
+    """Fit the codes of clips and the voices of their speakers.
+
+    Args:
+        voice: the model.
+        clips: of at least eight speakers.
+        components: of the mixture over code frames, 1 for a Gaussian; a discrete model has its codes instead.
+        voice_components: of the mixture over voices.
+        seed: of what is drawn.
+        watch: wraps the clips, for a progress bar.
+
+    Returns:
+        The posterior, and the clips that could not be used.
+
+    Raises:
+        AudioError: for too few clips or speakers that can be used.
+        ConfigError: for more components than the clips can bear.
+    """
+    rng = np.random.default_rng(seed)
+    coded, heard, failures = _hear(voice, clips, rng, watch)
+    if len(heard) < _FEWEST_VOICES or len(coded) < HELD_OUT:
+        raise AudioError(
+            f"{len(coded)} clips of {len(heard)} speakers could be used; a posterior needs {HELD_OUT} clips "
+            f"of {_FEWEST_VOICES} speakers"
+        )
+    dealt = rng.permutation(len(coded))
+    held = [coded[place] for place in dealt[: -(-len(coded) // HELD_OUT)]]
+    fit = [coded[place] for place in dealt[-(-len(coded) // HELD_OUT) :]]
+    content, figures = _fit_content(fit, held, components, rng)
+    # A voice whose pitch cannot be relied on (whispered, creaking, noise) has no place in a space with one for pitch.
+    means = [mean for each in heard.values() if (mean := SpeakerProfile.mean(each)).pitch_centre is not None]
+    if len(means) < _FEWEST_VOICES:
+        raise AudioError(
+            f"{len(means)} of {len(heard)} speakers have a pitch that can be relied on; a posterior needs "
+            f"{_FEWEST_VOICES}; give clearer recordings"
+        )
+    voices = fit_voices(means, voice_components, rng)
+    about = {"clips": len(coded), "speakers": len(means), "voice_components": voice_components, **figures}
+    return Posterior(content, voices, voice.fingerprint, about), failures
+
+
+def _hear(
+    voice: Voice, clips: Sequence[Clip], rng: np.random.Generator, watch: Watch
+) -> tuple[list[Coded], dict[str, list[SpeakerProfile]], list[Failure]]:
+    coded, heard, failures = [], defaultdict(list), []
+    for clip in watch(clips):
+        try:
+            mel = clip.mel()
+        except FILE_ERRORS as error:
+            failures.append(Failure(clip.name, reason(error, clip.name)))
+        else:
+            heard[clip.speaker].append(describe_mel(voice, mel))
+            coded.append(_coded(voice, encode_mel(voice, mel), rng))
+    return coded, dict(heard), failures
+
+
+def _coded(voice: Voice, content: Content, rng: np.random.Generator) -> Coded:
+    codes = content.bottlenecked.codes
+    clarity, melody = _read_pitch(voice, content)
+    return Coded(
+        frames=_drawn(voice, content, rng) if codes is None else _time_major(content.units),
+        codes=None if codes is None else codes[0].numpy(force=True).astype(np.int64),
+        clarity=clarity,
+        melody=melody,
+    )
+
+
+def _drawn(voice: Voice, content: Content, rng: np.random.Generator) -> Array:
+    """A sample of each frame's posterior where the model has one, else its units: -> (T', D)."""
+    units = _time_major(content.units)
+    spread = getattr(voice.model.bottleneck, "posterior", None)
+    if spread is None:
+        return units
+    with working(voice, content.frames):
+        _, log_variance = spread(content.features)
+    deviation = np.exp(0.5 * log_variance[0].double().numpy(force=True))
+    return np.asarray(units + deviation * rng.standard_normal(units.shape))
+
+
+def _time_major(units: torch.Tensor) -> Array:
+    return np.asarray(units[0].T.double().numpy(force=True))
+
+
+def _read_pitch(voice: Voice, content: Content) -> tuple[Array, Array]:
+    """Clarity by code frame, and the melody by mel frame."""
+    pitch = content.pitch[0].double()
+    count = content.units.shape[-1]
+    if not len(pitch):
+        return np.zeros(count), np.full(content.frames, np.nan)
+    best = pitch.argmax(0)
+    around = torch.nn.functional.pad(pitch, (0, 0, 1, 1))
+    mass = sum(around.gather(0, (best + shift)[None])[0] for shift in range(3))
+    assert isinstance(mass, torch.Tensor)
+    octaves = best.double() / bins_per_octave(voice) - content.pitch_centre[0].double()
+    melody = np.where(mass.numpy(force=True) > _CLEAR, octaves.numpy(force=True), np.nan)
+    rate = voice.model.rate
+    padded = torch.nn.functional.pad(mass, (0, count * rate - len(mass)))
+    return padded.view(count, rate).mean(1).numpy(force=True), melody
+
+
+def _fit_content(
+    fit: Sequence[Coded], held: Sequence[Coded], components: int, rng: np.random.Generator
+) -> tuple[ContentPosterior, dict[str, Any]]:
+    mixture, chosen = _discrete(fit) if fit[0].codes is not None else _continuous(fit, components, rng)
+    transitions = transition_matrix(chosen, mixture.size)
+    mixture = replace(mixture, weights=stationary(transitions))
+    clarity = np.concatenate([each.clarity for each in fit])
+    whole = np.concatenate(chosen)
+    counts = np.bincount(whole, minlength=mixture.size)
+    content = ContentPosterior(
+        mixture=mixture,
+        transitions=transitions,
+        persistence=_persistence(fit, chosen, mixture),
+        clarity=np.bincount(whole, clarity, minlength=mixture.size) / np.maximum(counts, 1),
+        melody=fit_melody([each.melody for each in fit]),
+    )
+    return content, {"components": mixture.size, **_figures(content, fit, held)}
+
+
+def _continuous(
+    fit: Sequence[Coded], components: int, rng: np.random.Generator
+) -> tuple[Mixture, list[NDArray[np.int64]]]:
+    frames = np.concatenate([each.frames for each in fit])
+    drawn = frames if len(frames) <= _MOST_FRAMES else rng.permutation(frames)[:_MOST_FRAMES]
+    mixture = fit_mixture(drawn, components, rng)
+    return mixture, [mixture.log_densities(each.frames).argmax(1) for each in fit]
+
+
+def _discrete(fit: Sequence[Coded]) -> tuple[Mixture, list[NDArray[np.int64]]]:
+    """A component without spread for every code in use, or for the most frequent ones of very many."""
+    codes = np.concatenate([each.codes for each in fit if each.codes is not None])
+    _, first, counts = np.unique(codes, return_index=True, return_counts=True)
+    kept = np.sort(np.argsort(-counts, kind="stable")[:_MOST_CODES])
+    means = np.concatenate([each.frames for each in fit])[first[kept]]
+    size, dim = means.shape
+    mixture = Mixture(np.full(size, 1 / size), means, np.zeros((size, dim, dim)))
+    return mixture, [nearest(each.frames, means) for each in fit]
+
+
+def transition_matrix(chains: Iterable[NDArray[np.int64]], size: int) -> Array:
+    """How often one component follows another, each row drawn a little towards the overall counts: -> (K, K)."""
+    counts, after = np.zeros((size, size)), np.zeros(size)
+    for chain in chains:
+        np.add.at(counts, (chain[:-1], chain[1:]), 1)
+        after += np.bincount(chain, minlength=size)
+    smoothed = counts + after / after.sum()
+    return np.asarray(smoothed / smoothed.sum(1, keepdims=True))
+
+
+def stationary(transitions: Array) -> Array:
+    """Shares of the components in the long run: (K, K) -> (K,)."""
+    size = len(transitions)
+    system = np.concatenate([transitions.T - np.eye(size), np.ones((1, size))])
+    shares = np.linalg.lstsq(system, np.append(np.zeros(size), 1.0), rcond=None)[0]
+    return np.asarray(np.maximum(shares, 0) / np.maximum(shares, 0).sum())
+
+
+def _persistence(fit: Sequence[Coded], chosen: Sequence[NDArray[np.int64]], mixture: Mixture) -> Array:
+    """Correlation of neighbours in one component, of the codes made white: -> (D,)."""
+    dim = mixture.means.shape[1]
+    if not mixture.factors.any():
+        return np.zeros(dim)
+    products, squares = np.zeros(dim), np.full(dim, 1e-9)
+    for each, path in zip(fit, chosen, strict=True):
+        white = np.zeros_like(each.frames)
+        for component in np.unique(path):
+            rows = path == component
+            white[rows] = whiten(each.frames[rows], mixture.means[component], mixture.factors[component])
+        same = path[:-1] == path[1:]
+        products += (white[:-1] * white[1:])[same].sum(0)
+        squares += 0.5 * (white[:-1] ** 2 + white[1:] ** 2)[same].sum(0)
+    return np.asarray(np.clip(products / squares, 0, 0.99))
+
+
+def fit_melody(tracks: Sequence[Array]) -> Melody:
+    """Deviation and steadiness of melodies with gaps of NaN; within an octave of the centre, for octave errors."""
+    near = [np.where(np.abs(track) < 1, track, np.nan) for track in tracks]
+    known = np.concatenate(near)
+    known = known[np.isfinite(known)]
+    if len(known) < 10:
+        return Melody(0.0, 0.0)
+    pairs = np.concatenate([np.stack([track[:-1], track[1:]]) for track in near], axis=1)
+    before, after = pairs[:, np.isfinite(pairs).all(0)]
+    steadiness = float((before * after).sum() / max(0.5 * (before**2 + after**2).sum(), 1e-9))
+    return Melody(float(np.sqrt(np.mean(known**2))), float(np.clip(steadiness, 0, 0.999)))
+
+
+def _figures(content: ContentPosterior, fit: Sequence[Coded], held: Sequence[Coded]) -> dict[str, Any]:
+    """How well held-out clips are expected: nats a frame of a continuous code, bits of a discrete one."""
+    if fit[0].codes is not None:
+        return _discrete_figures(content, fit, held)
+    frames = np.concatenate([each.frames for each in held])
+    gaussian = fit_gaussian(np.concatenate([each.frames for each in fit]))
+    dim = frames.shape[1]
+    prior = -0.5 * (np.square(frames).sum(1) + dim * np.log(2 * np.pi))
+    return {
+        "nats_under_prior": round(float(prior.mean()), 3),
+        "nats_under_gaussian": round(float(gaussian.log_density(frames).mean()), 3),
+        "nats_under_mixture": round(float(content.mixture.log_density(frames).mean()), 3),
+    }
+
+
+def _discrete_figures(
+    content: ContentPosterior, fit: Sequence[Coded], held: Sequence[Coded]
+) -> dict[str, Any]:
+    chains = [nearest(each.frames, content.mixture.means) for each in held]
+    follows = np.concatenate([content.transitions[chain[:-1], chain[1:]] for chain in chains])
+    alone = np.maximum(content.mixture.weights, 1e-9)[np.concatenate(chains)]
+    return {
+        "codes_in_use": len(
+            np.unique(np.concatenate([each.codes for each in fit if each.codes is not None]))
+        ),
+        "bits_alone": round(float(-np.log2(alone).mean()), 3),
+        "bits_after_the_one_before": round(float(-np.log2(follows).mean()), 3),
+    }
+
+
+def fit_voices(voices: Sequence[SpeakerProfile], components: int, rng: np.random.Generator) -> VoicePosterior:
+    """Fit voices with what goes with them: a shrunk Gaussian, or a mixture.
+
+    Args:
+        voices: of different speakers, with median pitch and mel statistics.
+        components: of the mixture.
+        rng: of its start.
+    """
+    rows = np.stack([voice_row(voice) for voice in voices])
+    offset, scale = rows.mean(0), np.maximum(rows.std(0), 1e-6)
+    standard = (rows - offset) / scale
+    if components == 1:
+        factor = root(shrunk_covariance(standard) + 1e-9 * np.eye(standard.shape[1]))
+        mixture = Mixture(np.ones(1), np.zeros((1, standard.shape[1])), factor[None])
+    else:
+        mixture = fit_mixture(standard, components, rng)
+    frames = float(np.mean([voice.colour.frames for voice in voices if voice.colour is not None]))
+    return VoicePosterior(mixture, offset, scale, len(voices[0].speaker), frames)
+
+
+def voice_row(voice: SpeakerProfile) -> Array:
+    """Speaker vector, pitch, means and log deviations of a voice that was heard whole: -> (S + 1 + 2 M,)."""
+    assert voice.pitch_centre is not None and voice.colour is not None
+    logs = np.log(np.maximum(voice.colour.deviation, 1e-3))
+    return np.concatenate([voice.speaker, [voice.pitch_centre], voice.colour.mean, logs]).astype(np.float64)

@@ -1,0 +1,165 @@
+"""Recordings to learn from: a folder of speakers, or a feature store, as clips whose mel is read when it is wanted."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from voiceae.conversion.batch import Failure, find_recordings
+from voiceae.conversion.speaker_profile import MelStatistics, SpeakerProfile
+from voiceae.conversion.statistics_matching import known_centre
+from voiceae.data.store import STORE, FeatureStore
+from voiceae.dsp.covariance_matching import loud_covariance
+from voiceae.errors import AudioError
+from voiceae.hardware import inference
+from voiceae.io.filesystem import FILE_ERRORS, is_file, reason
+
+if TYPE_CHECKING:
+    from voiceae.conversion.voice import Voice
+    from voiceae.models import Content
+
+
+def describe_mel(voice: Voice, mel: Tensor) -> SpeakerProfile:
+    """What `Voice.profile` hears of a recording with this mel: (M, T) ->."""
+    with working(voice, mel.shape[-1]):
+        traits = voice.model.describe(mel[None].to(voice.device))
+    mean, deviation, speaker = (
+        x[0].float().numpy(force=True) for x in (traits.mel_mean, traits.mel_deviation, traits.speaker)
+    )
+    colour = MelStatistics(
+        mean, deviation, float(traits.loud_frames[0]), loud_covariance(mel.float().numpy(force=True))
+    )
+    centre = known_centre(traits)
+    return SpeakerProfile(speaker, None if math.isnan(centre) else centre, colour)
+
+
+def encode_mel(voice: Voice, mel: Tensor) -> Content:
+    """What `Voice.encode` hears in a recording with this mel: (M, T) -> units (1, D, T')."""
+    with working(voice, mel.shape[-1]):
+        return voice.model.encode(mel[None].to(voice.device))
+
+
+def working(voice: Voice, frames: int) -> AbstractContextManager[None]:
+    """Inference on so many frames, with threads that fit the work."""
+    return inference(voice.device, 2e-9 * voice.parameters * frames)
+
+
+def bins_per_octave(voice: Voice) -> int:
+    """Of the grid that a model reads pitches on; 1 for a model that reads none."""
+    return int(getattr(voice.model.pitch, "bins_per_octave", 1))
+
+
+Watch = Callable[[Iterable[Any]], Iterable[Any]]
+"""Wraps the items, for a progress bar."""
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A recording of a speaker.
+
+    Attributes:
+        speaker: whose voice it is.
+        name: of the file, or of the utterance in its store.
+        mel: reads its log-mel, (M, T), as the model hears it.
+    """
+
+    speaker: str
+    name: str
+    mel: Callable[[], Tensor]
+
+
+def find_clips(voice: Voice, source: str | Path, speakers: Collection[str] = ()) -> list[Clip]:
+    """Clips of a feature store, or of the audio files below a folder, sorted by name.
+
+    Args:
+        voice: the model that will hear them.
+        source: the store or the folder.
+        speakers: names to look for; in a folder the innermost one so called is a file's speaker. By default all
+            speakers, in a folder its subfolders.
+
+    Raises:
+        AudioError: when nothing is found.
+        SpecMismatchError: for a store of another mel contract.
+    """
+    path = Path(source)
+    if is_file(path / STORE):
+        clips = _of_store(voice, path)
+    else:
+        owners = find_recordings([path])
+        clips = [
+            Clip(_owner(file, owner, speakers), str(file), partial(voice.mel, file))
+            for file, owner in owners.items()
+        ]
+    found = [clip for clip in clips if not speakers or clip.speaker in speakers]
+    if not found:
+        some = ", ".join(sorted(speakers)[:3])
+        raise AudioError(f"{path}: holds no recordings of the speakers wanted ({some}, ...)")
+    return found
+
+
+def _of_store(voice: Voice, path: Path) -> list[Clip]:
+    store = FeatureStore.open(path)
+    voice.spec.require_same(store.spec, ours="model", theirs="store")
+    return [
+        Clip(each.speaker, f"{each.speaker}/{each.utterance}", partial(_stored_mel, store, each.index))
+        for each in store.utterances
+    ]
+
+
+def _stored_mel(store: FeatureStore, index: int) -> Tensor:
+    return torch.from_numpy(np.array(store.mel(index).T, np.float32))
+
+
+def _owner(file: Path, owner: str, speakers: Collection[str]) -> str:
+    """The innermost folder of a known name, or the speaker that the place says."""
+    names = (parent.name for parent in file.absolute().parents)
+    return next((name for name in names if name in speakers), owner)
+
+
+def draw_recordings(clips: Iterable[Clip], per_speaker: int, rng: np.random.Generator) -> list[Clip]:
+    """At most so many clips of every speaker, in the order they came in."""
+    known: dict[str, list[Clip]] = defaultdict(list)
+    for clip in clips:
+        known[clip.speaker].append(clip)
+    drawn = []
+    for own in known.values():
+        kept = sorted(rng.permutation(len(own))[:per_speaker])
+        drawn += [own[place] for place in kept]
+    return drawn
+
+
+def profile_clips(
+    voice: Voice, clips: Sequence[Clip], watch: Watch = iter
+) -> tuple[dict[str, list[SpeakerProfile]], list[Failure]]:
+    """What the model hears of every speaker's clips, and the clips that it cannot hear.
+
+    Args:
+        voice: the model.
+        clips: at least one.
+        watch: wraps the clips, for a progress bar.
+
+    Raises:
+        AudioError: when none of them can be used.
+    """
+    heard: dict[str, list[SpeakerProfile]] = defaultdict(list)
+    failures = []
+    for clip in watch(clips):
+        try:
+            each = describe_mel(voice, clip.mel())
+        except FILE_ERRORS as error:
+            failures.append(Failure(clip.name, reason(error, clip.name)))
+        else:
+            heard[clip.speaker].append(each)
+    if not heard:
+        raise AudioError(f"none of {len(clips)} clips could be used; the first: {failures[0].reason}")
+    return dict(heard), failures

@@ -1,0 +1,224 @@
+"""New speakers and new contents, drawn from a prior or from the aggregated posterior, and decoded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from voiceae.conversion.speaker_profile import MelStatistics, SpeakerProfile
+from voiceae.dsp.loudness import normalise
+from voiceae.errors import ModelFileError
+from voiceae.io.audio import Audio
+from voiceae.latent.mixture import Array
+from voiceae.latent.posterior import ContentPosterior, Melody, Posterior, VoicePosterior
+from voiceae.latent.recordings import bins_per_octave
+
+if TYPE_CHECKING:
+    from voiceae.conversion.targets import Source
+    from voiceae.conversion.voice import Voice
+    from voiceae.models import Content
+
+_PLAIN = Melody(deviation=0.2, steadiness=0.95)  # of read speech, about; a prior says nothing of it
+_HALF_CLEAR = 0.5
+_WIDTH_BINS = 0.6  # deviation of a clear pitch on the grid
+_ROOM_OCTAVES = 2.0  # above the lowest pitch: where a voice is placed whose own is not known
+
+
+def random_voice(voice: Voice, posterior: VoicePosterior | None, rng: np.random.Generator) -> SpeakerProfile:
+    """A voice that nobody has.
+
+    Args:
+        voice: the model.
+        posterior: of voices; None for the prior, any direction alike, which says nothing of pitch and colour.
+        rng: of the draw.
+    """
+    if posterior is None:
+        vector = rng.standard_normal(voice.embedding_size)
+        return SpeakerProfile((vector / np.linalg.norm(vector)).astype(np.float32))
+    row = posterior.offset + posterior.scale * posterior.mixture.sample(1, rng)[0]
+    size, mels = posterior.size, (len(row) - posterior.size - 1) // 2
+    speaker, (pitch,), mean, log_deviation = np.split(row, [size, size + 1, size + 1 + mels])
+    colour = MelStatistics(
+        mean.astype(np.float32), np.exp(log_deviation).astype(np.float32), float(posterior.frames)
+    )
+    return SpeakerProfile((speaker / np.linalg.norm(speaker)).astype(np.float32), float(pitch), colour)
+
+
+def random_content(
+    voice: Voice,
+    posterior: ContentPosterior | None,
+    seconds: float,
+    rng: np.random.Generator,
+    *,
+    independent: bool = False,
+) -> Content:
+    """A content that nobody said: units (1, D, T') with a melody about the middle of the pitch grid.
+
+    Args:
+        voice: the model.
+        posterior: of code frames; None for the prior, which takes every frame for itself.
+        seconds: of it.
+        rng: of the draw.
+        independent: let no frame know of its neighbour.
+
+    Raises:
+        ModelFileError: when the model has no prior.
+    """
+    frames = voice.spec.seconds_to_frames(seconds)
+    count = -(-frames // voice.model.rate)
+    if posterior is None:
+        units, clarity, melody = _from_prior(voice, count, rng), np.full(count, _HALF_CLEAR), _PLAIN
+    else:
+        chain = random_chain(posterior, count, rng, independent=independent)
+        noise = random_noise(posterior.persistence, chain, rng, independent=independent)
+        units, clarity = posterior.mixture.place(chain, noise), posterior.clarity[chain]
+        melody = posterior.melody
+    octaves = random_melody(melody, frames, rng)
+    return content_of(voice, units, np.repeat(clarity, voice.model.rate)[:frames], octaves)
+
+
+def _from_prior(voice: Voice, count: int, rng: np.random.Generator) -> Array:
+    """Independent frames of the prior that the bottleneck was trained against: -> (count, D)."""
+    bottleneck: Any = voice.model.bottleneck
+    if hasattr(bottleneck, "posterior"):
+        return rng.standard_normal((count, bottleneck.dim))
+    if hasattr(bottleneck, "lookup"):
+        codes = torch.from_numpy(rng.integers(0, bottleneck.size, (1, count))).to(voice.device)
+        return np.asarray(bottleneck.lookup(codes)[0].T.double().numpy(force=True))
+    raise ModelFileError(
+        f"model {voice.name}: its {type(bottleneck).__name__} bottleneck has no prior to draw from; "
+        "draw from the aggregated posterior"
+    )
+
+
+def random_chain(
+    posterior: ContentPosterior, count: int, rng: np.random.Generator, *, independent: bool = False
+) -> NDArray[np.int64]:
+    """Components one after another: -> (count,)."""
+    weights = posterior.mixture.weights
+    if independent:
+        return rng.choice(len(weights), count, p=weights)
+    upper = posterior.transitions.cumsum(1)
+    chain = np.empty(count, np.int64)
+    chain[0] = rng.choice(len(weights), p=weights)
+    for place, level in enumerate(rng.random(count - 1), start=1):
+        chain[place] = min(int(np.searchsorted(upper[chain[place - 1]], level)), len(weights) - 1)
+    return chain
+
+
+def random_noise(
+    persistence: Array, chain: NDArray[np.int64], rng: np.random.Generator, *, independent: bool = False
+) -> Array:
+    """White noise whose neighbours within a component are alike: (D,), (T',) -> (T', D), each frame N(0, I)."""
+    noise = rng.standard_normal((len(chain), len(persistence)))
+    if independent:
+        return noise
+    fresh = np.sqrt(1 - persistence**2)
+    for place in range(1, len(chain)):
+        if chain[place] == chain[place - 1]:
+            noise[place] = persistence * noise[place - 1] + fresh * noise[place]
+    return noise
+
+
+def random_melody(melody: Melody, frames: int, rng: np.random.Generator) -> Array:
+    """Octaves about the centre: -> (T,)."""
+    noise = rng.standard_normal(frames)
+    fresh = np.sqrt(1 - melody.steadiness**2)
+    for place in range(1, frames):
+        noise[place] = melody.steadiness * noise[place - 1] + fresh * noise[place]
+    return np.asarray(melody.deviation * noise)
+
+
+def content_of(voice: Voice, units: Array, clarity: Array, octaves: Array) -> Content:
+    """Content from its parts: units (T', D), clarity (T,), melody (T,) ->.
+
+    Args:
+        voice: the model whose codes these are.
+        units: what the decoder is given.
+        clarity: how much of each frame's pitch distribution is one pitch; the rest is spread over the grid.
+        octaves: of that pitch, about the content's centre.
+    """
+    from voiceae.models import Bottlenecked, Content
+
+    grid = voice.model.pitch.n_bins
+    per_octave = bins_per_octave(voice)
+    centre = min(_ROOM_OCTAVES, grid / per_octave / 2) if grid else 0.0
+    pitch = pitch_bumps(grid, (centre + octaves) * per_octave, clarity)
+    tensor = torch.as_tensor(units.T[None], dtype=torch.float32, device=voice.device)
+    return Content(
+        features=tensor[..., :0],
+        bottlenecked=Bottlenecked(tensor),
+        pitch=pitch[None].to(voice.device),
+        pitch_centre=torch.tensor([centre], device=voice.device),
+    )
+
+
+def pitch_bumps(grid: int, places: Array, clarity: Array) -> Tensor:
+    """Distributions over a grid, a bump at a place and a floor: (T,) grid positions, (T,) -> (K, T)."""
+    if not grid:
+        return torch.zeros(0, len(places))
+    apart = np.arange(grid)[:, None] - np.clip(places, 0, grid - 1)
+    bump = np.exp(-0.5 * np.square(apart / _WIDTH_BINS))
+    mixed = clarity * bump / bump.sum(0) + (1 - clarity) / grid
+    return torch.as_tensor(mixed, dtype=torch.float32)
+
+
+Watch = Callable[[Iterable[Any]], Iterable[Any]]
+"""Wraps the items, for a progress bar."""
+
+
+@dataclass(frozen=True)
+class Draw:
+    """What is to be drawn.
+
+    Attributes:
+        count: samples.
+        seconds: of each content.
+        seed: of all of them; a sample is the same however many follow it.
+        independent: let no frame know of its neighbour.
+        source: a sentence to say instead of new contents.
+        target: a voice to speak in instead of new ones.
+    """
+
+    count: int
+    seconds: float
+    seed: int = 0
+    independent: bool = False
+    source: Source | None = None
+    target: SpeakerProfile | None = None
+
+
+def draw_samples(voice: Voice, posterior: Posterior | None, plan: Draw, watch: Watch = iter) -> list[Audio]:
+    """Draw voices and contents, and decode them: -> one sound each, at the common level.
+
+    Args:
+        voice: the model.
+        posterior: where they are drawn; None for the prior.
+        plan: what is drawn.
+        watch: wraps the samples, for a progress bar.
+
+    Raises:
+        ModelFileError: for contents of a prior that the model does not have.
+        AudioError: for a source that cannot be used.
+    """
+    return [
+        _draw(voice, posterior, plan, np.random.default_rng((plan.seed, number)))
+        for number in watch(range(plan.count))
+    ]
+
+
+def _draw(voice: Voice, posterior: Posterior | None, plan: Draw, rng: np.random.Generator) -> Audio:
+    speaker = plan.target or random_voice(voice, posterior.voices if posterior else None, rng)
+    if plan.source is not None:
+        return voice.convert(plan.source, speaker)
+    content = random_content(
+        voice, posterior.content if posterior else None, plan.seconds, rng, independent=plan.independent
+    )
+    audio = voice.synthesise(voice.decode(content, speaker))
+    return Audio(normalise(audio.wav, audio.sample_rate).wav, audio.sample_rate)

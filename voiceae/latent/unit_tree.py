@@ -1,0 +1,253 @@
+"""Which units are alike, and which phones they stand for: a tree of the codebook above its phones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from voiceae.conversion.batch import Failure
+from voiceae.errors import AudioError
+from voiceae.io import audio as audio_io
+from voiceae.io.filesystem import FILE_ERRORS, reason
+from voiceae.latent import plotting as canvas
+from voiceae.latent.units import codes_per_second, encode_units, require_units
+from voiceae.pretrained.recogniser import PAUSE, Recogniser, phones_at
+from voiceae.pretrained.scorers import SAMPLE_RATE
+
+if TYPE_CHECKING:
+    from voiceae.conversion.voice import Voice
+
+Watch = Callable[[Iterable[Any]], Iterable[Any]]
+"""Wraps the items, for a progress bar."""
+
+# In the order of a phone chart, so that likes stand together: vowels front to back, then consonants by manner.
+CHART = (
+    *("IY", "IH", "EY", "EH", "AE", "AY", "AH", "ER", "AA", "AW", "AO", "OY", "OW", "UH", "UW"),
+    *("W", "Y", "R", "L", "M", "N", "NG"),
+    *("V", "DH", "Z", "ZH", "F", "TH", "S", "SH", "HH", "CH", "JH"),
+    *("B", "D", "G", "P", "T", "K", PAUSE),
+)
+MOST_CODES = 1000
+"""In a tree; of a bottleneck that combines bits there may be far more."""
+_MOST_LABELS = 128
+
+
+@dataclass(frozen=True)
+class Purity:
+    """How codes and phones go together.
+
+    Attributes:
+        codes: (K,) that occur.
+        phones: names, P.
+        counts: (K, P) frames.
+    """
+
+    codes: NDArray[np.int64]
+    phones: tuple[str, ...]
+    counts: NDArray[np.int64]
+
+    @property
+    def purity(self) -> float:
+        """Share of frames whose phone is the most frequent one of their code."""
+        return float(self.counts.max(1).sum() / self.counts.sum())
+
+    @property
+    def chance(self) -> float:
+        """The same for a single code: share of the most frequent phone."""
+        return float(self.counts.sum(0).max() / self.counts.sum())
+
+    @property
+    def information(self) -> float:
+        """Mutual information of code and phone over the entropy of the phone, 0 to 1."""
+        joint = self.counts / self.counts.sum()
+        rows, columns = joint.sum(1, keepdims=True), joint.sum(0, keepdims=True)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            mutual = np.nansum(joint * np.log(joint / (rows * columns)))
+            entropy = -np.nansum(columns * np.log(columns))
+        return float(mutual / entropy) if entropy > 0 else 0.0
+
+    def shuffled(self) -> Purity:
+        """As many of each code and of each phone, put together at random.
+
+        With few frames a code even that looks pure, so this is what the figures of real codes are to be held against.
+        """
+        from scipy.stats import random_table
+
+        drawn = random_table.rvs(self.counts.sum(1), self.counts.sum(0), size=1, random_state=0)[0]
+        return Purity(self.codes, self.phones, drawn.astype(np.int64))
+
+    def top(self, count: int) -> Purity:
+        """The codes that occur most, in their order."""
+        kept = np.sort(np.argsort(-self.counts.sum(1), kind="stable")[:count])
+        return Purity(self.codes[kept], self.phones, self.counts[kept])
+
+    def to_dict(self) -> dict[str, Any]:
+        """Figures by name, and the likeliest phone of every code."""
+        likeliest, shuffled = self.counts.argmax(1), self.shuffled()
+        return {
+            "frames": int(self.counts.sum()),
+            "codes": len(self.codes),
+            "purity": round(self.purity, 4),
+            "purity_shuffled": round(shuffled.purity, 4),
+            "purity_of_one_code": round(self.chance, 4),
+            "information": round(self.information, 4),
+            "information_shuffled": round(shuffled.information, 4),
+            "phone": {
+                str(code): self.phones[phone] for code, phone in zip(self.codes, likeliest, strict=True)
+            },
+        }
+
+
+def count_phones(codes: Sequence[NDArray[np.int64]], phones: Sequence[Sequence[str]]) -> Purity:
+    """Codes against phones, frame by frame: n times (T',), n times T' names ->."""
+    every, said = np.concatenate(codes), [name for line in phones for name in line]
+    names = tuple(sorted(set(said), key=lambda name: (CHART.index(name) if name in CHART else 99, name)))
+    used, row = np.unique(every, return_inverse=True)
+    column = np.array([names.index(name) for name in said])
+    counts = np.zeros((len(used), len(names)), np.int64)
+    np.add.at(counts, (row, column), 1)
+    return Purity(used, names, counts)
+
+
+def listen_for_phones(
+    voice: Voice, recogniser: Recogniser, files: Iterable[Path], watch: Watch = iter
+) -> tuple[Purity, list[Failure]]:
+    """Encode recordings, and let a recogniser say which phones are in them.
+
+    Args:
+        voice: a model with units.
+        recogniser: of the phones.
+        files: the recordings.
+        watch: wraps them, for a progress bar.
+
+    Raises:
+        AudioError: when no file can be used.
+    """
+    codes, phones, failures = [], [], []
+    rate = codes_per_second(voice)
+    for file in watch(files):
+        try:
+            line = encode_units(voice, file, file.name)
+            heard = recogniser.score(audio_io.load(file, SAMPLE_RATE).wav)
+        except FILE_ERRORS as error:
+            failures.append(Failure(str(file), reason(error, file)))
+            continue
+        codes.append(line.codes)
+        phones.append(phones_at(heard.phones, (np.arange(len(line.codes)) + 0.5) / rate))
+    if not codes:
+        raise AudioError(
+            f"no recording could be used; the first: {failures[0].reason if failures else 'none'}"
+        )
+    return count_phones(codes, phones), failures
+
+
+def count_codes(voice: Voice, files: Iterable[Path]) -> tuple[Purity, list[Failure]]:
+    """The codes of recordings alone, without phones: `Purity.phones` is empty.
+
+    Raises:
+        AudioError: when no file can be used.
+    """
+    codes, failures = [], []
+    for file in files:
+        try:
+            codes.append(encode_units(voice, file, file.name).codes)
+        except FILE_ERRORS as error:
+            failures.append(Failure(str(file), reason(error, file)))
+    if not codes:
+        raise AudioError(
+            f"no recording could be used; the first: {failures[0].reason if failures else 'none'}"
+        )
+    used, counts = np.unique(np.concatenate(codes), return_counts=True)
+    return Purity(used, (), counts[:, None]), failures
+
+
+def codebook(voice: Voice, codes: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Vectors that codes stand for: (K,) -> (K, D)."""
+    with torch.inference_mode():
+        found = require_units(voice).lookup(torch.from_numpy(codes)[None].to(voice.device))
+    return np.asarray(found[0].T.double().numpy(force=True))
+
+
+def tree_of(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Ward's tree of vectors (1963), as scipy writes it: (K, D) -> (K - 1, 4)."""
+    from scipy.cluster.hierarchy import linkage
+
+    return np.asarray(linkage(vectors, method="ward", optimal_ordering=len(vectors) <= 600))
+
+
+def draw_tree(
+    vectors: NDArray[np.float64],
+    codes: NDArray[np.int64],
+    purity: Purity | None,
+    path: Path,
+    *,
+    force: bool = False,
+) -> None:
+    """Draw the tree of some codes, and below it which phones they stand for.
+
+    Args:
+        vectors: (K, D), at least two.
+        codes: (K,) their numbers.
+        purity: of the same codes; None where phones are not known.
+        path: the picture.
+        force: overwrite an existing file.
+
+    Raises:
+        OutputError: for an unknown suffix, an existing file without `force`, or a full disk.
+    """
+    from scipy.cluster.hierarchy import dendrogram
+
+    figure = canvas.sheet(float(np.clip(0.11 * len(codes), 9, 26)), 9.0 if purity else 4.6)
+    plots = figure.subplots(2, 1, height_ratios=(1, 1.7), sharex=True) if purity else [figure.subplots()]
+    drawn = dendrogram(
+        tree_of(vectors), ax=plots[0], no_labels=True, color_threshold=0, above_threshold_color=canvas.INK
+    )
+    order = np.array(drawn["leaves"])
+    plots[0].set_title(f"{len(codes)} codes, by Ward's method", color=canvas.INK, loc="left", fontsize=11)
+    plots[0].spines[["top", "right", "bottom"]].set_visible(False)
+    plots[0].set_ylabel("distance")
+    if purity:
+        _draw_phones(plots[1], purity, order)
+    _label_codes(plots[-1], codes[order])
+    canvas.save(figure, path, force=force)
+
+
+def _draw_phones(plot: Any, purity: Purity, order: NDArray[np.int64]) -> None:
+    """Share of each phone among the frames of each code."""
+    share = purity.counts / purity.counts.sum(1, keepdims=True)
+    right = 10 * len(order)  # a dendrogram's leaves stand ten apart
+    plot.imshow(
+        share[order].T,
+        aspect="auto",
+        cmap="magma_r",
+        vmin=0,
+        vmax=1,
+        extent=(0, right, len(purity.phones) - 0.5, -0.5),
+        interpolation="nearest",
+    )
+    plot.set_yticks(range(len(purity.phones)), purity.phones, fontsize=7)
+    plot.tick_params(length=0)
+    plot.set_title(
+        f"phones that the recogniser heard: purity {purity.purity:.2f} (one code for all: {purity.chance:.2f}), "
+        f"{purity.information:.0%} of the phone known from the code",
+        color=canvas.INK,
+        loc="left",
+        fontsize=11,
+    )
+
+
+def _label_codes(plot: Any, codes: NDArray[np.int64]) -> None:
+    shown = len(codes) <= _MOST_LABELS
+    plot.set_xticks(
+        10 * np.arange(len(codes)) + 5 if shown else [],
+        [str(code) for code in codes] if shown else [],
+        rotation=90,
+        fontsize=6,
+    )
+    plot.set_xlabel("code")

@@ -1,0 +1,297 @@
+"""Speech as text: the codes of a discrete bottleneck written down, counted, read again and spoken."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from voiceae.conversion.embedding_files import require_model
+from voiceae.errors import ConfigError, ModelFileError
+from voiceae.io.filesystem import atomic_path, require_new
+from voiceae.latent.recordings import bins_per_octave
+from voiceae.latent.sampling import content_of
+
+if TYPE_CHECKING:
+    from voiceae.conversion.targets import Source, Target
+    from voiceae.conversion.voice import Voice
+
+Codes = NDArray[np.int64]
+
+_HEAD = re.compile(r"# voiceae units, model (?P<model>\w*), (?P<rate>[\d.]+) a second, (?P<form>\w+)")
+_CLEAR, _SPREAD = (
+    0.5,
+    0.05,
+)  # of a pitch distribution: what counts as a pitch, and what is left to one that is none
+_SURE, _FLAT = 0.95, 0.7  # given to a pitch that was written down, and to one that is made up
+_UNCLEAR = "-"
+
+
+@dataclass(frozen=True)
+class UnitLine:
+    """A recording as units.
+
+    Attributes:
+        name: of the recording.
+        codes: (T',) one each code frame, or each run of equal ones where they were collapsed.
+        semitones: (T',) pitch about the recording's median, NaN where unclear; None where it was not written.
+    """
+
+    name: str
+    codes: Codes
+    semitones: NDArray[np.float64] | None = None
+
+
+@dataclass(frozen=True)
+class UnitText:
+    """A file of units.
+
+    Attributes:
+        lines: a recording each.
+        codes_per_second: rate of the code frames.
+        collapsed: whether runs of equal codes are written once.
+        model: fingerprint of the model.
+    """
+
+    lines: tuple[UnitLine, ...]
+    codes_per_second: float
+    collapsed: bool
+    model: str
+
+
+def require_units(voice: Voice) -> Any:
+    """The discrete bottleneck of a model.
+
+    Raises:
+        ModelFileError: when it has another one.
+    """
+    bottleneck = voice.model.bottleneck
+    if not hasattr(bottleneck, "lookup"):
+        raise ModelFileError(
+            f"model {voice.name}: has a bottleneck of kind {type(bottleneck).__name__}, units need a discrete one; "
+            "train one with model/bottleneck=vq"
+        )
+    return bottleneck
+
+
+def codes_per_second(voice: Voice) -> float:
+    """Rate of a model's code frames."""
+    return voice.spec.frame_rate / voice.model.rate
+
+
+def encode_units(voice: Voice, source: Source, name: str, *, pitch: bool = False) -> UnitLine:
+    """A recording as units.
+
+    Args:
+        voice: a model with a discrete bottleneck.
+        source: the recording.
+        name: to write beside them; of tabs and line ends it is rid.
+        pitch: also keep the melody.
+
+    Raises:
+        ModelFileError: for a model without units.
+        AudioError: for audio that cannot be used.
+    """
+    require_units(voice)
+    content = voice.encode(source)
+    if content.bottlenecked.codes is None:
+        raise ModelFileError(
+            f"model {voice.name}: its code frames have too many bits to be numbered as units"
+        )
+    codes = content.bottlenecked.codes[0].numpy(force=True).astype(np.int64)
+    octaves = content.pitch_centre[0]
+    melody = _semitones(voice, content.pitch[0], octaves, len(codes)) if pitch else None
+    return UnitLine(" ".join(name.split()), codes, melody)
+
+
+def _semitones(voice: Voice, pitch: Tensor, centre: Tensor, count: int) -> NDArray[np.float64]:
+    """Melody by code frame, the mean of its clear mel frames: (K, T), () -> (T',), NaN where there are none."""
+    if not len(pitch):
+        return np.full(count, np.nan)
+    around = torch.nn.functional.avg_pool1d(pitch.T[:, None], 3, 1, 1)[:, 0] * 3  # (T, K)
+    mass, best = around.max(-1)
+    semitones = 12 * (best.double() / bins_per_octave(voice) - centre.double())
+    rate = voice.model.rate
+    padding = (0, count * rate - len(semitones))
+    clear, kept = (
+        torch.nn.functional.pad(x.double(), padding).view(count, rate) for x in (mass > _CLEAR, semitones)
+    )
+    known = clear.sum(1)
+    mean = (kept * clear).sum(1) / known.clamp_min(1)
+    return np.where(known.numpy(force=True) > 0, mean.numpy(force=True), np.nan)
+
+
+def decode_units(
+    voice: Voice, line: UnitLine, speaker: Target, *, frames_each: int = 1, matching: float | None = None
+) -> Tensor:
+    """Let a speaker say units: -> mel (M, T).
+
+    Without a written melody the pitch stays at the speaker's median.
+
+    Args:
+        voice: the model that the units are of.
+        line: the units.
+        speaker: whatever `convert` takes as a target.
+        frames_each: code frames that every written code lasts; more than one for collapsed units.
+        matching: as in `convert`.
+
+    Raises:
+        ConfigError: for codes that the model does not have, or none at all.
+    """
+    size = require_units(voice).size
+    if not len(line.codes) or line.codes.min() < 0 or line.codes.max() >= size:
+        raise ConfigError(f"{line.name}: the model's codes are 0 to {size - 1}, and at least one is needed")
+    codes = np.repeat(line.codes, frames_each)
+    melody = np.full(len(codes), np.nan) if line.semitones is None else np.repeat(line.semitones, frames_each)
+    clear = np.isfinite(melody)
+    sure = np.where(clear, _SURE, _SPREAD) if line.semitones is not None else np.full(len(codes), _FLAT)
+    rate = voice.model.rate
+    octaves = np.repeat(np.where(clear, melody, 0.0) / 12, rate)
+    with torch.inference_mode():
+        found = require_units(voice).lookup(torch.from_numpy(codes)[None].to(voice.device))
+    units = found[0].T.double().numpy(force=True)
+    return voice.decode(content_of(voice, units, np.repeat(sure, rate), octaves), speaker, matching=matching)
+
+
+def collapse(codes: Codes) -> tuple[Codes, Codes]:
+    """Runs of equal codes: (T',) -> the code of each run, and how long it lasts."""
+    starts = np.flatnonzero(np.diff(codes, prepend=-1))
+    return codes[starts], np.diff(starts, append=len(codes))
+
+
+@dataclass(frozen=True)
+class BitRates:
+    """What units cost to send.
+
+    Attributes:
+        size: codes that the model has.
+        used: codes that occur.
+        seconds: of speech.
+        fixed: bits per second with a number of equal length for each code frame.
+        entropy: with numbers as long as each code is rare.
+        collapsed: likewise, each run sent once and its length forgotten.
+        mean_run: code frames that a code lasts.
+    """
+
+    size: int
+    used: int
+    seconds: float
+    fixed: float
+    entropy: float
+    collapsed: float
+    mean_run: float
+
+
+def bit_rates(lines: Iterable[UnitLine], size: int, rate: float) -> BitRates:
+    """Bits per second of units that were not collapsed, by the counts of all lines together.
+
+    Args:
+        lines: at least one.
+        size: codes that the model has.
+        rate: code frames a second.
+    """
+    codes = [line.codes for line in lines]
+    runs = [collapse(each)[0] for each in codes]
+    frames, kept = np.concatenate(codes), np.concatenate(runs)
+    seconds = len(frames) / rate
+    return BitRates(
+        size=size,
+        used=len(np.unique(frames)),
+        seconds=seconds,
+        fixed=rate * float(np.log2(size)),
+        entropy=rate * _entropy_bits(frames),
+        collapsed=len(kept) / seconds * _entropy_bits(kept),
+        mean_run=len(frames) / len(kept),
+    )
+
+
+def _entropy_bits(codes: Codes) -> float:
+    counts = np.bincount(np.unique(codes, return_inverse=True)[1])
+    share = counts / counts.sum()
+    return float(-(share * np.log2(share)).sum())
+
+
+def write_units(path: Path, text: UnitText, *, force: bool = False) -> None:
+    """Write a file of units: name, tab, codes, and where known tab and semitones.
+
+    Raises:
+        OutputError: for an existing file without `force`, or when it cannot be written.
+    """
+    require_new(path, force)
+    form = "collapsed" if text.collapsed else "frames"
+    rows = [f"# voiceae units, model {text.model}, {text.codes_per_second:.4f} a second, {form}"]
+    rows += ["\t".join(_fields(line, text.collapsed)) for line in text.lines]
+    with atomic_path(path) as temporary:
+        temporary.write_text("\n".join(rows) + "\n", encoding="utf-8", errors="surrogateescape")
+
+
+def _fields(line: UnitLine, collapsed: bool) -> list[str]:
+    codes = collapse(line.codes)[0] if collapsed else line.codes
+    name = " ".join(
+        line.name.replace("\t", " ").splitlines()
+    )  # a file may be named with what parts the fields here
+    fields = [name, " ".join(map(str, codes))]
+    if line.semitones is not None and not collapsed:
+        fields.append(" ".join(f"{each:.2f}" if np.isfinite(each) else _UNCLEAR for each in line.semitones))
+    return fields
+
+
+def read_units(path: Path, model: str = "") -> UnitText:
+    """Read a file of units.
+
+    Args:
+        path: that `write_units` wrote.
+        model: fingerprint of the model that is to speak them.
+
+    Raises:
+        ConfigError: when it is missing, or something in it is not units.
+        EmbeddingError: when the units are those of another model.
+    """
+    try:
+        head, *rows = path.read_text(encoding="utf-8-sig", errors="surrogateescape").splitlines()
+    except (OSError, UnicodeDecodeError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "it is no text in UTF-8"
+        raise ConfigError(f"{path}: cannot be read as units: {reason}") from None
+    said = _HEAD.match(head)
+    if said is None:
+        raise ConfigError(f"{path}: does not begin as voiceae units encode writes it")
+    require_model(path, said["model"], model)
+    lines = tuple(_parsed(path, place, row) for place, row in enumerate(rows, start=2) if row.strip())
+    if not lines:
+        raise ConfigError(f"{path}: holds no units")
+    return UnitText(lines, float(said["rate"]), said["form"] == "collapsed", said["model"])
+
+
+def _parsed(path: Path, place: int, row: str) -> UnitLine:
+    name, codes, *more = row.split("\t")[:3] if "\t" in row else ("", row)
+    try:
+        numbers = np.array([int(code) for code in codes.split()], np.int64)
+        melody = [np.nan if each == _UNCLEAR else float(each) for each in more[0].split()] if more else None
+    except (ValueError, OverflowError) as error:
+        raise ConfigError(f"{path}: line {place}: is not units: {error}") from None
+    if melody is not None and len(melody) != len(numbers):
+        raise ConfigError(f"{path}: line {place}: {len(numbers)} codes, but {len(melody)} pitches")
+    return UnitLine(name, numbers, None if melody is None else np.array(melody))
+
+
+def pick_line(text: UnitText, name: str | None) -> Sequence[UnitLine]:
+    """The line of one recording, or all.
+
+    Raises:
+        ConfigError: for an unknown name.
+    """
+    from voiceae.errors import did_you_mean
+
+    found = [line for line in text.lines if name in (None, line.name)]
+    if not found:
+        raise ConfigError(
+            f"{name}: no such recording among the units; {did_you_mean(str(name), (x.name for x in text.lines))}"
+        )
+    return found

@@ -1,1 +1,0 @@
-"""How well it worked: judges, protocol, report, and how fast."""

@@ -1,0 +1,233 @@
+"""One encoder for both codes: what its norms leave is content, what they take out is the voice.
+
+AGAIN-VC (Chen et al. 2020, arXiv 2011.00316). The blocks are this toolkit's own; the paper's decoder ends in recurrent
+layers, this one in a further block.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from voiceae.dsp.statistics import masked_moments
+from voiceae.models.bottlenecks import Bottlenecked, BottleneckPart, Noise
+from voiceae.models.decoders import DecoderPart
+from voiceae.models.encoders import ContentPart, SpeakerPart
+from voiceae.nn.layers import Block, Fold, Unfold
+from voiceae.nn.masking import apply_mask, coarser_mask
+from voiceae.nn.norm import EPS, FrameNorm, InstanceNorm, Moments
+
+Source = Callable[[Tensor, Tensor | None, float], Moments]
+"""Where a norm's mean and deviation come from, as in `InstanceNorm.moments`."""
+
+
+class AgainVCEncoder(ContentPart):
+    """Blocks with an instance norm after each, whose means and deviations are kept: (B, M, T) -> (B, C, T').
+
+    Args:
+        n_mels: M.
+        channels: C.
+        hidden: width inside each block.
+        n_blocks: number of blocks.
+        rate: mel frames per code frame.
+        kernel_size: of the blocks, in code frames.
+    """
+
+    def __init__(
+        self, *, n_mels: int, channels: int, hidden: int, n_blocks: int, rate: int = 1, kernel_size: int = 5
+    ) -> None:
+        super().__init__()
+        self.rate, self.channels = rate, channels
+        self.fold = Fold(rate)
+        self.enter = nn.Linear(n_mels * rate, channels)
+        self.blocks = nn.ModuleList(
+            Block(channels, hidden, norm=FrameNorm(channels), kernel_size=kernel_size)
+            for _ in range(n_blocks)
+        )
+        self.norms = nn.ModuleList(InstanceNorm() for _ in range(n_blocks))
+
+    def forward(self, mel: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Encode: mel (B, M, T), mask (B, T) -> (B, C, T')."""
+        return self._normalised(mel, mask, [norm.moments for norm in self.norms])[0]  # type: ignore[misc]
+
+    def take_apart(self, mel: Tensor, mask: Tensor | None = None) -> tuple[Tensor, list[Moments]]:
+        """What the norms leave, (B, C, T'), and what each of them takes out, from the first to the last.
+
+        A voice is what its own recording's statistics are, so they are those of `mel` even where the norms were given
+        statistics of something else.
+        """
+        return self._normalised(mel, mask, [masked_moments] * len(self.blocks))
+
+    def _normalised(
+        self, mel: Tensor, mask: Tensor | None, sources: Sequence[Source]
+    ) -> tuple[Tensor, list[Moments]]:
+        x = self.enter(self.fold(apply_mask(mel.transpose(1, 2), mask)))
+        mask, taken = coarser_mask(mask, self.rate), []
+        x = apply_mask(x, mask)
+        for block, moments in zip(self.blocks, sources, strict=True):
+            x = block(x, mask)
+            taken.append(moments(x, mask, EPS))
+            x = apply_mask(_normal(x, taken[-1]), mask)
+        return x.transpose(1, 2), taken
+
+
+class SigmoidBottleneck(BottleneckPart):
+    """Activation guidance, a few channels through a flat sigmoid: (B, C, T') -> (B, D, T'); little of a voice fits.
+
+    Args:
+        channels: C.
+        dim: D.
+        alpha: slope before the sigmoid.
+    """
+
+    def __init__(self, *, channels: int, dim: int, alpha: float = 0.1) -> None:
+        super().__init__()
+        if not alpha > 0:
+            raise ValueError(f"alpha {alpha}: must be above 0")
+        self.dim, self.alpha = dim, alpha
+        self.project = nn.Linear(channels, dim)
+
+    def forward(
+        self, x: Tensor, mask: Tensor | None = None, noise: Noise | torch.Generator | None = None
+    ) -> Bottlenecked:
+        """Squash."""
+        # In float32: the flat sigmoid stays near a half, where the 8 bits of a bfloat16 leave a dozen values.
+        units = torch.sigmoid(self.alpha * self.project(x.transpose(1, 2)).float())
+        return Bottlenecked(apply_mask(units, mask).transpose(1, 2))
+
+
+class InstanceStatisticsSpeaker(SpeakerPart):
+    """The voice as what a `AgainVCEncoder`'s norms and the units' own norm take out; no weights: (B, M, T) -> (B, S).
+
+    Means and deviations have no unit length, which every speaker vector of this toolkit has. So they are written in
+    homogeneous coordinates: a one is put behind them, and the whole is scaled; the one tells how to scale it back.
+
+    Args:
+        channels: of the encoder.
+        n_blocks: of the encoder.
+        units: D of the bottleneck.
+    """
+
+    def __init__(self, *, channels: int, n_blocks: int, units: int) -> None:
+        super().__init__()
+        self.dim = taken_size(channels, n_blocks, units)
+
+    def join(self, content: nn.Module, bottleneck: nn.Module) -> None:
+        """Use the model's encoder and bottleneck; in a tuple they do not count as parts of this one."""
+        if not isinstance(content, AgainVCEncoder):
+            raise ValueError(f"TakenOut needs a GuidedEncoder for content, not a {type(content).__name__}")
+        size = taken_size(content.channels, len(content.blocks), bottleneck.dim)  # type: ignore[arg-type]
+        if size != self.dim:
+            raise ValueError(
+                f"TakenOut of {self.dim} numbers, encoder and bottleneck give {size}: they must agree"
+            )
+        self._shared = (content, bottleneck)
+
+    def forward(self, mel: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Listen with the content encoder: mel (B, M, T), mask (B, T) -> (B, S) of unit length."""
+        content, bottleneck = self._shared
+        features, taken = content.take_apart(mel, mask)
+        coarse = coarser_mask(mask, content.rate)
+        units = bottleneck(features, coarse).units.transpose(1, 2)
+        flat = [part for moments in (*taken, masked_moments(units, coarse, EPS)) for part in moments]
+        return to_unit(torch.cat(flat, dim=-1)[:, 0].float())
+
+
+class AgainVCDecoder(DecoderPart):
+    """Norms whose means and deviations are those that the encoder took out of a voice, the innermost first.
+
+    units (B, D, T'), speaker (B, S) of `InstanceStatisticsSpeaker` -> normalised mel (B, M, T).
+
+    Args:
+        dim: D.
+        n_mels: M.
+        channels: of the encoder.
+        hidden: width inside each block.
+        n_blocks: of the encoder.
+        rate: of the encoder.
+        kernel_size: of the blocks, in code frames.
+    """
+
+    def __init__(
+        self,
+        *,
+        dim: int,
+        n_mels: int,
+        channels: int,
+        hidden: int,
+        n_blocks: int,
+        rate: int = 1,
+        kernel_size: int = 5,
+    ) -> None:
+        super().__init__()
+        self.rate, self.pitch_bins = rate, 0
+        self.widths = [channels] * n_blocks + [dim]
+        self.unfold = Unfold(rate)
+        self.enter = nn.Linear(dim, channels)
+        self.blocks = nn.ModuleList(
+            Block(channels, hidden, norm=FrameNorm(channels), kernel_size=kernel_size)
+            for _ in range(n_blocks + 1)
+        )
+        self.norms = nn.ModuleList(InstanceNorm() for _ in self.widths)
+        self.leave = nn.Linear(channels, rate * n_mels)
+
+    def forward(
+        self,
+        units: Tensor,
+        speaker: Tensor,
+        pitch: Tensor,
+        *,
+        harmonics: Tensor,
+        mask: Tensor | None = None,
+    ) -> Tensor:
+        """Decode exactly `pitch.shape[-1]` frames; see `Decoder.forward`."""
+        *voice, innermost = self.moments(speaker)
+        coarse = coarser_mask(mask, self.rate)
+        x = units.transpose(1, 2)
+        # In float32, for the units differ little from their mean; see `SigmoidBottleneck`.
+        with torch.autocast(x.device.type, enabled=False):
+            x = self.enter(_give(self.norms[0](x.float(), coarse), innermost, coarse))
+        for block, norm, moments in zip(self.blocks[:-1], self.norms[1:], reversed(voice), strict=True):
+            x = _give(norm(block(x, coarse), coarse), moments, coarse)
+        frames = self.unfold(self.leave(self.blocks[-1](x, coarse)), pitch.shape[-1])
+        return apply_mask(frames, mask).transpose(1, 2)
+
+    def moments(self, speaker: Tensor) -> list[Moments]:
+        """Means and deviations by layer: (B, S) -> from the encoder's first to the units' own."""
+        parts = from_unit(speaker)[:, None].split([width for width in self.widths for _ in range(2)], dim=-1)
+        return list(zip(parts[::2], parts[1::2], strict=True))
+
+
+def taken_size(channels: int, n_blocks: int, units: int) -> int:
+    """S: two moments of every channel of every block and of every unit, and the one."""
+    return 2 * (channels * n_blocks + units) + 1
+
+
+def to_unit(vector: Tensor) -> Tensor:
+    """Any vector as one of unit length, in homogeneous coordinates: (B, X) -> (B, X + 1).
+
+    Divided by the root of their number first, so that the one is no smaller than the numbers are together.
+    """
+    scaled = vector / vector.shape[-1] ** 0.5
+    return functional.normalize(torch.cat((scaled, torch.ones_like(scaled[:, :1])), dim=-1), dim=-1)
+
+
+def from_unit(vector: Tensor) -> Tensor:
+    """The way back: (B, X + 1) -> (B, X)."""
+    scaled = vector[:, :-1] / vector[:, -1:].clamp_min(1e-3)
+    return scaled * scaled.shape[-1] ** 0.5
+
+
+def _normal(x: Tensor, moments: Moments) -> Tensor:
+    """Without its mean and deviation: (B, T, C) -> (B, T, C)."""
+    mean, deviation = moments
+    return (x - mean.to(x.dtype)) / deviation.to(x.dtype)
+
+
+def _give(normal: Tensor, moments: Moments, mask: Tensor | None) -> Tensor:
+    """With a mean and a deviation, having had none: (B, T, C) -> (B, T, C)."""
+    mean, deviation = moments
+    return apply_mask(normal * deviation.to(normal.dtype) + mean.to(normal.dtype), mask)

@@ -1,0 +1,348 @@
+"""How much gets through: open, Gaussian and vector-quantised bottlenecks behind one result type."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import torch
+from torch import Tensor, distributed, nn
+
+from voiceae.hardware import full_precision
+from voiceae.nn.layers import gaussian_kl, monte_carlo_kl, time_jitter
+from voiceae.nn.masking import apply_mask
+
+
+@dataclass(frozen=True)
+class Bottlenecked:
+    """What a bottleneck lets through.
+
+    Attributes:
+        units: (B, D, T'), what the decoder is given.
+        codes: (B, T') indices where the bottleneck is discrete.
+        losses: named scalars to be weighted.
+        stats: named scalars or tensors to be logged only.
+    """
+
+    units: Tensor
+    codes: Tensor | None = None
+    losses: dict[str, Tensor] = field(default_factory=dict)
+    stats: dict[str, Tensor] = field(default_factory=dict)
+
+
+Noise = tuple[Tensor, ...]
+"""What a bottleneck is made noisy by in training; how many and of which shapes is its own matter."""
+
+
+class BottleneckPart(nn.Module):
+    """A bottleneck of any kind: (B, C, T'), mask (B, T') -> `Bottlenecked`.
+
+    Chance is drawn apart from the computation, so that the latter can be compiled: a graph takes tensors and no
+    generators.
+
+    Attributes:
+        dim: D, of the units.
+    """
+
+    dim: int
+
+    def draw_noise(
+        self, items: int, frames: int, device: torch.device, generator: torch.Generator | None = None
+    ) -> Noise:
+        """All that one call draws in training; by default nothing.
+
+        Args:
+            items: B.
+            frames: T'.
+            device: where it is to lie; the generator's.
+            generator: of the draws, the global one by default.
+        """
+        return ()
+
+    def _drawn(self, x: Tensor, noise: Noise | torch.Generator | None) -> Noise:
+        """What was drawn before, or is drawn now: for x (B, C, T')."""
+        if isinstance(noise, tuple):
+            return noise
+        return self.draw_noise(x.shape[0], x.shape[-1], x.device, noise)
+
+
+class Discrete(BottleneckPart):
+    """A bottleneck whose every frame is one of finitely many codes: (B, C, T') -> `Bottlenecked` with `codes`.
+
+    Attributes:
+        dim: D, of the units.
+        size: K, how many codes there are.
+        combines: whether a code is a combination, most of which need never occur.
+    """
+
+    combines: ClassVar[bool] = False
+
+    def __init__(self, *, dim: int, size: int) -> None:
+        super().__init__()
+        self.dim, self.size = dim, size
+
+    def lookup(self, codes: Tensor) -> Tensor:
+        """Units of codes: (B, T') -> (B, D, T')."""
+        raise NotImplementedError
+
+    def count(self, codes: Tensor, mask: Tensor | None) -> Tensor:
+        """How often each code occurs in frames that count: (B, T'), mask (B, T') -> (K,) float32."""
+        valid = torch.ones_like(codes, dtype=torch.float32) if mask is None else mask.float()
+        return torch.zeros(self.size, device=codes.device).index_add_(0, codes.flatten(), valid.flatten())
+
+
+class LinearBottleneck(BottleneckPart):
+    """A plain autoencoder's bottleneck, a linear map: (B, C, T') -> (B, D, T')."""
+
+    def __init__(self, *, channels: int, dim: int) -> None:
+        super().__init__()
+        self.dim = dim
+        self.project = nn.Linear(channels, dim)
+
+    def forward(
+        self, x: Tensor, mask: Tensor | None = None, noise: Noise | torch.Generator | None = None
+    ) -> Bottlenecked:
+        """Let everything through."""
+        return Bottlenecked(apply_mask(self.project(x.transpose(1, 2)), mask).transpose(1, 2))
+
+
+class GaussianBottleneck(BottleneckPart):
+    """A VAE's bottleneck: a diagonal Gaussian per code frame, sampled in training, its mean at inference.
+
+    (B, C, T') -> (B, D, T'). Losses: `kl`, nats per code frame against N(0, I) after free bits; stats: `kl_raw`
+    without them and `kl_per_dim` (D,). Kingma and Welling 2014 (arXiv 1312.6114); free bits: Kingma et al. 2016
+    (arXiv 1606.04934).
+
+    Args:
+        channels: C.
+        dim: D.
+        free_nats: per dimension and code frame; the batch mean of a dimension's KL is not pushed below it.
+        monte_carlo: estimate the KL from the sample, `log q(z|x) - log p(z)`, instead of in closed form.
+    """
+
+    def __init__(self, *, channels: int, dim: int, free_nats: float = 0.0, monte_carlo: bool = False) -> None:
+        super().__init__()
+        if free_nats < 0:
+            raise ValueError(f"free_nats {free_nats}: must not be negative")
+        self.dim = dim
+        self.free_nats = free_nats
+        self.monte_carlo = monte_carlo
+        self.project = nn.Linear(channels, 2 * dim)
+
+    def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and log-variance: (B, C, T') -> (B, T', D) twice, float32, log-variance softly held in [-10, 10]."""
+        mean, log_variance = self.project(x.transpose(1, 2)).float().chunk(2, dim=-1)
+        return mean, 10 * torch.tanh(log_variance / 10)
+
+    def draw_noise(
+        self, items: int, frames: int, device: torch.device, generator: torch.Generator | None = None
+    ) -> Noise:
+        """Standard normal: (B, T', D)."""
+        return (torch.randn((items, frames, self.dim), generator=generator, device=device),)
+
+    def forward(
+        self, x: Tensor, mask: Tensor | None = None, noise: Noise | torch.Generator | None = None
+    ) -> Bottlenecked:
+        """Sample (training) or take the mean (evaluation).
+
+        Args:
+            x: (B, C, T').
+            mask: (B, T').
+            noise: of `draw_noise`, or the generator to draw it with.
+        """
+        mean, log_variance = self.posterior(x)
+        z = mean
+        if self.training:
+            (normal,) = self._drawn(x, noise)
+            z = mean + normal * (0.5 * log_variance).exp()
+        estimate = (
+            monte_carlo_kl(z, mean, log_variance) if self.monte_carlo else gaussian_kl(mean, log_variance)
+        )
+        per_dim = mean_over_frames(estimate, mask)
+        raw = mean_over_frames(gaussian_kl(mean, log_variance), mask) if self.monte_carlo else per_dim
+        return Bottlenecked(
+            apply_mask(z, mask).transpose(1, 2),
+            losses={"kl": per_dim.clamp_min(self.free_nats).sum()},
+            stats={"kl_raw": raw.sum().detach(), "kl_per_dim": raw.detach()},
+        )
+
+
+def nearest_row(vectors: Tensor, table: Tensor) -> Tensor:
+    """Index of the row nearest to each vector: (N, D), (K, D) -> (N,)."""
+    with full_precision(vectors.device.type):  # half precision cannot tell near codes apart
+        distance = table.square().sum(-1) - 2 * vectors @ table.T
+    return distance.argmin(-1)
+
+
+# A graph cannot change the precision of products on its way, but can have a node that does.
+compiled_nearest = torch.library.custom_op(
+    "voiceae::nearest_row", nearest_row, mutates_args=(), schema="(Tensor vectors, Tensor table) -> Tensor"
+)
+
+
+@compiled_nearest.register_fake
+def _(vectors: Tensor, table: Tensor) -> Tensor:
+    return vectors.new_empty(len(vectors), dtype=torch.long)
+
+
+class VQ(Discrete):
+    """Nearest codebook vector, straight-through gradient, codebook by moving averages: (B, C, T') -> (B, D, T').
+
+    van den Oord et al. 2017 (arXiv 1711.00937), appendix A.1 for the averages. Codes unused for long are revived from
+    the batch's own vectors; while nothing before the codebook learns, it stays as it is. Losses: `commitment`; stats:
+    `perplexity` and `bits_per_frame` of the batch, and `usage` (K,) counts from which an epoch's figures are made with
+    `codebook_figures`.
+
+    Args:
+        channels: C.
+        dim: D, of the codebook.
+        size: K.
+        decay: of the moving averages.
+        revive_below: a code whose average use per batch falls below this many frames is replaced; 0 never revives.
+        jitter: how likely the decoder is given a neighbour's vector in place of a frame's own, in training.
+    """
+
+    codebook: Tensor
+    cluster_size: Tensor
+    cluster_sum: Tensor
+    started: Tensor
+
+    def __init__(
+        self,
+        *,
+        channels: int,
+        dim: int,
+        size: int = 512,
+        decay: float = 0.99,
+        revive_below: float = 0.5,
+        jitter: float = 0.0,
+    ) -> None:
+        super().__init__(dim=dim, size=size)
+        if size < 2:
+            raise ValueError(f"size {size}: a codebook needs at least two codes")
+        if not 0 <= jitter <= 1:
+            raise ValueError(f"jitter {jitter}: must lie between 0 and 1")
+        self.decay, self.revive_below, self.jitter = decay, revive_below, jitter
+        self.project = nn.Linear(channels, dim)
+        codebook = torch.randn(size, dim, generator=torch.Generator().manual_seed(0))
+        self.register_buffer("codebook", codebook)
+        self.register_buffer("cluster_size", torch.ones(size))
+        self.register_buffer("cluster_sum", codebook.clone())
+        self.register_buffer("started", torch.zeros((), dtype=torch.bool))
+
+    def draw_noise(
+        self, items: int, frames: int, device: torch.device, generator: torch.Generator | None = None
+    ) -> Noise:
+        """Which frames new codes are made of, (K,) in [0, 1), and how far off, (K, D) normal; of the jitter (B, T')."""
+        shapes = ((self.size,), (self.size, self.dim), (items, frames))
+        draws = (torch.rand, torch.randn, torch.rand)
+        return tuple(
+            draw(shape, generator=generator, device=device)
+            for draw, shape in zip(draws[: 3 if self.jitter else 2], shapes, strict=False)
+        )
+
+    def forward(
+        self, x: Tensor, mask: Tensor | None = None, noise: Noise | torch.Generator | None = None
+    ) -> Bottlenecked:
+        """Quantise; in training the codebook follows.
+
+        Args:
+            x: (B, C, T').
+            mask: (B, T').
+            noise: of `draw_noise`, or the generator to draw it with.
+        """
+        latent = self.project(x.transpose(1, 2)).float()
+        valid = latent.new_ones(latent.shape[:2]) if mask is None else mask.to(latent.dtype)
+        flat = latent.detach().flatten(0, 1)
+        follows = self.training and latent.requires_grad
+        drawn = self._drawn(x, noise) if self.training else ()
+        if follows:
+            fresh = self._fresh(flat, valid.flatten(), *drawn[:2])
+            self._start(fresh)
+        codes = self.nearest(flat)
+        quantised = self.codebook[codes].view_as(latent)
+        counted = (codes, valid.flatten())
+        usage = self._follow(flat, *counted, fresh) if follows else self._count(*counted)
+        distance = (latent - quantised.detach()).square().mean(-1)
+        units = latent + (quantised - latent).detach()
+        if self.training and self.jitter:
+            units = time_jitter(units, self.jitter, mask, drawn=drawn[2])
+        return Bottlenecked(
+            apply_mask(units, mask).transpose(1, 2),
+            codes=codes.view(latent.shape[:2]),
+            losses={"commitment": (distance * valid).sum() / valid.sum().clamp_min(1)},
+            stats={"usage": usage, **codebook_figures(usage)},
+        )
+
+    def nearest(self, vectors: Tensor) -> Tensor:
+        """Index of the nearest code: (N, D) -> (N,)."""
+        find = compiled_nearest if torch.compiler.is_compiling() else nearest_row
+        found: Tensor = find(vectors, self.codebook)
+        return found
+
+    def lookup(self, codes: Tensor) -> Tensor:
+        """Units of codes: (B, T') -> (B, D, T')."""
+        return self.codebook[codes].transpose(1, 2)
+
+    def _count(self, codes: Tensor, valid: Tensor) -> Tensor:
+        return torch.zeros(self.size, device=codes.device).index_add_(0, codes, valid)
+
+    @torch.no_grad()
+    def _fresh(self, flat: Tensor, valid: Tensor, places: Tensor, off: Tensor) -> Tensor:
+        """Codes made of vectors of the batch, the same on every process: (N, D), (N,), (K,), (K, D) -> (K, D)."""
+        counted = valid.long().cumsum(0)
+        rank = (places * counted[-1]).long().minimum(counted[-1] - 1)
+        index = torch.searchsorted(counted, rank + 1).clamp_max(len(flat) - 1)
+        return self._broadcast(flat[index] + 1e-3 * off)
+
+    @staticmethod
+    def _broadcast(fresh: Tensor) -> Tensor:
+        """What the first process drew."""
+        if distributed.is_available() and distributed.is_initialized():
+            fresh = fresh.contiguous()
+            distributed.broadcast(fresh, src=0)
+        return fresh
+
+    @torch.no_grad()
+    def _start(self, fresh: Tensor) -> None:
+        """Begin with vectors of the first batch; chosen on the device, for asking it whether to would be a wait."""
+        for kept in (self.codebook, self.cluster_sum):
+            kept.copy_(torch.where(self.started, kept, fresh))
+        self.started.fill_(True)
+
+    @torch.no_grad()
+    def _follow(self, flat: Tensor, codes: Tensor, valid: Tensor, fresh: Tensor) -> Tensor:
+        """Move the averages, then revive what died; returns the batch's usage over all processes (K,)."""
+        usage = self._count(codes, valid)
+        total = torch.zeros_like(self.cluster_sum).index_add_(0, codes, flat * valid[:, None])
+        if distributed.is_available() and distributed.is_initialized():
+            distributed.all_reduce(usage)
+            distributed.all_reduce(total)
+        self.cluster_size.lerp_(usage, 1 - self.decay)
+        self.cluster_sum.lerp_(total, 1 - self.decay)
+        self.codebook.copy_(self.cluster_sum / self.cluster_size.clamp_min(1e-5)[:, None])
+        if self.revive_below > 0:
+            self._revive(fresh)
+        return usage
+
+    def _revive(self, fresh: Tensor) -> None:
+        dead = (self.cluster_size < self.revive_below)[:, None]
+        self.codebook.copy_(torch.where(dead, fresh, self.codebook))
+        self.cluster_size.copy_(torch.where(dead[:, 0], 2 * self.revive_below, self.cluster_size))
+        self.cluster_sum.copy_(torch.where(dead, fresh * 2 * self.revive_below, self.cluster_sum))
+
+
+def codebook_figures(usage: Tensor) -> dict[str, Tensor]:
+    """Perplexity and entropy in bits of how often each code was used: (K,) -> scalars by name."""
+    share = usage / usage.sum().clamp_min(1)
+    nats = -torch.special.xlogy(share, share).sum()
+    return {"perplexity": nats.exp(), "bits_per_frame": nats / math.log(2)}
+
+
+def mean_over_frames(x: Tensor, mask: Tensor | None) -> Tensor:
+    """Mean over batch and valid frames: (B, T', D), mask (B, T') -> (D,)."""
+    if mask is None:
+        return x.mean((0, 1))
+    weight = mask[..., None].to(x.dtype)
+    return (x * weight).sum((0, 1)) / weight.sum().clamp_min(1)

@@ -1,0 +1,241 @@
+"""Decoders: content, speaker and pitch back into a mel; residual and stacked ones too."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from math import prod
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from voiceae.models.encoders import ContentEncoder, ContentPart
+from voiceae.nn.layers import Block, Fold, MaskedConv, Unfold
+from voiceae.nn.masking import apply_mask, coarser_mask
+from voiceae.nn.norm import AdaptiveInstanceNorm
+
+
+class DecoderPart(nn.Module):
+    """A decoder of any kind: units (B, D, T'), speaker (B, S), pitch (B, K, T) -> (B, M, T).
+
+    Attributes:
+        rate: mel frames per code frame.
+        pitch_bins: K, 0 without a pitch stream.
+    """
+
+    rate: int
+    pitch_bins: int
+
+
+class Decoder(DecoderPart):
+    """Blocks steered by the speaker at 1/rate of the frame rate, then a light head at the full rate.
+
+    units (B, D, T'), speaker (B, S), pitch (B, K, T) -> normalised mel (B, M, T).
+
+    The head is shown the harmonics that the pitch stream expects, so that the blocks need only shape them.
+
+    Args:
+        dim: D, of the units.
+        speaker_dim: S.
+        n_mels: M.
+        channels: width of the blocks.
+        hidden: width inside each block.
+        n_blocks: number of blocks.
+        rate: mel frames per code frame.
+        kernel_size: of the blocks, in code frames.
+        pitch_bins: K of the pitch stream, 0 without one.
+        pitch_dim: channels that each frame's pitch is mapped to for the blocks.
+        head_dim: channels per frame of the head.
+    """
+
+    def __init__(
+        self,
+        *,
+        dim: int,
+        speaker_dim: int,
+        n_mels: int,
+        channels: int,
+        hidden: int,
+        n_blocks: int,
+        rate: int = 4,
+        kernel_size: int = 7,
+        pitch_bins: int = 0,
+        pitch_dim: int = 16,
+        head_dim: int = 64,
+    ) -> None:
+        super().__init__()
+        self.rate = rate
+        self.pitch_bins = pitch_bins
+        shown = n_mels if pitch_bins else 0
+        self.fold, self.unfold = Fold(rate), Unfold(rate)
+        self.enter_units = nn.Linear(dim + speaker_dim, channels)
+        if pitch_bins:
+            self.pitch_frames = nn.Linear(pitch_bins, pitch_dim)
+            self.enter_pitch = nn.Linear(rate * pitch_dim, channels)
+        self.blocks = nn.ModuleList(
+            Block(channels, hidden, norm=AdaptiveInstanceNorm(channels, speaker_dim), kernel_size=kernel_size)
+            for _ in range(n_blocks)
+        )
+        self.coarse = nn.Linear(channels, rate * n_mels)
+        self.frames = nn.Linear(channels, rate * head_dim)
+        self.head = nn.ModuleList(
+            (MaskedConv(head_dim + shown, 2 * head_dim, 3), MaskedConv(2 * head_dim, n_mels, 3))
+        )
+
+    def forward(
+        self,
+        units: Tensor,
+        speaker: Tensor,
+        pitch: Tensor,
+        *,
+        harmonics: Tensor,
+        mask: Tensor | None = None,
+    ) -> Tensor:
+        """Decode exactly `pitch.shape[-1]` frames.
+
+        Args:
+            units: (B, D, T').
+            speaker: (B, S).
+            pitch: (B, K, T); K may be 0, T is the number of frames wanted.
+            harmonics: (B, M, T) as the pitch stream renders them, or (B, 0, T).
+            mask: (B, T).
+        """
+        frames = pitch.shape[-1]
+        wide = speaker[:, None].expand(-1, units.shape[-1], -1)
+        x = self.enter_units(torch.cat((units.transpose(1, 2), wide.to(units.dtype)), dim=-1))
+        if self.pitch_bins:
+            x = x + self.enter_pitch(self.fold(apply_mask(self.pitch_frames(pitch.transpose(1, 2)), mask)))
+        coarse_mask = coarser_mask(mask, self.rate)
+        x = apply_mask(x, coarse_mask)
+        for block in self.blocks:
+            x = block(x, coarse_mask, speaker)
+        detail = self.unfold(self.frames(x), frames)
+        detail = torch.cat((detail, harmonics.transpose(1, 2).to(detail.dtype)), dim=-1)
+        detail = self.head[1](functional.gelu(self.head[0](detail, mask), approximate="tanh"), mask)
+        return apply_mask(self.unfold(self.coarse(x), frames) + detail, mask).transpose(1, 2)
+
+
+class ResidualDecoder(DecoderPart):
+    """The sum of a decoder and a generator: units (B, D, T'), speaker (B, S) -> normalised mel (B, M, T).
+
+    The second stage of Chou et al. 2018 (arXiv 1804.02812). The generator's part starts at nothing, bin by bin, so
+    that before it is trained the whole is the decoder alone.
+
+    Args:
+        decoder: of the first stage.
+        generator: of the second, for the same units and frames.
+        n_mels: M.
+    """
+
+    def __init__(self, *, decoder: DecoderPart, generator: DecoderPart, n_mels: int) -> None:
+        super().__init__()
+        if (decoder.rate, decoder.pitch_bins) != (generator.rate, generator.pitch_bins):
+            raise ValueError(
+                f"decoder at 1/{decoder.rate} with {decoder.pitch_bins} pitch bins, generator at 1/{generator.rate} "
+                f"with {generator.pitch_bins}: they must agree"
+            )
+        self.rate, self.pitch_bins = decoder.rate, decoder.pitch_bins
+        self.decoder, self.generator = decoder, generator
+        self.gain = nn.Parameter(torch.zeros(n_mels, 1))
+
+    def forward(
+        self,
+        units: Tensor,
+        speaker: Tensor,
+        pitch: Tensor,
+        *,
+        harmonics: Tensor,
+        mask: Tensor | None = None,
+    ) -> Tensor:
+        """Decode exactly `pitch.shape[-1]` frames; see `Decoder.forward`."""
+        coarse, detail = (
+            part(units, speaker, pitch, harmonics=harmonics, mask=mask)
+            for part in (self.decoder, self.generator)
+        )
+        whole: Tensor = coarse + self.gain * detail
+        return whole
+
+
+class StackedContent(ContentPart):
+    """Each level encodes the codes of the one before: (B, M, T) -> (B, C, T').
+
+    Args:
+        levels: from the mel inwards; each takes as many channels as the one before gives.
+    """
+
+    def __init__(self, *, levels: Sequence[ContentEncoder]) -> None:
+        super().__init__()
+        if not levels:
+            raise ValueError("levels: needs at least one")
+        for outer, inner in pairwise(levels):
+            if inner.n_mels != outer.channels:
+                raise ValueError(
+                    f"levels: one gives {outer.channels} channels, the next takes {inner.n_mels}"
+                )
+        self.levels = nn.ModuleList(levels)
+        self.rate, self.channels = prod(level.rate for level in levels), levels[-1].channels
+
+    def masks(self, mask: Tensor | None) -> list[Tensor | None]:
+        """Frames that count, of the mel and after every level: (B, T) -> (B, T), ..., (B, T')."""
+        masks = [mask]
+        for level in self.levels:
+            masks.append(coarser_mask(masks[-1], level.rate))  # type: ignore[arg-type]
+        return masks
+
+    def forward(self, mel: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Encode through all levels: mel (B, M, T), mask (B, T) -> (B, C, T')."""
+        return self.climb(mel, mask, len(self.levels))
+
+    def climb(self, mel: Tensor, mask: Tensor | None, height: int) -> Tensor:
+        """Codes after so many levels: mel (B, M, T), mask (B, T) -> (B, C_height, T_height); the mel itself after 0."""
+        x, masks = mel, self.masks(mask)
+        for number in range(height):
+            x = self.levels[number](x, masks[number])
+        return x
+
+
+class StackedDecoder(DecoderPart):
+    """Each level gives back what its encoder was given: units (B, D, T'), speaker (B, S) -> normalised mel (B, M, T).
+
+    Args:
+        levels: in the order of the encoders, so that the last one decodes first; only the first hears the pitch.
+    """
+
+    def __init__(self, *, levels: Sequence[Decoder]) -> None:
+        super().__init__()
+        if not levels:
+            raise ValueError("levels: needs at least one")
+        if any(level.pitch_bins for level in levels[1:]):
+            raise ValueError("levels: only the first has a place for the pitch; give the others pitch_bins 0")
+        self.levels = nn.ModuleList(levels)
+        self.rates = [level.rate for level in levels]
+        self.rate, self.pitch_bins = prod(self.rates), levels[0].pitch_bins
+
+    def forward(
+        self,
+        units: Tensor,
+        speaker: Tensor,
+        pitch: Tensor,
+        *,
+        harmonics: Tensor,
+        mask: Tensor | None = None,
+    ) -> Tensor:
+        """Decode exactly `pitch.shape[-1]` frames; see `Decoder.forward`."""
+        frames, masks = [pitch.shape[-1]], [mask]
+        for rate in self.rates[:-1]:
+            frames.append(-(-frames[-1] // rate))
+            masks.append(coarser_mask(masks[-1], rate))
+        x = units
+        for number in range(len(self.levels) - 1, 0, -1):
+            x = self.give_back(number, x, speaker, frames[number], masks[number])
+        mel: Tensor = self.levels[0](x, speaker, pitch, harmonics=harmonics, mask=mask)
+        return mel
+
+    def give_back(
+        self, number: int, units: Tensor, speaker: Tensor, frames: int, mask: Tensor | None
+    ) -> Tensor:
+        """What an inner level's encoder was given: (B, D, T_in), (B, S) -> (B, C, frames)."""
+        nothing = units.new_zeros(len(units), 0, frames)
+        codes: Tensor = self.levels[number](units, speaker, nothing, harmonics=nothing, mask=mask)
+        return codes

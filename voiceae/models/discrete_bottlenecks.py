@@ -1,0 +1,149 @@
+"""Discrete bottlenecks without a codebook: one class or a few bits a frame."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from voiceae.models.bottlenecks import Bottlenecked, Discrete, Noise, codebook_figures, mean_over_frames
+from voiceae.nn.layers import Scheduled
+from voiceae.nn.masking import apply_mask
+
+
+class OneHot(Discrete, Scheduled):
+    """A class drawn in training, the likeliest at inference, each with a vector of its own: (B, C, T') -> (B, D, T').
+
+    Straight-through Gumbel-softmax (Jang et al. 2017, arXiv 1611.01144): a class is drawn by adding noise, and the
+    gradient is that of a softmax whose temperature falls along the training. Losses: `diversity`, the share of the
+    classes that the mean distribution over a batch leaves unused, as in wav2vec 2.0 (arXiv 2006.11477); stats:
+    `perplexity`, `bits_per_frame` and `usage` (K,) of the batch as of `VQ`, and the `temperature`.
+
+    Args:
+        channels: C.
+        dim: D.
+        size: K.
+        temperature: from `start` to `end` by a constant factor a step, over so many `steps`.
+
+    Raises:
+        ValueError: for fewer than two classes, or a temperature that is not above 0 or does not fall.
+    """
+
+    def __init__(self, *, channels: int, dim: int, size: int, temperature: Mapping[str, float]) -> None:
+        super().__init__(dim=dim, size=size)
+        if size < 2:
+            raise ValueError(f"size {size}: needs at least two classes")
+        self.start, self.end, self.steps = (temperature[name] for name in ("start", "end", "steps"))
+        if not 0 < self.end <= self.start or self.steps < 1:
+            raise ValueError(
+                f"temperature {dict(temperature)}: must fall to something above 0 in at least one step"
+            )
+        self.temperature = self.start
+        self.project = nn.Linear(channels, size)
+        self.vectors = nn.Linear(size, dim, bias=False)
+
+    def at_step(self, step: int) -> None:
+        """Let the temperature fall."""
+        self.temperature = self.start * (self.end / self.start) ** min(1.0, step / self.steps)
+
+    def draw_noise(
+        self, items: int, frames: int, device: torch.device, generator: torch.Generator | None = None
+    ) -> Noise:
+        """Exponentially distributed, so that minus its logarithm is Gumbel-distributed: (B, T', K)."""
+        shape = (items, frames, self.size)
+        return (torch.empty(shape, device=device).exponential_(generator=generator),)
+
+    def forward(
+        self, x: Tensor, mask: Tensor | None = None, noise: Noise | torch.Generator | None = None
+    ) -> Bottlenecked:
+        """Draw (training) or take the likeliest (evaluation); noise as of `Gaussian`."""
+        logits = self.project(x.transpose(1, 2)).float()
+        if self.training:
+            chosen, codes = self.draw(logits, *self._drawn(x, noise))
+        else:
+            codes = logits.argmax(-1)
+            chosen = functional.one_hot(codes, self.size).to(logits.dtype)
+        used = mean_over_frames(logits.softmax(-1), mask)
+        usage = self.count(codes, mask)
+        figures = codebook_figures(usage)
+        return Bottlenecked(
+            apply_mask(self.vectors(chosen), mask).transpose(1, 2),
+            codes=codes,
+            losses={"diversity": 1 - torch.special.entr(used).sum().exp() / self.size},
+            stats={"usage": usage, **figures, "temperature": logits.new_full((), self.temperature)},
+        )
+
+    def draw(self, logits: Tensor, waiting: Tensor) -> tuple[Tensor, Tensor]:
+        """One-hot draws with the gradient of a softmax, and their codes: (B, T', K) twice -> (B, T', K), (B, T')."""
+        soft = ((logits - waiting.clamp_min(1e-20).log()) / self.temperature).softmax(-1)
+        codes = soft.argmax(-1)
+        hard = functional.one_hot(codes, self.size).to(soft.dtype)
+        return hard + soft - soft.detach(), codes
+
+    def lookup(self, codes: Tensor) -> Tensor:
+        """Units of codes: (B, T') -> (B, D, T')."""
+        return self.vectors.weight.T[codes].transpose(1, 2)
+
+
+MOST_BITS = 16
+"""Of a code that is given as one number; larger alphabets are no use as units."""
+
+
+class Binary(Discrete):
+    """Bits drawn from Bernoulli probabilities in training, the likelier value at inference: (B, C, T') -> (B, D, T').
+
+    Units are -1 or 1; the gradient goes straight through the draw to the probability (Bengio et al. 2013, arXiv
+    1308.3432; as codes of speech: Liu et al. 2019, arXiv 1905.11563). Stats: `bits_per_frame` of the batch, and
+    `bit_share` (D,), how often each bit is 1, from which an epoch's figure is made with `bit_figures`.
+
+    Args:
+        channels: C.
+        dim: D, bits a code frame; codes are given as numbers up to `MOST_BITS` of them.
+    """
+
+    combines = True
+
+    def __init__(self, *, channels: int, dim: int) -> None:
+        super().__init__(dim=dim, size=2**dim)
+        if dim < 1:
+            raise ValueError(f"dim {dim}: a code needs at least one bit")
+        self.project = nn.Linear(channels, dim)
+
+    def draw_noise(
+        self, items: int, frames: int, device: torch.device, generator: torch.Generator | None = None
+    ) -> Noise:
+        """Uniform in [0, 1): (B, T', D)."""
+        return (torch.rand((items, frames, self.dim), generator=generator, device=device),)
+
+    def forward(
+        self, x: Tensor, mask: Tensor | None = None, noise: Noise | torch.Generator | None = None
+    ) -> Bottlenecked:
+        """Draw (training) or take the likelier value (evaluation); noise as of `Gaussian`."""
+        share = torch.sigmoid(self.project(x.transpose(1, 2)).float())
+        limit = self._drawn(x, noise)[0] if self.training else 0.5
+        bits = (share.detach() > limit).to(share.dtype)
+        units = 2 * (share + (bits - share).detach()) - 1
+        used = mean_over_frames(bits, mask)
+        return Bottlenecked(
+            apply_mask(units, mask).transpose(1, 2),
+            codes=self.number(bits) if self.dim <= MOST_BITS else None,
+            stats={"bit_share": used, **bit_figures(used)},
+        )
+
+    def number(self, bits: Tensor) -> Tensor:
+        """Bits as one number, the first bit the least: (B, T', D) of 0 and 1 -> (B, T')."""
+        return (bits.long() << torch.arange(self.dim, device=bits.device)).sum(-1)
+
+    def lookup(self, codes: Tensor) -> Tensor:
+        """Units of codes: (B, T') -> (B, D, T')."""
+        bits = codes[:, None] >> torch.arange(self.dim, device=codes.device)[:, None] & 1
+        return 2 * bits.to(self.project.weight.dtype) - 1
+
+
+def bit_figures(share: Tensor) -> dict[str, Tensor]:
+    """Bits of information, were the bits independent, from how often each is 1: (D,) -> scalars by name."""
+    both = torch.stack((share, 1 - share)).clamp_min(0)
+    return {"bits_per_frame": -torch.special.xlogy(both, both).sum() / math.log(2)}

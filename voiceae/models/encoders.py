@@ -1,0 +1,256 @@
+"""Content encoder and speaker encoders: convolutional, a table of known speakers, or pretrained."""
+
+from __future__ import annotations
+
+from typing import Self
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from voiceae.dsp.statistics import masked_moments
+from voiceae.nn.layers import Block, Fold
+from voiceae.nn.masking import apply_mask, coarser_mask
+from voiceae.nn.norm import FrameNorm, InstanceNorm
+
+
+class ContentPart(nn.Module):
+    """A content encoder of any kind: normalised mel (B, M, T), mask (B, T) -> (B, C, ceil(T / rate)).
+
+    Attributes:
+        rate: mel frames per code frame.
+        channels: C.
+    """
+
+    rate: int
+    channels: int
+
+    def join(self, speaker: nn.Module) -> None:
+        """Learn which speaker part the model has; most have no use for it.
+
+        Args:
+            speaker: of the same model, (B, M, T) -> (B, S); never to be registered as a part of this one.
+        """
+
+
+class ContentEncoder(ContentPart):
+    """Instance-normalised convolutions at 1/rate of the frame rate: (B, M, T) -> (B, D, ceil(T / rate)).
+
+    The input itself is instance-normalised per mel bin first, so the long-term colour and level of a voice never
+    enter; what every layer adds of it is taken out again by the layer's own norm (arXiv 1904.05742).
+
+    Args:
+        n_mels: M.
+        channels: D.
+        hidden: width inside each block.
+        n_blocks: number of blocks.
+        rate: mel frames per code frame.
+        kernel_size: of the blocks, in code frames.
+    """
+
+    def __init__(
+        self, *, n_mels: int, channels: int, hidden: int, n_blocks: int, rate: int = 4, kernel_size: int = 7
+    ) -> None:
+        super().__init__()
+        self.n_mels = n_mels
+        self.rate = rate
+        self.channels = channels
+        self.norm_in = InstanceNorm()
+        self.fold = Fold(rate)
+        self.enter = nn.Linear(n_mels * rate, channels)
+        self.blocks = nn.ModuleList(
+            Block(channels, hidden, norm=InstanceNorm(), kernel_size=kernel_size) for _ in range(n_blocks)
+        )
+        self.norm_out = InstanceNorm()
+
+    def forward(self, mel: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Encode: mel (B, M, T), mask (B, T) -> (B, D, T')."""
+        x = self.enter(self.fold(self.norm_in(mel.transpose(1, 2), mask)))
+        mask = coarser_mask(mask, self.rate)
+        x = apply_mask(x, mask)
+        for block in self.blocks:
+            x = block(x, mask)
+        return self.norm_out(x, mask).transpose(1, 2)
+
+
+POOLINGS = {"mean": 1, "statistics": 2}
+"""Moments over time that a speaker encoder keeps, by name."""
+
+
+class SpeakerPart(nn.Module):
+    """A speaker encoder of any kind: normalised mel (B, M, T), mask (B, T) -> (B, S) of unit length.
+
+    Attributes:
+        dim: S.
+        limits: what one has to know of its embeddings of new voices; reports print it.
+    """
+
+    dim: int
+    limits: str = ""
+
+    def join(self, content: nn.Module, bottleneck: nn.Module) -> None:
+        """Learn which content encoder and bottleneck the model has; most have no use for them.
+
+        Args:
+            content: of the same model; never to be registered as a part of this one.
+            bottleneck: likewise.
+        """
+
+    def set_statistics(self, mean: Tensor, deviation: Tensor) -> None:
+        """Learn which statistics the mels are normalised by, (M,) twice; most have no use for them."""
+
+
+class SpeakerEncoder(SpeakerPart):
+    """Convolutions, pooling over valid frames, one unit-length vector: (B, M, T) -> (B, S).
+
+    Mean and standard deviation over time as in x-vectors (Snyder et al. 2018), or the mean alone.
+
+    Args:
+        n_mels: M.
+        channels: width of the blocks.
+        hidden: width inside each block.
+        n_blocks: number of blocks.
+        dim: S.
+        rate: mel frames per frame of the blocks.
+        kernel_size: of the blocks.
+        pooling: "statistics" or "mean".
+
+    Raises:
+        ValueError: for an unknown pooling.
+    """
+
+    def __init__(
+        self,
+        *,
+        n_mels: int,
+        channels: int,
+        hidden: int,
+        n_blocks: int,
+        dim: int,
+        rate: int = 4,
+        kernel_size: int = 7,
+        pooling: str = "statistics",
+    ) -> None:
+        super().__init__()
+        if pooling not in POOLINGS:
+            raise ValueError(f"pooling {pooling!r}: expected one of {', '.join(POOLINGS)}")
+        self.dim = dim
+        self.moments = POOLINGS[pooling]
+        self.rate = rate
+        self.fold = Fold(rate)
+        self.enter = nn.Linear(n_mels * rate, channels)
+        self.blocks = nn.ModuleList(
+            Block(channels, hidden, norm=FrameNorm(channels), kernel_size=kernel_size)
+            for _ in range(n_blocks)
+        )
+        self.leave = nn.Linear(self.moments * channels, dim)
+
+    def forward(self, mel: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Embed: mel (B, M, T), mask (B, T) -> (B, S) of unit length."""
+        x = self.enter(self.fold(apply_mask(mel.transpose(1, 2), mask)))
+        mask = coarser_mask(mask, self.rate)
+        x = apply_mask(x, mask)
+        for block in self.blocks:
+            x = block(x, mask)
+        pooled = torch.cat(masked_moments(x, mask, eps=1e-4)[: self.moments], dim=-1)[:, 0]
+        return functional.normalize(self.leave(pooled).float(), dim=-1)
+
+
+LOGIT_SCALE = 16.0
+"""Of the recogniser's cosines; high enough that one voice among hundreds can be certain."""
+
+
+class SpeakerTable(SpeakerPart):
+    """One learned vector a training speaker: (B, M, T) -> (B, S) of unit length.
+
+    A table cannot embed a voice that is not in it. A recogniser of speakers is therefore trained beside it, which
+    tells who of the table a recording sounds most like, and the row of that speaker is what the recording is embedded
+    as. With a new voice the conversion speaks in the nearest training voice, not in the new one.
+
+    Args:
+        n_speakers: rows, in the order of the training speakers' sorted names.
+        dim: S.
+        recogniser: any speaker encoder; serves only to find the row.
+    """
+
+    limits = "a new voice is taken for the training voice that it sounds most like, and converted to that one"
+
+    def __init__(self, *, n_speakers: int, dim: int, recogniser: SpeakerPart) -> None:
+        super().__init__()
+        if n_speakers < 1:
+            raise ValueError(f"n_speakers {n_speakers}: a table needs at least one")
+        self.n_speakers, self.dim = n_speakers, dim
+        self.rows = nn.Parameter(torch.randn(n_speakers, dim))
+        self.recogniser = recogniser
+        self.names = nn.Parameter(torch.randn(n_speakers, recogniser.dim))
+
+    def lookup(self, index: Tensor) -> Tensor:
+        """Vectors of training speakers: (B,) -> (B, S)."""
+        return functional.normalize(self.rows[index], dim=-1)
+
+    def recognise(self, mel: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Logits of who it sounds like: normalised mel (B, M, T), mask (B, T) -> (B, n_speakers)."""
+        heard: Tensor = self.recogniser(mel, mask)
+        with torch.autocast(mel.device.type, enabled=False):  # voices that are alike differ by little
+            return LOGIT_SCALE * heard.float() @ functional.normalize(self.names, dim=-1).T
+
+    def forward(self, mel: Tensor, mask: Tensor | None = None) -> Tensor:
+        """The row of the training speaker that a mel sounds most like."""
+        return self.lookup(self.recognise(mel, mask).argmax(-1))
+
+
+class PretrainedSpeaker(SpeakerPart):
+    """Another model's speaker encoder inside this model, its weights in this model's file: (B, M, T) -> (B, S).
+
+    The encoder learned on mels that were normalised by its own model's statistics, so what this model normalised is
+    put back and normalised as it knows it. Until `take` has filled it, its weights are random.
+
+    Args:
+        encoder: built as in the model that it comes from.
+        n_mels: M.
+    """
+
+    mean: Tensor
+    deviation: Tensor
+    own_mean: Tensor
+    own_deviation: Tensor
+
+    def __init__(self, *, encoder: SpeakerPart, n_mels: int) -> None:
+        super().__init__()
+        self.encoder = encoder.requires_grad_(False)
+        self.dim = encoder.dim
+        for name in ("mean", "own_mean"):
+            self.register_buffer(name, torch.zeros(n_mels, 1))
+        for name in ("deviation", "own_deviation"):
+            self.register_buffer(name, torch.ones(n_mels, 1))
+        self.train(self.training)
+
+    def take(self, encoder: nn.Module, mean: Tensor, deviation: Tensor) -> None:
+        """Take over a trained encoder and the statistics, (M, 1) each, of the mels that it was trained on.
+
+        Raises:
+            ValueError: when it is built in another way.
+        """
+        try:
+            self.encoder.load_state_dict(encoder.state_dict())
+        except RuntimeError as error:
+            raise ValueError(" ".join(str(error).split()[:24])) from None
+        self.own_mean.copy_(mean)
+        self.own_deviation.copy_(deviation)
+
+    def set_statistics(self, mean: Tensor, deviation: Tensor) -> None:
+        """Learn by which statistics this model normalises: (M,) twice."""
+        self.mean.copy_(mean[:, None])
+        self.deviation.copy_(deviation[:, None])
+
+    def train(self, mode: bool = True) -> Self:
+        """The encoder inside stays as it is in use."""
+        super().train(mode)
+        self.encoder.eval()
+        return self
+
+    def forward(self, mel: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Embed: normalised mel (B, M, T), mask (B, T) -> (B, S) of unit length."""
+        plain = mel * self.deviation + self.mean
+        speaker: Tensor = self.encoder((plain - self.own_mean) / self.own_deviation, mask)
+        return speaker

@@ -1,0 +1,60 @@
+"""How far a network looks, and long sequences cut into windows with that much context."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import torch
+from torch import Tensor, nn
+
+from voiceae.models import Autoencoder
+from voiceae.nn.layers import Block, MaskedConv
+
+_PITCH_FRAMES = 1  # the pitch stream smooths over three frames
+_RECURRENT_FRAMES = 172  # two seconds: what recurrent layers remember for longer is little
+_RECURRENT = (nn.RNNBase,)
+
+
+def receptive_field(model: Autoencoder) -> int:
+    """Mel frames to either side that a frame of the result can depend on, the norms' statistics aside.
+
+    The sum over all convolutions along the way, those inside blocks at the rate of the code; recurrent layers, which
+    have no end, count for two seconds.
+    """
+    return _PITCH_FRAMES + sum(_reach(part, part.rate) for part in (model.content, model.decoder))
+
+
+def _reach(part: nn.Module, rate: int) -> int:
+    in_blocks = {id(conv) for block in part.modules() if isinstance(block, Block) for conv in _convs(block)}
+    frames = sum(
+        conv.conv.kernel_size[0] // 2 * (rate if id(conv) in in_blocks else 1) for conv in _convs(part)
+    )
+    recurrent = any(isinstance(module, _RECURRENT) for module in part.modules())
+    return frames + rate - 1 + (_RECURRENT_FRAMES if recurrent else 0)
+
+
+def _convs(module: nn.Module) -> Iterator[MaskedConv]:
+    return (each for each in module.modules() if isinstance(each, MaskedConv))
+
+
+def context_windows(parts: Iterable[Tensor], piece: int, context: int) -> Iterator[tuple[Tensor, int, int]]:
+    """Cut a sequence into pieces, each shown with what stands around it.
+
+    Args:
+        parts: (..., t), of any lengths.
+        piece: frames of a piece; the last one may be shorter, or longer by at most the context.
+        context: frames shown before and after, where there are any.
+
+    Yields:
+        The window (..., T), and where in it the piece begins and ends.
+    """
+    held: Tensor | None = None
+    begin = 0
+    for part in parts:
+        held = part if held is None else torch.cat((held, part), dim=-1)
+        while held.shape[-1] > begin + piece + context:
+            yield held[..., : begin + piece + context], begin, begin + piece
+            drop = max(0, begin + piece - context)
+            held, begin = held[..., drop:], begin + piece - drop
+    if held is not None and held.shape[-1] > begin:
+        yield held, begin, held.shape[-1]

@@ -1,0 +1,268 @@
+"""Pretrained networks that score speech, each behind one small interface: speaker, words, naturalness, pitch.
+
+They come with the extra `[eval]`, carry their own weights and need no network. A judge is imported and loaded
+when it is first asked for, once a process, and keeps to one thread.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from voiceae.errors import ConfigError, ScorerError
+from voiceae.hardware import torch_threads
+
+Wav = NDArray[np.float32]
+Measured = dict[str, Any]
+
+SAMPLE_RATE = 16000
+"""All judges hear 16 kHz, whatever the rate of what they judge."""
+
+F0_PERIOD_SECONDS = 0.01
+F0_RANGE = (60.0, 550.0)  # Hz; men to children
+SPEECH_SECONDS = 0.5  # less than this is too short for a speaker embedding that means anything
+CEPSTRA = 24
+
+
+class Scorer(Protocol):
+    """Listens to one wave at 16 kHz and says plain numbers and words, which can be kept as JSON."""
+
+    version: str
+    """Changes when the same wave could be judged differently."""
+
+    def score(self, wav: Wav) -> Measured:
+        """Judge a wave: (N,) -> plain values by name.
+
+        Raises:
+            JudgeError: when the wave gives it nothing to judge.
+        """
+
+
+class SpeakerScorer:
+    """Resemblyzer, a GE2E speaker encoder: `embedding`, (256,), unit length, of the whole clip.
+
+    Its own preprocessing is part of it: quiet clips are raised to -30 dBFS, pauses cut by WebRTC's detector.
+    Wan et al., "Generalized end-to-end loss for speaker verification", arXiv 1710.10467.
+    """
+
+    def __init__(self) -> None:
+        from resemblyzer import VoiceEncoder, preprocess_wav
+
+        self._preprocess = preprocess_wav
+        with torch_threads(1):
+            self._encoder = VoiceEncoder("cpu", verbose=False)
+        self.version = f"resemblyzer-{version('resemblyzer')}"
+
+    def score(self, wav: Wav) -> Measured:
+        """Embed: (N,) -> `embedding`."""
+        speech = self._preprocess(wav, SAMPLE_RATE)
+        if len(speech) < SPEECH_SECONDS * SAMPLE_RATE:
+            raise ScorerError(
+                f"{len(speech) / SAMPLE_RATE:.2f} s of speech; a speaker needs at least {SPEECH_SECONDS} s"
+            )
+        with torch_threads(1):
+            embedding = self._encoder.embed_utterance(speech)
+        return {"embedding": [round(float(value), 6) for value in embedding]}
+
+
+class ContentScorer:
+    """PocketSphinx with its default US English models: `transcript`, possibly empty."""
+
+    def __init__(self) -> None:
+        from pocketsphinx import Decoder
+
+        self._decoder = Decoder(loglevel="FATAL", cmn="batch")
+        self.version = f"pocketsphinx-{version('pocketsphinx')}-en-us"
+
+    def score(self, wav: Wav) -> Measured:
+        """Recognise: (N,) -> `transcript`."""
+        decoder = self._decoder
+        decoder.reinit_feat()  # else the noise estimate of the clip before decides words of this one
+        decoder.start_utt()
+        decoder.process_raw((np.clip(wav, -1, 1) * 32767).astype("<i2").tobytes(), full_utt=True)
+        decoder.end_utt()
+        found = decoder.hyp()
+        return {"transcript": found.hypstr if found else ""}
+
+
+class NaturalnessScorer:
+    """DNSMOS: `sig`, `bak`, `ovrl`, estimated opinion scores of ITU-T P.835 from 1 to 5.
+
+    Windows of 9.01 s a second apart, shorter clips repeated to fill one. Reddy et al., arXiv 2110.01763.
+    """
+
+    SECONDS = 9.01
+
+    def __init__(self) -> None:
+        import onnxruntime
+        from speechmos import dnsmos
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        path = Path(dnsmos.__file__).parent / "dnsmos_models" / "sig_bak_ovr.onnx"
+        self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        self._calibrate = dnsmos.DNSMOS.get_polyfit_val
+        self.version = f"speechmos-{version('speechmos')}"
+
+    def score(self, wav: Wav) -> Measured:
+        """Estimate: (N,) -> `sig`, `bak`, `ovrl`."""
+        window = int(self.SECONDS * SAMPLE_RATE)
+        filled = np.tile(
+            wav / max(1.0, float(np.abs(wav).max())), 2 ** max(0, math.ceil(math.log2(window / len(wav))))
+        )
+        count = int(len(filled) // SAMPLE_RATE - self.SECONDS) + 1
+        raw = [self._estimate(filled[start * SAMPLE_RATE :][:window]) for start in range(max(count, 1))]
+        calibrated = np.mean([self._calibrate(None, *each, False) for each in raw], axis=0)
+        return dict(
+            zip(("sig", "bak", "ovrl"), (round(float(score), 5) for score in calibrated), strict=True)
+        )
+
+    def _estimate(self, wav: Wav) -> NDArray[np.float32]:
+        return self._session.run(None, {"input_1": wav[None].astype(np.float32)})[0][0]
+
+
+class PitchScorer:
+    """Fundamental frequency every 10 ms: `f0`, Hz, 0 where unvoiced.
+
+    By WORLD's Harvest, or by pYIN where pyworld is not installed; the version says which.
+    """
+
+    def __init__(self) -> None:
+        try:
+            import pyworld
+        except ImportError:
+            self._track, self.version = self._pyin, f"pyin-{version('librosa')}"
+        else:
+            self._world = pyworld
+            self._track, self.version = self._harvest, f"harvest-{version('pyworld')}"
+
+    def score(self, wav: Wav) -> Measured:
+        """Track: (N,) -> `f0`."""
+        f0 = self._track(wav)
+        if not (f0 > 0).any():
+            raise ScorerError("no voiced frame; pitch cannot be measured")
+        return {"f0": [round(float(value), 2) for value in f0]}
+
+    def _harvest(self, wav: Wav) -> NDArray[np.float64]:
+        floor, ceiling = F0_RANGE
+        f0, _ = self._world.harvest(
+            wav.astype(np.float64), SAMPLE_RATE, floor, ceiling, frame_period=1000 * F0_PERIOD_SECONDS
+        )
+        return np.asarray(f0)
+
+    def _pyin(self, wav: Wav) -> NDArray[np.float64]:
+        import librosa
+
+        hop_length = round(F0_PERIOD_SECONDS * SAMPLE_RATE)
+        floor, ceiling = F0_RANGE
+        f0, _, _ = librosa.pyin(
+            wav, sr=SAMPLE_RATE, fmin=floor, fmax=ceiling, frame_length=1024, hop_length=hop_length
+        )
+        return np.nan_to_num(f0)
+
+
+class SpectrumScorer:
+    """Mel-cepstra of WORLD's spectral envelope every 10 ms: `cepstra`, (T, 24), for the distortion in dB.
+
+    Without the zeroth coefficient, so that level does not count.
+    """
+
+    def __init__(self) -> None:
+        import pyworld
+
+        self._world = pyworld
+        self.version = f"cheaptrick-{version('pyworld')}"
+
+    def score(self, wav: Wav) -> Measured:
+        """Analyse: (N,) -> `cepstra`."""
+        samples = wav.astype(np.float64)
+        f0, times = self._world.dio(samples, SAMPLE_RATE, frame_period=1000 * F0_PERIOD_SECONDS)
+        power = self._world.cheaptrick(
+            samples, self._world.stonemask(samples, f0, times, SAMPLE_RATE), times, SAMPLE_RATE
+        )
+        active = power.mean(axis=1) > power.mean() * 1e-4  # 40 dB below the mean is a pause
+        return {"cepstra": np.round(mel_cepstra(power[active], SAMPLE_RATE), 4).tolist()}
+
+
+def mel_cepstra(power: NDArray[np.float64], sample_rate: int) -> NDArray[np.float64]:
+    """Cepstra 1..24 of the log amplitude on a mel axis: (T, F) -> (T, 24).
+
+    Scaled as in log |H| = c0 + 2 sum c_m cos(m w), as 10 / ln 10 * sqrt(2 sum d^2) dB presumes.
+
+    Args:
+        power: power spectra from 0 Hz to half the sample rate.
+        sample_rate: Hz.
+    """
+    points = 256
+    top = 1127 * math.log1p(sample_rate / 2 / 700)
+    grid = (np.arange(points) + 0.5) / points
+    bins = 700 * np.expm1(grid * top / 1127) / (sample_rate / 2) * (power.shape[1] - 1)
+    low = np.minimum(bins.astype(int), power.shape[1] - 2)
+    log_amplitude = 0.5 * np.log(np.maximum(power, 1e-16))
+    warped = log_amplitude[:, low] * (1 - (bins - low)) + log_amplitude[:, low + 1] * (bins - low)
+    cosines = np.cos(np.pi * np.outer(grid, np.arange(1, CEPSTRA + 1)))
+    return warped @ cosines / points
+
+
+JUDGES: dict[str, type[Scorer]] = {
+    "speaker": SpeakerScorer,
+    "content": ContentScorer,
+    "mos": NaturalnessScorer,
+    "pitch": PitchScorer,
+    "mcd": SpectrumScorer,
+}
+
+
+@dataclass(frozen=True)
+class Scorers:
+    """The judges that there are.
+
+    Attributes:
+        judges: by name.
+        missing: one line for each that is not installed.
+    """
+
+    judges: dict[str, Scorer]
+    missing: dict[str, str]
+
+    @property
+    def versions(self) -> dict[str, str]:
+        """Version by name."""
+        return {name: judge.version for name, judge in self.judges.items()}
+
+
+def load_scorers(names: tuple[str, ...] = tuple(JUDGES)) -> Scorers:
+    """Load judges; one that is not installed is named with what to do, and the others go on.
+
+    Raises:
+        ConfigError: for a name that is unknown.
+    """
+    unknown = sorted(set(names) - set(JUDGES))
+    if unknown:
+        raise ConfigError(f"{', '.join(unknown)}: no such judge; there are {', '.join(JUDGES)}")
+    loaded = {name: _load(name) for name in names}
+    return Scorers(
+        judges={name: each for name, each in loaded.items() if not isinstance(each, str)},
+        missing={name: each for name, each in loaded.items() if isinstance(each, str)},
+    )
+
+
+@cache
+def _load(name: str) -> Scorer | str:
+    """A judge, or why there is none."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter(
+                "ignore"
+            )  # two of them import names that scipy and setuptools are about to retire
+            return JUDGES[name]()
+    except ImportError as error:
+        return f"judge {name}: not installed ({error}); pip install voiceae[eval]"
