@@ -142,7 +142,7 @@ class CodeClassifier(nn.Module):
 
 
 class PatchDiscriminator(nn.Module):
-    """Patches of a mel scored for realness, and a speaker classifier: (B, M, T) -> `DiscriminatorOutput`, (B, n_speakers).
+    """Patches of a mel scored for realness, and a speaker classifier: (B, M, T) -> output, (B, n_speakers).
 
     The patch discriminator and auxiliary classifier of Chou et al. 2018 (arXiv 1804.02812): both share all layers but
     the last.
