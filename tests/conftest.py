@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+pytest_plugins = ["tests.identity_voice"]
+
 SHARED = Path(os.environ.get("VOICEAE_TEST_DATA", Path(__file__).resolve().parents[2] / "shared"))
 
 

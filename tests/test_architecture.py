@@ -130,10 +130,10 @@ def test_imports_run_downhill() -> None:
 
 
 def test_an_uphill_import_is_seen() -> None:
-    assert uphill(ast.parse("from voiceae.training import loop"), "audio") == [(1, "training")]
+    assert uphill(ast.parse("from voiceae.training import loop"), "dsp") == [(1, "training")]
     assert uphill(ast.parse("def f():\n    from voiceae import cli"), "data") == [(2, "cli")]
     assert uphill(ast.parse("import voiceae.vocoders.base"), "models") == [(1, "vocoders")]
-    assert uphill(ast.parse("from voiceae.errors import AudioError"), "audio") == []
+    assert uphill(ast.parse("from voiceae.errors import AudioError"), "dsp") == []
 
 
 def test_what_the_command_line_imports_is_light() -> None:

@@ -114,7 +114,7 @@ def test_conversions_in_threads_at_once_are_those_one_after_another(
 def test_a_command_may_set_its_threads_and_a_library_may_not() -> None:
     code = """
 import sys, torch, voiceae
-from voiceae import cli, threads
+from voiceae import cli, hardware as threads
 torch.set_num_threads(2)
 with threads.torch_threads(1):
     print(torch.get_num_threads())

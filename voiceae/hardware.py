@@ -8,13 +8,19 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from voiceae.errors import ConfigError
 
+if TYPE_CHECKING:
+    import torch
+
 _CAPS = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA")  # the second is oneDNN's older name, which it still reads
+_CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
+GFLOP_WORTH_A_THREAD = 4.0
+"""Work of one call (0.1 s on one core) below which a second thread costs more than it saves."""
+
+_owned = False
 
 
 @dataclass(frozen=True)
@@ -37,9 +43,9 @@ def bf16_support(device: str) -> Bf16Support:
     Args:
         device: kind of device, as in `torch.device.type`.
     """
-    if device == "cuda":
-        import torch
+    import torch
 
+    if device == "cuda":
         # Without `including_emulation`, torch says yes for every GPU since Pascal, the emulated ones included.
         native = torch.cuda.is_bf16_supported(including_emulation=False)
         return Bf16Support(native, f"this GPU {'has' if native else 'has no'} bf16 units")
@@ -74,9 +80,6 @@ def _cpu() -> Bf16Support:
     return Bf16Support(True, f"this processor has {unit}")
 
 
-_CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
-
-
 def available_cpus() -> int:
     """Processors that this process may really use: its affinity and, in a container, its quota."""
     cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -95,9 +98,6 @@ def own_threads() -> None:
     """
     global _owned
     _owned = True
-
-
-_owned = False
 
 
 def one_thread() -> AbstractContextManager[None]:
@@ -143,6 +143,8 @@ def full_precision(device_type: str) -> Iterator[None]:
     Args:
         device_type: of the tensors, "cuda" or "cpu".
     """
+    import torch
+
     with torch.autocast(device_type, enabled=False):
         if device_type != "cuda":
             yield
@@ -158,16 +160,14 @@ def full_precision(device_type: str) -> Iterator[None]:
                 backend.fp32_precision = precision
 
 
-GFLOP_WORTH_A_THREAD = 4.0
-"""Work of one call (0.1 s on one core) below which a second thread costs more than it saves."""
-
-
 def resolve_device(device: str | torch.device) -> torch.device:
     """Device by name; "auto" is a GPU where there is one.
 
     Raises:
         ConfigError: for a device that is unknown, or that this machine does not have.
     """
+    import torch
+
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -187,6 +187,8 @@ def resolve_device(device: str | torch.device) -> torch.device:
 
 def thread_count(gflop: float) -> int:
     """Threads for a call of so much work, never more than torch was already given."""
+    import torch
+
     if gflop < GFLOP_WORTH_A_THREAD:
         return 1
     return min(torch.get_num_threads(), available_cpus())
@@ -199,6 +201,8 @@ def inference(device: torch.device, gflop: float) -> Iterator[None]:
     Within another program torch computes with as many threads as that has given it; where the cores are shared with
     other work, `torch.set_num_threads(1)` makes short clips quicker there too.
     """
+    import torch
+
     count = thread_count(gflop) if device.type == "cpu" else torch.get_num_threads()
     with torch_threads(count), torch.inference_mode():
         yield

@@ -80,7 +80,7 @@ def test_the_mel_streamed_is_near_that_of_the_whole(name: str, monkeypatch: pyte
     """Of a speaker who is known before, so that the statistics are settled from the first word on."""
     voice, source = voice_of(name), Audio(np.tile(speechlike(2.0), 2), RATE)
     heard, rate = voice.profile(Audio(speechlike(2.0, seed=5), RATE)), voice.model.rate
-    ahead, silence = -(-receptive_field(voice.model) // rate), -120.0
+    ahead, silence = -(-receptive_field(voice.model.content, voice.model.decoder) // rate), -120.0
     options = StreamOptions(
         look_ahead=ahead, context_seconds=0.8, memory_seconds=1000.0, gate_dbfs=silence, eight_bit=False
     )

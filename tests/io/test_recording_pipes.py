@@ -45,7 +45,7 @@ def test_a_pipe_is_read_as_often_as_wanted(fifo: Path) -> None:
 @pytest.mark.parametrize("way", ["pipe", "file"])
 def test_standard_input(tmp_path: Path, name: str, way: str) -> None:
     (tmp_path / "a.flac").write_bytes(CONTENT)
-    code = "import sys; from voiceae.audio import io; print(io.read(sys.argv[1]).seconds)"
+    code = "import sys; from voiceae.io import audio; print(audio.read(sys.argv[1]).seconds)"
     with (tmp_path / "a.flac").open("rb") as file:
         given = {"input": CONTENT} if way == "pipe" else {"stdin": file}
         done = subprocess.run([sys.executable, "-c", code, name], capture_output=True, **given)

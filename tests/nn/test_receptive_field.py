@@ -29,7 +29,9 @@ def test_nothing_further_away_is_heard_and_all_nearer_is(pitch: bool) -> None:
         other[..., 80:84] += 1.0
         before, after = (held.decode(held.encode(each), speaker)[0] for each in (mel, other))
     changed = (before - after).abs().amax(0).nonzero()[:, 0]
-    assert 83 - receptive_field(model) <= int(changed.min()) and int(changed.max()) <= 80 + receptive_field(
-        model
-    )
-    assert int(changed.min()) <= 83 - receptive_field(model) + 12  # and it is no idle bound
+    assert 83 - receptive_field(model.content, model.decoder) <= int(changed.min()) and int(
+        changed.max()
+    ) <= 80 + receptive_field(model)
+    assert (
+        int(changed.min()) <= 83 - receptive_field(model.content, model.decoder) + 12
+    )  # and it is no idle bound

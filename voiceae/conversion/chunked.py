@@ -159,7 +159,7 @@ class ChunkedConversion:
         model = declared.model
         piece, context = (
             -(-frames // model.rate) * model.rate
-            for frames in (self._frames("piece"), receptive_field(model))
+            for frames in (self._frames("piece"), receptive_field(model.content, model.decoder))
         )
         for window, start, stop in context_windows(self._source_mels(), piece, context):
             mel = decode(model, model.encode(window[None]), self.heard, declared.pitch_centre)

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator
 import torch
 from torch import Tensor, nn
 
-from voiceae.models import Autoencoder
 from voiceae.nn.layers import Block, MaskedConv
 
 _PITCH_FRAMES = 1  # the pitch stream smooths over three frames
@@ -15,16 +14,19 @@ _RECURRENT_FRAMES = 172  # two seconds: what recurrent layers remember for longe
 _RECURRENT = (nn.RNNBase,)
 
 
-def receptive_field(model: Autoencoder) -> int:
+def receptive_field(*parts: nn.Module) -> int:
     """Mel frames to either side that a frame of the result can depend on, the norms' statistics aside.
+
+    Args:
+        parts: of a model, one after another, as its content encoder and its decoder; each has a `rate`.
 
     The sum over all convolutions along the way, those inside blocks at the rate of the code; recurrent layers, which
     have no end, count for two seconds.
     """
-    return _PITCH_FRAMES + sum(_reach(part, part.rate) for part in (model.content, model.decoder))
+    return _PITCH_FRAMES + sum(_receptive_field(part, int(part.rate)) for part in parts)
 
 
-def _reach(part: nn.Module, rate: int) -> int:
+def _receptive_field(part: nn.Module, rate: int) -> int:
     in_blocks = {id(conv) for block in part.modules() if isinstance(block, Block) for conv in _convs(block)}
     frames = sum(
         conv.conv.kernel_size[0] // 2 * (rate if id(conv) in in_blocks else 1) for conv in _convs(part)
