@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +15,7 @@ _RECURRENT_FRAMES = 172  # two seconds: what recurrent layers remember for longe
 _RECURRENT = (nn.RNNBase,)
 
 
-def receptive_field(*parts: nn.Module) -> int:
+def receptive_field(*parts: Any) -> int:
     """Mel frames to either side that a frame of the result can depend on, the norms' statistics aside.
 
     Args:
@@ -23,7 +24,7 @@ def receptive_field(*parts: nn.Module) -> int:
     The sum over all convolutions along the way, those inside blocks at the rate of the code; recurrent layers, which
     have no end, count for two seconds.
     """
-    return _PITCH_FRAMES + sum(_receptive_field(part, int(part.rate)) for part in parts)
+    return _PITCH_FRAMES + sum(_receptive_field(part, part.rate) for part in parts)
 
 
 def _receptive_field(part: nn.Module, rate: int) -> int:
