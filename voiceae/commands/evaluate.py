@@ -34,11 +34,11 @@ a figure out of its range makes the exit code 1."""
     "--device", default="auto", show_default=True, metavar="auto|cpu|cuda", help="Where to convert."
 )
 @click.option(
-    "--way",
-    default="whole",
+    "--mode",
+    default="full",
     show_default=True,
-    metavar="whole|pieces|stream|settled",
-    help="Convert recordings whole, in pieces as very long ones, or as a stream, new or settled.",
+    metavar="full|chunked|streaming|streaming-warm",
+    help="Convert whole recordings, in chunks as very long ones, or as a stream, cold or warm.",
 )
 @click.option("--corpus", type=PATH, metavar="DIR", help="Speakers to judge with.")
 @click.option(
@@ -131,7 +131,7 @@ def _judge(
     for line in load_scorers(names).missing.values():
         click.echo(f"voiceae: {line}", err=True)
     workshop, voice, about = _workshop(
-        options["model"], options["vocoder"], options["device"], options["converted"], options["way"]
+        options["model"], options["vocoder"], options["device"], options["converted"], options["mode"]
     )
     clips, left_out = _clips(kind, corpus, about.pop("trained_on", ()))
     pairs, bad = _pairs(clips, seed, corpus, options)
@@ -141,7 +141,7 @@ def _judge(
     evaluation = evaluate(pairs, by_speaker(clips), workshop, choices, _watch)
     evaluation.excluded.extend(Exclusion(name, reason) for name, reason in {**left_out, **bad}.items())
     about |= {"corpus": corpus.name, "speakers": len(by_speaker(clips)), "clips": len(clips)}
-    if voice is not None and options["way"] == "whole":
+    if voice is not None and options["mode"] == "full":
         about["seconds per second of audio"] = _speed(
             voice, (pair for pair in pairs if pair.name in evaluation.values)
         )
@@ -152,7 +152,7 @@ def _judge(
 
 
 def _workshop(
-    model: str, vocoder: str, device: str, converted: Path | None, way: str
+    model: str, vocoder: str, device: str, converted: Path | None, mode: str
 ) -> tuple[SystemRunner, Any, dict[str, Any]]:
     """What makes the rows, the model if there is one, and what to say of both."""
     from voiceae.assets import find_model, find_vocoder
@@ -182,9 +182,9 @@ def _workshop(
     }
     if voice.model.speaker.limits:
         about["voices"] = voice.model.speaker.limits
-    if way != "whole":
-        about["way"] = way
-    workshop = SystemRunner(voice.spec, voice.vocoder, converter(voice, way), voice.device)
+    if mode != "full":
+        about["mode"] = mode
+    workshop = SystemRunner(voice.spec, voice.vocoder, converter(voice, mode), voice.device)
     return workshop, voice, about
 
 

@@ -26,49 +26,44 @@ from voiceae.vocoders.base import Vocoder
 if TYPE_CHECKING:
     from voiceae.conversion.voice import Voice
 
-WAYS = {
-    "whole": "the whole recording at once",
-    "pieces": "pieces of 5 s, statistics from 5 stretches of 1 s, as though it were too long to hold",
-    "stream": "as it would be spoken, a tenth of a second late, knowing nothing of who speaks",
-    "settled": "a stream that knows the statistics of the recording from the start, as after having heard the speaker",
+MODES = {
+    "full": "the whole recording at once",
+    "chunked": "chunks of 5 s, statistics from 5 stretches of 1 s, as for a recording that is too long for memory",
+    "streaming": "a stream that starts without statistics of the source's speaker, a tenth of a second late",
+    "streaming-warm": "a stream that starts with the recording's own statistics, as after minutes of the speaker",
 }
-"""Names, and what they are."""
+"""Modes of conversion by name, and what they do."""
 
-SHORT_PIECES = ChunkOptions(piece_seconds=5.0, statistics_seconds=5.0, stretch_seconds=1.0)
-_BLOCK_SECONDS = 0.02
+# Far below the lengths that users meet (minutes), so that clips of some seconds are cut and joined too.
+SHORT_CHUNKS = ChunkOptions(piece_seconds=5.0, statistics_seconds=5.0, stretch_seconds=1.0)
+_BLOCK_SECONDS = 0.02  # what sound cards commonly hand over at a time
 
 
-def converter(voice: Voice, way: str) -> Callable[[Path, Sequence[Any]], Audio]:
-    """A function from source and targets to audio.
+def converter(voice: Voice, mode: str) -> Callable[[Path, Sequence[Any]], Audio]:
+    """Make the function that converts a source file to target files in one mode.
 
     Args:
         voice: the model.
-        way: one of `WAYS`.
+        mode: one of `MODES`.
 
     Raises:
         ConfigError: for another.
     """
-    ways = {"whole": voice.convert, "pieces": _in_pieces(voice), "stream": _streamed(voice, False)}
-    ways["settled"] = _streamed(voice, True)
-    if way not in ways:
-        raise ConfigError(f"way {way!r}: is unknown; use one of {', '.join(WAYS)}")
-    convert = ways[way]
-    return lambda source, targets: convert(source, list(targets))
 
-
-def _in_pieces(voice: Voice) -> Callable[[Path, list[Any]], Audio]:
-    return lambda source, targets: voice.convert(source, targets, pieces=SHORT_PIECES)
-
-
-def _streamed(voice: Voice, known: bool) -> Callable[[Path, list[Any]], Audio]:
-    def convert(source: Path, targets: list[Any]) -> Audio:
+    def convert(source: Path, targets: Sequence[Any]) -> Audio:
+        if mode == "full":
+            return voice.convert(source, list(targets))
+        if mode == "chunked":
+            return voice.convert(source, list(targets), pieces=SHORT_CHUNKS)
         audio = audio_io.load(source, voice.spec.sample_rate, what="a source")
-        stream = voice.stream(targets, like=audio if known else None)
+        stream = voice.stream(list(targets), like=audio if mode == "streaming-warm" else None)
         size = round(_BLOCK_SECONDS * audio.sample_rate)
         blocks = np.split(audio.wav, range(size, len(audio.wav), size))
         parts = [*map(stream.push, blocks), stream.flush()]
         return Audio(wav=np.concatenate(parts), sample_rate=audio.sample_rate)
 
+    if mode not in MODES:
+        raise ConfigError(f"mode {mode!r}: is unknown; use one of {', '.join(MODES)}")
     return convert
 
 
