@@ -2,7 +2,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
+import torch
 
 from voiceae.errors import SpecMismatchError
 from voiceae.specs import AudioSpec
@@ -102,3 +104,12 @@ def test_a_dict_that_does_not_fit(change: dict[str, object]) -> None:
 def test_numbers_that_contradict_each_other(change: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=r"need|must be"):
         replace(SPEC, **change)
+
+
+@pytest.mark.parametrize("spec", [AudioSpec(), AudioSpec(n_fft=512, win_length=400, hop_length=160)])
+def test_the_window_is_that_of_torch_in_the_middle_of_a_frame(spec: AudioSpec) -> None:
+    margin = (spec.n_fft - spec.win_length) // 2
+    wanted = torch.hann_window(spec.win_length, periodic=True, dtype=torch.float64)
+    window = spec.window()
+    np.testing.assert_allclose(window[margin : margin + spec.win_length], wanted.numpy(), atol=1e-15)
+    assert window.sum() == pytest.approx(float(wanted.sum())) and len(window) == spec.n_fft

@@ -9,9 +9,13 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from numbers import Real
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from voiceae.errors import SpecError, SpecMismatchError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,6 +98,14 @@ class AudioSpec:
     def samples(self, n_frames: int) -> int:
         """Samples that `n_frames` stand for."""
         return n_frames * self.hop_length
+
+    def window(self) -> NDArray[np.float64]:
+        """Periodic Hann window, in the middle of a frame: -> (n_fft,)."""
+        import numpy as np  # commands read specs, and start without it
+
+        turns = np.arange(self.win_length) / self.win_length
+        slack = self.n_fft - self.win_length
+        return np.pad(0.5 - 0.5 * np.cos(2 * np.pi * turns), (slack // 2, slack - slack // 2))
 
     def seconds_to_frames(self, seconds: float) -> int:
         """Nearest number of frames to a duration, at least one."""
