@@ -82,9 +82,9 @@ def test_it_runs(words: list[str], place: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.chdir(place)
     monkeypatch.setenv("XDG_DATA_HOME", str(place / "home"))
     monkeypatch.delenv("VOICEAE_BANK", raising=False)
-    # The judges take seconds a sample: the first example asks them, the others need not.
-    judged = [each for each in EXAMPLES if each[0] == "sample"][:1]
-    assert cli.run(words if words[0] != "sample" or words in judged else [*words, "--no-judges"]) == 0
+    # The scorers take seconds a sample: the first example uses them, the others need not.
+    scored = [each for each in EXAMPLES if each[0] == "sample"][:1]
+    assert cli.run(words if words[0] != "sample" or words in scored else [*words, "--no-scorers"]) == 0
     made = [
         Path(words[place_ + 1])
         for place_, word in enumerate(words)

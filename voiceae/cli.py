@@ -41,7 +41,7 @@ COMMANDS = {
     "train": "Train a model on a feature store.",
     "vocoder": "Bring in and check vocoders.",
     "export": "Write a model as ONNX graphs, for inference without torch.",
-    "evaluate": "Judge a model on speakers it never heard.",
+    "evaluate": "Score a model on speakers it never heard.",
     "diagnose": "Look for collapse and leakage in a model.",
     "curves": "Show where a training run departs from another.",
     "bench": "Print how fast every stage runs here.",

@@ -85,7 +85,7 @@ class TrainingError(VoiceAEError):
 
 
 class ScorerError(VoiceAEError):
-    """Audio that gives a judge of the evaluation nothing to judge."""
+    """Audio that gives a scorer of the evaluation nothing to score."""
 
 
 class WorkerError(VoiceAEError):

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What each part of the base recipe is worth: every variant trained for the same frames with the same seed, each judged on
+# What each part of the base recipe is worth: every variant trained for the same frames with the same seed, each scored on
 # the same pairs of unseen speakers.
 #
 #   bash recipes/base/ablate.sh --store STORE --dev VCTK_SHAPED [--out OUT] [--steps 300] [--pairs 30] [--only NAME,...]
@@ -43,6 +43,6 @@ for name in base no-pitch no-changes no-contrast muon wide-code vq; do
   "$PYTHON" -m voiceae train experiment=base "data.store='$store'" "out='$out/$name/run'" "name=$name" \
     "trainer.max_steps=$steps" optim.warmup_steps=$((steps / 10)) trainer.picture_every=0 "${resume[@]}" ${variants[$name]}
   "$PYTHON" -m voiceae evaluate --model "$out/$name/run/model.safetensors" --corpus "$dev" --out "$out/$name/report" \
-    --n-pairs "$pairs" --judges speaker,content,mos --force
+    --n-pairs "$pairs" --scorers speaker,content,mos --force
 done
 "$PYTHON" "$HERE/ablation.py" "$out" | tee "$out/ablation.md"

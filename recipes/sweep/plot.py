@@ -1,4 +1,4 @@
-"""Draw similarity and error rate over the weight of the KL, from judged trainings.
+"""Draw similarity and error rate over the weight of the KL, from scored trainings.
 
 python recipes/sweep/plot.py RUNS --out kl    # kl.png and kl.csv
 """
@@ -28,9 +28,9 @@ def main() -> int:
     parser.add_argument("runs", type=Path, help="folder of the trainings")
     parser.add_argument("--out", type=Path, required=True, help="name of the results, without a suffix")
     given = parser.parse_args()
-    rows = sorted(map(read, given.runs.glob("*/judged/report.json")), key=lambda row: row["weight"])
+    rows = sorted(map(read, given.runs.glob("*/scores/report.json")), key=lambda row: row["weight"])
     if not rows:
-        print(f"plot: error: {given.runs}: holds no judged training", file=sys.stderr)
+        print(f"plot: error: {given.runs}: holds no scored training", file=sys.stderr)
         return 1
     with given.out.with_suffix(".csv").open("w", newline="") as file:
         writer = csv.DictWriter(file, list(rows[0]))

@@ -1,21 +1,21 @@
 #!/usr/bin/env bash
-# What the weight of the KL buys and costs: one training a weight, each judged, and both figures drawn over the weight.
+# What the weight of the KL buys and costs: one training a weight, each scored, and both figures drawn over the weight.
 #
 #   bash recipes/sweep/run.sh --store STORE --corpus VCTK_SHAPED [--out OUT] [--weights W,W,...] [--jobs N] [key=value ...]
 #   bash recipes/sweep/run.sh --store STORE --corpus VCTK_SHAPED --launcher submitit_slurm hydra.launcher.partition=gpu
 #
 # Options
 #   --store DIR      what to train on (voiceae prepare)
-#   --corpus DIR     speakers to judge with, in VCTK's layout, none of them in the store
+#   --corpus DIR     speakers to evaluate on, in VCTK's layout, none of them in the store
 #   --out DIR        results (default recipes/sweep/out)
 #   --weights LIST   of the KL (default 0.0005,0.002,0.008,0.03)
 #   --steps N        of each training (default 600: a look at the direction, not good voices)
-#   --pairs N        to judge each model with (default 30)
+#   --pairs N        to score each model on (default 30)
 #   --launcher NAME  joblib (processes here) or submitit_slurm (jobs of a cluster)
 #   --jobs N         trainings at a time with joblib (default 1)
 #   KEY=VALUE        Hydra overrides, to all trainings
 #
-# A training that was cut short goes on where it stopped; a judged model is not judged again.
+# A training that was cut short goes on where it stopped; a scored model is not scored again.
 # Leaves OUT/kl.png, OUT/kl.csv and a folder for every weight.
 set -euo pipefail
 HERE="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
@@ -50,9 +50,9 @@ mapfile -t planned <<<"$plan"
 "$PYTHON" -m voiceae train -m "${common[@]}" "${planned[@]}" "out='$out/runs'" "loss.weights.kl.value=$weights" \
   trainer.resume=auto "hydra/launcher=$launcher" 'hydra.sweep.subdir=kl-${loss.weights.kl.value}' "${overrides[@]}"
 for run in "$out"/runs/kl-*; do
-  [ -f "$run/judged/report.json" ] ||
-    "$PYTHON" -m voiceae evaluate --model "$run/model.safetensors" --corpus "$corpus" --judges speaker,content \
-      --n-pairs "$pairs" --out "$run/judged" --force
+  [ -f "$run/scores/report.json" ] ||
+    "$PYTHON" -m voiceae evaluate --model "$run/model.safetensors" --corpus "$corpus" --scorers speaker,content \
+      --n-pairs "$pairs" --out "$run/scores" --force
 done
 "$PYTHON" "$HERE/plot.py" "$out/runs" --out "$out/kl"
 echo "== finished: $out/kl.png"

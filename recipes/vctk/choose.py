@@ -70,7 +70,7 @@ def pairs(store: FeatureStore, rng: random.Random, count: int, targets: int) -> 
             said = turn(voices[here], number, rng)[0]
             # Shifted by a turn each round, so that the same two speakers do not always meet.
             shuffled = turn(voices[there], number + number // len(voices[there]), rng)
-            # Two more are left for the judges to compare with.
+            # Two more are left for the scorers to compare with.
             heard = shuffled[: max(1, min(targets, len(shuffled) - 2))]
             out = f"{number:03d}-{said.speaker}-{said.utterance}-as-{heard[0].speaker}.wav"
             target = ";".join(one.path for one in heard)

@@ -20,9 +20,9 @@
 #   --experiment NAME   configs/experiment/NAME.yaml (default vctk; for a corpus of fewer than 50 speakers vctk_mini)
 #   --stage N           first stage (default -1)
 #   --stop-stage N      last stage (default 4)
-#   --pairs N           pairs to convert and judge in each direction (default 20; for fewer than 50 speakers 3)
-#   --judges LIST       whom stage 4 asks (default: everyone who is installed; see voiceae evaluate --help)
-#   --jobs N            processes that prepare (default: all cores) and judge (default: one)
+#   --pairs N           pairs to convert and score in each direction (default 20; for fewer than 50 speakers 3)
+#   --scorers LIST       what stage 4 uses (default: all that are installed; see voiceae evaluate --help)
+#   --jobs N            processes that prepare (default: all cores) and score (default: one)
 #   --device D          auto, cpu or cuda, for stages 2 to 4 (default auto)
 #   --force             do finished stages again
 #
@@ -38,10 +38,10 @@ fail() { echo "vctk: error: $*" >&2; exit 1; }
 misused() { echo "vctk: $*; see --help" >&2; exit 2; }
 
 corpus="$HERE/data" out="$HERE/out" experiment="" stage=-1 stop_stage=4
-pairs="" judges="" jobs="" device=auto held_out=8 force="" overrides=()
+pairs="" scorers="" jobs="" device=auto held_out=8 force="" overrides=()
 while [ $# -gt 0 ]; do
   case "$1" in
-    --corpus | --out | --experiment | --stage | --stop-stage | --pairs | --judges | --jobs | --device)
+    --corpus | --out | --experiment | --stage | --stop-stage | --pairs | --scorers | --jobs | --device)
       [ $# -ge 2 ] || misused "$1 wants a value"
       name="${1#--}"; printf -v "${name//-/_}" '%s' "$2"; shift 2 ;;
     --force) force=--force; shift ;;
@@ -114,7 +114,7 @@ embed() {
 
 evaluate() {
   voiceae evaluate --corpus "$corpus" --pairs "$out/pairs.csv" --out "$out/summary" --model "$model" \
-    --device "$device" ${judges:+--judges "$judges"} ${jobs:+--jobs "$jobs"} --cache "$out/cache" --force
+    --device "$device" ${scorers:+--scorers "$scorers"} ${jobs:+--jobs "$jobs"} --cache "$out/cache" --force
 }
 
 run_stage() {  # NUMBER COMMAND: unless it lies outside the asked range or has finished

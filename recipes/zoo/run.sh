@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Every system of the family on equal terms: trained for the same time, judged on the same pairs, in one table.
+# Every system of the family on equal terms: trained for the same time, scored on the same pairs, in one table.
 #
 #   bash recipes/zoo/run.sh --corpus SPEAKERS --dev VCTK_SHAPED                   # thirteen times ten minutes, and judging
 #   bash recipes/zoo/run.sh --corpus SPEAKERS --dev VCTK_SHAPED --only vae,vqvae  # a part; the table has what there is
@@ -16,9 +16,9 @@
 #   --only NAMES     systems, separated by commas (default: all thirteen)
 #   --minutes M      of training for each system (default 10, with --device cuda 30)
 #   --steps N        train every system for as many steps instead of as much time
-#   --pairs N        pairs that each system is judged on (default 30)
-#   --judges LIST    whom to ask (default speaker,content,mos; see voiceae evaluate --help)
-#   --jobs N         processes that prepare and judge (default 1)
+#   --pairs N        pairs that each system is scored on (default 30)
+#   --scorers LIST   which to use (default speaker,content,mos; see voiceae evaluate --help)
+#   --jobs N         processes that prepare and score (default 1)
 #   --device D       cpu or cuda (default cpu)
 #   --readme FILE    put the table into FILE too, between its lines <!-- zoo:begin --> and <!-- zoo:end -->
 #   key=value        Hydra overrides for every training; different ones want another --out
@@ -30,11 +30,11 @@ usage() { sed -n '2,/^set -/{/^set -/d;s/^# \{0,1\}//;p;}' "${BASH_SOURCE[0]}"; 
 fail() { echo "zoo: error: $*" >&2; exit 1; }
 misused() { echo "zoo: $*; see --help" >&2; exit 2; }
 
-corpus="" dev="" out="$HERE/out" store="" only="" minutes="" steps="" pairs=30 judges=speaker,content,mos
+corpus="" dev="" out="$HERE/out" store="" only="" minutes="" steps="" pairs=30 scorers=speaker,content,mos
 jobs=1 device=cpu readme="" overrides=()
 while [ $# -gt 0 ]; do
   case "$1" in
-    --corpus | --dev | --out | --store | --only | --minutes | --steps | --pairs | --judges | --jobs | --device | --readme)
+    --corpus | --dev | --out | --store | --only | --minutes | --steps | --pairs | --scorers | --jobs | --device | --readme)
       [ $# -ge 2 ] || misused "$1 wants a value"
       printf -v "${1#--}" '%s' "$2"; shift 2 ;;
     -h | --help) usage; exit 0 ;;
@@ -101,9 +101,9 @@ train() {
   voiceae train "experiment=$1" "${common[@]}" "${planned[@]}" "out='$out/$1/run'" trainer.resume=auto
 }
 
-evaluate() {  # the rows that do not depend on the system are judged once: the judges' cache knows a wave again
+evaluate() {  # the rows that do not depend on the system are scored once: the cache knows a wave again
   voiceae evaluate --model "$out/$1/run/model.safetensors" --corpus "$dev" --out "$out/$1/report" --n-pairs "$pairs" \
-    --judges "$judges" --jobs "$jobs" --device "$device" --force
+    --scorers "$scorers" --jobs "$jobs" --device "$device" --force
 }
 
 diagnose() {  # says with code 1 that an area failed, which is a result

@@ -1,4 +1,4 @@
-"""The comparison of all systems that have been trained, judged and diagnosed: zoo.csv, zoo.md and zoo.png."""
+"""The comparison of all systems that have been trained, scored and diagnosed: zoo.csv, zoo.md and zoo.png."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def main() -> None:
     try:
         done = [name for name in options.systems if is_done(options.out / name)]
         if not done:
-            sys.exit(f"zoo: error: {options.out}: no system is trained, judged and diagnosed yet")
+            sys.exit(f"zoo: error: {options.out}: no system is trained, scored and diagnosed yet")
         rows = [*reference_rows(options.out / done[0]), *(system_row(options.out / name) for name in done)]
         with atomic_path(options.out / "zoo.csv") as path:
             write_csv(rows, path)
@@ -78,7 +78,7 @@ def is_done(folder: Path) -> bool:
 def reference_rows(folder: Path) -> list[Row]:
     """Rows without a system; any report has them alike."""
     rows = read_json(folder / "report" / "report.json")["rows"]
-    return [{"system": said, **judged(rows[name])} for name, said in REFERENCES.items() if name in rows]
+    return [{"system": said, **scores_of(rows[name])} for name, said in REFERENCES.items() if name in rows]
 
 
 def system_row(folder: Path) -> Row:
@@ -93,7 +93,7 @@ def system_row(folder: Path) -> Row:
     leaked, collapse = areas["leakage"]["figures"]["times_chance"], areas["collapse"]["figures"]
     return {
         "system": folder.name,
-        **judged(report["rows"]["conversion"]),
+        **scores_of(report["rows"]["conversion"]),
         "leaked": leaked.get("sampled", leaked["codes"]),
         "bits_per_second": bits_per_second(areas, header.spec.frame_rate / float(model.rate)),
         "mel_error": collapse["reconstruction"]["as it is"],
@@ -104,8 +104,8 @@ def system_row(folder: Path) -> Row:
     }
 
 
-def judged(figures: Mapping[str, Any]) -> Row:
-    """What the judges said of one row, where they did."""
+def scores_of(figures: Mapping[str, Any]) -> Row:
+    """Figures of one row, those that there are."""
     names = {"similarity": "sim_target", "nearer": "nearer_target", "cer": "cer_recogniser", "mos": "ovrl"}
     return {key: figures[name]["mean"] for key, name in names.items() if name in figures}
 
@@ -133,7 +133,7 @@ def page(rows: Sequence[Row], out: Path) -> str:
     report = next(out.glob("*/report/report.json"))
     about = read_json(report)["about"]
     lines = [
-        f"Machine: {machine()}. Budget: {made}. Judged on {about['corpus']}, {about['speakers']} speakers that no "
+        f"Machine: {machine()}. Budget: {made}. Scored on {about['corpus']}, {about['speakers']} speakers that no "
         "system heard, each system on the same pairs.",
         "",
         "| " + " | ".join(COLUMNS.values()) + " |",

@@ -30,17 +30,17 @@ def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def judged(recordings: Path, out: Path, *more: str) -> int:
-    """Judge files made elsewhere: the targets themselves, so that pitch must be right."""
+def scored(recordings: Path, out: Path, *more: str) -> int:
+    """Score files made elsewhere: the targets themselves, so that pitch must be right."""
     table = recordings / "pairs.csv"
     table.write_text("source,target,out\nlow/0.wav,high/1.wav,high/2.wav\nhigh/0.wav,low/1.wav,none.wav\n")
     clips = str(recordings / "clips")
     given = ["--corpus", clips, "--kind", "folder", "--pairs", str(table), "--converted", clips]
-    return run(["evaluate", *given, "--out", str(out), "--judges", "pitch", "--no-cache", *more])
+    return run(["evaluate", *given, "--out", str(out), "--scorers", "pitch", "--no-cache", *more])
 
 
-def test_files_made_elsewhere_are_judged(recordings: Path, tmp_path: Path, capsys) -> None:
-    assert judged(recordings, tmp_path / "report") == 0
+def test_files_made_elsewhere_are_scored(recordings: Path, tmp_path: Path, capsys) -> None:
+    assert scored(recordings, tmp_path / "report") == 0
     report = json.loads((tmp_path / "report" / "report.json").read_text())
     assert report["rows"]["conversion"]["f0_offset_semitones"]["mean"] < 1
     assert report["rows"]["source"]["f0_offset_semitones"]["mean"] > 10
@@ -51,16 +51,16 @@ def test_files_made_elsewhere_are_judged(recordings: Path, tmp_path: Path, capsy
         "report.md",
         "report.html",
     }
-    assert judged(recordings, tmp_path / "report") == 1  # it exists
+    assert scored(recordings, tmp_path / "report") == 1  # it exists
     assert "use --force" in capsys.readouterr().err
 
 
 def test_a_figure_out_of_its_range_is_exit_code_1(recordings: Path, tmp_path: Path, capsys) -> None:
     limits = tmp_path / "limits.json"
     limits.write_text('{"conversion.f0_offset_semitones": [0, 1]}')
-    assert judged(recordings, tmp_path / "good", "--tolerances", str(limits)) == 0
+    assert scored(recordings, tmp_path / "good", "--tolerances", str(limits)) == 0
     limits.write_text('{"conversion.f0_offset_semitones": [5, null]}')
-    assert judged(recordings, tmp_path / "bad", "--tolerances", str(limits)) == 1
+    assert scored(recordings, tmp_path / "bad", "--tolerances", str(limits)) == 1
     assert "conversion.f0_offset_semitones" in capsys.readouterr().err
     reports = [str(tmp_path / name / "report.json") for name in ("good", "bad")]
     assert run(["evaluate", "--compare", *reports]) == 0
@@ -79,10 +79,10 @@ def test_what_is_missing_is_a_usage_error(arguments: list[str], words: str, caps
     assert words in capsys.readouterr().err
 
 
-def test_an_unknown_judge_is_one_line(recordings: Path, tmp_path: Path, capsys) -> None:
+def test_an_unknown_scorer_is_one_line(recordings: Path, tmp_path: Path, capsys) -> None:
     given = ["--corpus", str(recordings / "clips"), "--kind", "folder", "--out", str(tmp_path / "r")]
-    assert run(["evaluate", *given, "--judges", "taste"]) == 1
-    assert capsys.readouterr().err.startswith("voiceae: error: taste: no such judge")
+    assert run(["evaluate", *given, "--scorers", "taste"]) == 1
+    assert capsys.readouterr().err.startswith("voiceae: error: taste: no such scorer")
 
 
 def test_reasons_that_many_share_are_one_line() -> None:

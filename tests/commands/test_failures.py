@@ -85,7 +85,7 @@ REFUSED = [
     ["train", "data.store=closed/s"],
     ["export", "closed/m.safetensors", "--out", "x"],
     ["vocoder", "import", "closed/g", "--out", "x.safetensors"],
-    ["evaluate", "--corpus", "closed", "--kind", "folder", "--out", "x", "--judges", "pitch", *VOICE],
+    ["evaluate", "--corpus", "closed", "--kind", "folder", "--out", "x", "--scorers", "pitch", *VOICE],
     ["evaluate", "--compare", "closed/a.json", "closed/b.json"],
     ["diagnose", "m.safetensors", "--store", "closed/s"],
     ["curves", "closed/a", "--compare", "closed/b"],

@@ -31,7 +31,7 @@ def test_fit_then_sample(run: Run, tiny_model: Path, tmp_path: Path) -> None:
     ):  # voices without a pitch; each is a speaker whose codes count, and who is no place in the space
         audio_io.write(tmp_path / f"c/w{number}/1.wav", Audio(noise[number], 16000))
     model = shutil.copy(tiny_model, tmp_path / "mine.safetensors")
-    sample = ["sample", "--model", model, "--n", 2, "--seconds", 0.5, "--no-judges", "--from"]
+    sample = ["sample", "--model", model, "--n", 2, "--seconds", 0.5, "--no-scorers", "--from"]
     code, said = run(*sample, "aggregated", "--out", "early")
     assert (
         code == 1 and "mine.posterior.safetensors: no such file; make one with voiceae posterior fit" in said

@@ -1,4 +1,4 @@
-"""Judges that answer at once, and a small corpus of tones for them to judge."""
+"""Scorers that answer at once, and a small corpus of tones for them to score."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import pytest
 import soundfile
 
 from voiceae.errors import ScorerError
-from voiceae.pretrained import scorers as judges
+from voiceae.pretrained import scorers as scorers
 from voiceae.pretrained.scorers import Measured, Wav
 
 RATE = 16000
 
 
-class ToneJudge:
+class ToneScorer:
     """Knows a voice by the pitch of its tone, and sentences by their length."""
 
     version = "tone-1"
@@ -36,7 +36,7 @@ class ToneJudge:
         }
 
 
-class AbsentJudge:
+class AbsentScorer:
     version = "never"
 
     def __init__(self) -> None:
@@ -47,14 +47,14 @@ class AbsentJudge:
 
 
 @pytest.fixture
-def tone_judges(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[ToneJudge]]:
-    """All judges are replaced: those of voice, words and opinion by `ToneJudge`, that of spectra is not installed."""
-    table = {name: ToneJudge for name in ("speaker", "content", "mos", "pitch")}
-    monkeypatch.setattr(judges, "JUDGES", {**table, "mcd": AbsentJudge})
-    judges._load.cache_clear()
-    ToneJudge.asked = 0
-    yield ToneJudge
-    judges._load.cache_clear()
+def tone_scorers(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[ToneScorer]]:
+    """All scorers are replaced: those of voice, words and opinion by `ToneScorer`, that of spectra is not installed."""
+    table = {name: ToneScorer for name in ("speaker", "content", "mos", "pitch")}
+    monkeypatch.setattr(scorers, "SCORERS", {**table, "mcd": AbsentScorer})
+    scorers._load.cache_clear()
+    ToneScorer.asked = 0
+    yield ToneScorer
+    scorers._load.cache_clear()
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""A whole evaluation with judges that answer at once, of a converter whose answer is known."""
+"""A whole evaluation with scorers that answer at once, of a converter whose answer is known."""
 
 from __future__ import annotations
 
@@ -13,17 +13,23 @@ import soundfile
 
 from voiceae.data.corpora import Recording, list_recordings
 from voiceae.errors import AudioError, ConfigError, ScorerError
-from voiceae.evaluation import natural_speech as natural
-from voiceae.evaluation.compare_reports import compare, departures, read_tolerances
-from voiceae.evaluation.evaluation import Evaluation, Options, _score, evaluate
-from voiceae.evaluation.pairs import Clip, Pair, by_speaker, draw_pairs, measure
-from voiceae.evaluation.report import Report, make_report, read_report, write_report
-from voiceae.evaluation.report_page import page
-from voiceae.evaluation.report_tables import markdown
+from voiceae.evaluation import scores
+from voiceae.evaluation.evaluation import Evaluation, Options, _row_values, evaluate
+from voiceae.evaluation.pairs import Clip, Pair, draw_pairs, group_by_speaker, read_durations
+from voiceae.evaluation.report import (
+    Report,
+    compare,
+    departures,
+    make_report,
+    read_report,
+    read_tolerances,
+    write_report,
+)
+from voiceae.evaluation.report_rendering import markdown, page
 from voiceae.evaluation.systems import SystemRunner, transfer_statistics
 from voiceae.io import audio as audio_io
 from voiceae.io.audio import Audio
-from voiceae.pretrained import scorers as judges
+from voiceae.pretrained import scorers as scorers
 from voiceae.specs import AudioSpec
 from voiceae.vocoders.griffinlim import GriffinLim
 
@@ -31,32 +37,34 @@ SPEC = AudioSpec()
 
 
 def say_target(source: Path, target: list[Path]) -> Audio:
-    """A perfect thief: the target's own clip, as long as the source."""
-    heard, said = audio_io.load(target[0], 16000), audio_io.load(source, 16000)
-    return Audio(np.resize(heard.wav, len(said.wav)), 16000)
+    """A perfect converter: the target's own clip, as long as the source."""
+    reference, spoken = audio_io.load(target[0], 16000), audio_io.load(source, 16000)
+    return Audio(np.resize(reference.wav, len(spoken.wav)), 16000)
 
 
 def clips_of(tones: Path) -> list[Clip]:
-    return measure(list_recordings("folder", tones))[0]
+    return read_durations(list_recordings("folder", tones))[0]
 
 
 def run(tones: Path, convert=say_target, seed: int = 0, n_pairs: int = 8) -> Evaluation:
     clips = clips_of(tones)
-    workshop = SystemRunner(SPEC, GriffinLim(SPEC, n_iter=2), convert)
+    systems = SystemRunner(SPEC, GriffinLim(SPEC, n_iter=2), convert)
     options = Options(subset=min(3, n_pairs))
-    return evaluate(draw_pairs(clips, n_pairs, seed), by_speaker(clips), workshop, options)
+    return evaluate(draw_pairs(clips, n_pairs, seed), group_by_speaker(clips), systems, options)
 
 
 def report_of(evaluation: Evaluation, tones: Path) -> Report:
-    return make_report(evaluation, about={"model": "thief"}, seed=0, root=tones)
+    return make_report(evaluation, about={"model": "perfect"}, seed=0, root=tones)
 
 
 @pytest.fixture
-def evaluation(tone_judges, tones: Path) -> Evaluation:
+def evaluation(tone_scorers, tones: Path) -> Evaluation:
     return run(tones)
 
 
-def test_every_row_is_there_and_the_thief_is_found_out(evaluation: Evaluation, tones: Path) -> None:
+def test_every_row_is_there_and_a_perfect_converter_is_recognised(
+    evaluation: Evaluation, tones: Path
+) -> None:
     rows = report_of(evaluation, tones)["rows"]
     assert set(rows) == {"source", "target", "copy", "transfer", "reconstruction", "conversion", "shuffled"}
     assert rows["conversion"]["sim_target"]["mean"] == pytest.approx(1.0, abs=0.01)
@@ -80,7 +88,7 @@ def test_differences_are_paired(evaluation: Evaluation, tones: Path) -> None:
     assert found["n"] == 8
 
 
-def test_the_scored_clip_is_never_heard(tone_judges, tones: Path) -> None:
+def test_the_scored_clip_is_never_a_reference(tone_scorers, tones: Path) -> None:
     heard: list[Path] = []
     asked: list[tuple[Path, Path]] = []
 
@@ -90,17 +98,17 @@ def test_the_scored_clip_is_never_heard(tone_judges, tones: Path) -> None:
         return say_target(source, target)
 
     evaluation = run(tones, note)
-    by_pair = [path for path in heard if path in {pair.heard[0].path for pair in evaluation.pairs}]
+    by_pair = [path for path in heard if path in {pair.references[0].path for pair in evaluation.pairs}]
     assert len(by_pair) >= 8
     for pair in evaluation.pairs:
         natural = {pair.scored.path, pair.source_other.path, pair.source.path}
-        assert not natural & {clip.path for clip in pair.heard}
+        assert not natural & {clip.path for clip in pair.references}
     for pair in evaluation.pairs[:3]:  # a reconstruction hears the source's speaker by another clip
-        assert pair.source_heard is not None
-        assert (pair.source.path, pair.source_heard.path) in asked
+        assert pair.source_reference is not None
+        assert (pair.source.path, pair.source_reference.path) in asked
 
 
-def test_a_pair_that_cannot_be_made_is_left_out_of_everything(tone_judges, tones: Path) -> None:
+def test_a_pair_that_cannot_be_made_is_left_out_of_everything(tone_scorers, tones: Path) -> None:
     calls = iter(range(1000))
 
     def sometimes(source: Path, target: list[Path]) -> Audio:
@@ -110,12 +118,12 @@ def test_a_pair_that_cannot_be_made_is_left_out_of_everything(tone_judges, tones
 
     evaluation = run(tones, sometimes)
     report = report_of(evaluation, tones)
-    assert report["excluded"] == [{"pair": "000", "reason": "the first is refused", "judge": None}]
+    assert report["excluded"] == [{"pair": "000", "reason": "the first is refused", "scorer": None}]
     assert report["rows"]["conversion"]["sim_target"]["n"] == report["rows"]["source"]["sim_target"]["n"] == 7
     assert "the first is refused" in markdown(report)
 
 
-def test_a_pair_that_a_judge_cannot_judge_is_left_out_of_that_judges_rows(tone_judges, tones: Path) -> None:
+def test_a_pair_that_a_scorer_cannot_score_is_left_out_of_its_rows(tone_scorers, tones: Path) -> None:
     calls = iter(range(1000))
 
     def whistle(source: Path, target: list[Path]) -> Audio:
@@ -124,7 +132,7 @@ def test_a_pair_that_a_judge_cannot_judge_is_left_out_of_that_judges_rows(tone_j
         return say_target(source, target)
 
     report = report_of(run(tones, whistle, n_pairs=20), tones)
-    reasons = {each["judge"]: each["reason"] for each in report["excluded"]}
+    reasons = {each["scorer"]: each["reason"] for each in report["excluded"]}
     assert set(reasons) == {"speaker", "content", "mos", "pitch"}
     assert reasons["speaker"].endswith("/conversion: is a whistle")
     assert (
@@ -132,7 +140,7 @@ def test_a_pair_that_a_judge_cannot_judge_is_left_out_of_that_judges_rows(tone_j
     )
 
 
-def test_nothing_to_judge_is_an_error(tone_judges, tones: Path) -> None:
+def test_nothing_to_score_is_an_error(tone_scorers, tones: Path) -> None:
     def never(source: Path, target: list[Path]) -> Audio:
         raise AudioError("no")
 
@@ -151,7 +159,7 @@ def test_a_report_survives_being_written(evaluation: Evaluation, tones: Path, tm
             read_report(path)
 
 
-def test_the_page_needs_nothing_but_itself(tone_judges, tones: Path) -> None:
+def test_the_page_needs_nothing_but_itself(tone_scorers, tones: Path) -> None:
     evaluation = run(tones, n_pairs=2)
     report = report_of(evaluation, tones)
     text = page(report, evaluation)
@@ -162,7 +170,7 @@ def test_the_page_needs_nothing_but_itself(tone_judges, tones: Path) -> None:
 
 
 def test_a_report_equals_itself_and_differs_from_a_worse_one(
-    evaluation: Evaluation, tone_judges, tones: Path
+    evaluation: Evaluation, tone_scorers, tones: Path
 ) -> None:
     good = report_of(evaluation, tones)
     assert not any(change.exceeds for change in compare(good, good))
@@ -207,7 +215,7 @@ def test_transfer_gives_a_mel_the_statistics_of_another() -> None:
     assert correlation == pytest.approx(1.0, abs=1e-5)
 
 
-def test_a_clip_that_is_silent_is_named(tone_judges, tones: Path) -> None:
+def test_a_clip_that_is_silent_is_named(tone_scorers, tones: Path) -> None:
     soundfile.write(tones / "t1" / "0.wav", np.zeros(64000), 16000)
     evaluation = run(tones, n_pairs=12)
     assert any("0.wav" in exclusion.reason for exclusion in evaluation.excluded)
@@ -237,16 +245,16 @@ class Parrot(SystemRunner):
 
 
 def test_shared_sentences_cost_no_pair_a_figure(
-    tone_judges, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tone_scorers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where all speakers say the same four sentences, a clip may have two parts to play in a pair."""
-    spectral = type("Spectral", (tone_judges,), {"score": lambda self, wav: {"cepstra": [[0.0] * 3] * 9}})
-    monkeypatch.setitem(judges.JUDGES, "mcd", spectral)
-    monkeypatch.setattr(natural, "MOST_CLIPS", 2)  # of a large corpus they are not all of the clips
+    spectral = type("Spectral", (tone_scorers,), {"score": lambda self, wav: {"cepstra": [[0.0] * 3] * 9}})
+    monkeypatch.setitem(scorers.SCORERS, "mcd", spectral)
+    monkeypatch.setattr(scores, "MAX_CLIPS_PER_SPEAKER", 2)  # of a large corpus they are not all of the clips
     clips = parallel_corpus(tmp_path)
     pairs = draw_pairs(clips, 60, 0)
-    workshop = Parrot(SPEC, GriffinLim(SPEC, n_iter=1), say_target)
-    evaluation = evaluate(pairs, by_speaker(clips), workshop, Options(subset=1))
+    systems = Parrot(SPEC, GriffinLim(SPEC, n_iter=1), say_target)
+    evaluation = evaluate(pairs, group_by_speaker(clips), systems, Options(subset=1))
     assert [each.reason for each in evaluation.excluded] == []
     figures = {pair.name: set(evaluation.values[pair.name]["conversion"]) for pair in pairs}
     assert len(figures) == 60 and all(
@@ -258,29 +266,29 @@ def test_shared_sentences_cost_no_pair_a_figure(
     assert any("mcd_db" in each for each in figures.values())
 
 
-def test_natural_clips_that_cannot_be_judged_are_named(tone_judges, tones: Path) -> None:
-    listen = tone_judges.score
+def test_natural_clips_that_cannot_be_scored_are_named(tone_scorers, tones: Path) -> None:
+    listen = tone_scorers.score
 
     def refuse(self, wav):
         if len(wav) == 16000 * 3:  # the first clip of every speaker
             raise ScorerError("is too dull")
         return listen(self, wav)
 
-    tone_judges.score = refuse
+    tone_scorers.score = refuse
     try:
         evaluation = run(tones, n_pairs=4)
     finally:
-        tone_judges.score = listen
+        tone_scorers.score = listen
     named = {each.reason for each in evaluation.excluded if each.pair == "natural"}
     assert named == {f"{tones / name / '0.wav'}: is too dull" for name in ("t1", "t2", "t3", "t4")}
 
 
-def test_without_natural_scores_the_report_says_so(tone_judges, tones: Path) -> None:
+def test_without_natural_scores_the_report_says_so(tone_scorers, tones: Path) -> None:
     clips = clips_of(tones)
-    workshop = SystemRunner(SPEC, GriffinLim(SPEC, n_iter=1), say_target)
-    evaluation = evaluate(draw_pairs(clips, 2, 0), {}, workshop, Options(subset=0))
+    systems = SystemRunner(SPEC, GriffinLim(SPEC, n_iter=1), say_target)
+    evaluation = evaluate(draw_pairs(clips, 2, 0), {}, systems, Options(subset=0))
     assert "sim_target" not in evaluation.values["000"]["conversion"]
-    reasons = [each.reason for each in evaluation.excluded if each.judge == "speaker"]
+    reasons = [each.reason for each in evaluation.excluded if each.scorer == "speaker"]
     assert len(reasons) == 1 and "no figures of similarity" in reasons[0]
     assert "no figures of similarity" in markdown(report_of(evaluation, tones))
 
@@ -288,8 +296,8 @@ def test_without_natural_scores_the_report_says_so(tone_judges, tones: Path) -> 
 def test_acceptance_is_by_the_threshold_of_the_targets_subset(tones: Path) -> None:
     clips = clips_of(tones)
     pair = draw_pairs(clips, 1, 0)[0]
-    findings = {str(clip.path): {"speaker": {"embedding": [1.0, 0.0]}} for clip in clips}
-    findings[f"{pair.name}/conversion"] = {"speaker": {"embedding": [1.0, 0.0]}}
+    measurements = {str(clip.path): {"speaker": {"embedding": [1.0, 0.0]}} for clip in clips}
+    measurements[f"{pair.name}/conversion"] = {"speaker": {"embedding": [1.0, 0.0]}}
     targets = SimpleNamespace(threshold=lambda speaker: 0.5 if speaker == pair.scored.speaker else 1.5)
-    scores = _score("speaker", pair, findings, targets)  # type: ignore[arg-type]
-    assert scores["conversion"]["accepted"] == 1.0
+    found = _row_values("speaker", pair, measurements, targets)  # type: ignore[arg-type]
+    assert found["conversion"]["accepted"] == 1.0

@@ -42,10 +42,10 @@ def test_every_judge_must_take_it_for_speech(
 
 
 def test_without_judges_nothing_is_said() -> None:
-    assert SpeechCheck(None, None, ()).judge(SOUND).speech is None
-    assert SpeechCheck(Quality(3.0), None, ()).judge(SOUND).speech is True
+    assert SpeechCheck(None, None, ()).check(SOUND).speech is None
+    assert SpeechCheck(Quality(3.0), None, ()).check(SOUND).speech is True
 
 
 def test_silence_is_no_speech() -> None:
     silent = Audio(np.zeros(22050, np.float32), 22050)
-    assert SpeechCheck(Quality(5.0), Words(1, 1), ()).judge(silent).speech is False
+    assert SpeechCheck(Quality(5.0), Words(1, 1), ()).check(silent).speech is False

@@ -1,4 +1,4 @@
-"""The judges themselves, each against its own package or a signal whose answer is known."""
+"""The scorers themselves, each against its own package or a signal whose answer is known."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from voiceae.errors import ConfigError, ScorerError
 from voiceae.pretrained.scorers import SAMPLE_RATE, PitchScorer, Scorer, Wav, load_scorers, mel_cepstra
 
 
-def judge(name: str) -> Scorer:
-    panel = load_scorers((name,))
-    if panel.missing:
-        pytest.skip(panel.missing[name])
-    return panel.judges[name]
+def scorer(name: str) -> Scorer:
+    loaded = load_scorers((name,))
+    if loaded.missing:
+        pytest.skip(loaded.missing[name])
+    return loaded.scorers[name]
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +26,7 @@ def speech(minivctk: Path) -> Wav:
 
 
 def test_speaker_is_what_resemblyzer_says(speech: Wav) -> None:
-    found = judge("speaker").score(speech)["embedding"]
+    found = scorer("speaker").score(speech)["embedding"]
     resemblyzer = pytest.importorskip("resemblyzer")
     expected = resemblyzer.VoiceEncoder("cpu", verbose=False).embed_utterance(
         resemblyzer.preprocess_wav(speech, SAMPLE_RATE)
@@ -36,17 +36,17 @@ def test_speaker_is_what_resemblyzer_says(speech: Wav) -> None:
 
 def test_noise_has_no_speaker() -> None:
     with pytest.raises(ScorerError, match="s of speech; a speaker needs at least"):
-        judge("speaker").score(np.zeros(SAMPLE_RATE, np.float32) + np.float32(1e-4))
+        scorer("speaker").score(np.zeros(SAMPLE_RATE, np.float32) + np.float32(1e-4))
 
 
 def test_opinion_is_what_speechmos_says(speech: Wav) -> None:
-    found = judge("mos").score(speech)
+    found = scorer("mos").score(speech)
     expected = pytest.importorskip("speechmos.dnsmos").run(speech, SAMPLE_RATE)
     assert found == pytest.approx({name: expected[f"{name}_mos"] for name in found}, abs=1e-4)
 
 
 def test_words_do_not_depend_on_what_was_heard_before(speech: Wav) -> None:
-    recogniser = judge("content")
+    recogniser = scorer("content")
     alone = recogniser.score(speech[: 2 * SAMPLE_RATE])
     noise = np.random.default_rng(0).normal(0, 0.1, SAMPLE_RATE).astype(np.float32)
     recogniser.score(noise)
@@ -64,7 +64,7 @@ def gliding(low: float, high: float) -> tuple[Wav, np.ndarray]:
 
 def test_pitch_follows_a_glide_of_known_frequency() -> None:
     wav, expected = gliding(120, 180)
-    found = np.array(judge("pitch").score(wav)["f0"])[10:180]
+    found = np.array(scorer("pitch").score(wav)["f0"])[10:180]
     assert np.median(np.abs(found / expected[10:180] - 1)) < 0.01
 
 
@@ -76,7 +76,7 @@ def test_pitch_without_pyworld_still_follows() -> None:
 
 def test_silence_has_no_pitch() -> None:
     with pytest.raises(ScorerError, match="no voiced frame"):
-        judge("pitch").score(np.zeros(SAMPLE_RATE, np.float32))
+        scorer("pitch").score(np.zeros(SAMPLE_RATE, np.float32))
 
 
 def test_a_cosine_on_the_mel_axis_is_one_coefficient() -> None:
@@ -87,13 +87,13 @@ def test_a_cosine_on_the_mel_axis_is_one_coefficient() -> None:
     assert found == pytest.approx(0.3 * np.eye(24)[2], abs=1e-3)
 
 
-def test_an_absent_judge_is_named_with_what_to_do_and_the_others_go_on(tone_judges: object) -> None:
-    panel = load_scorers()
-    assert set(panel.judges) == {"speaker", "content", "mos", "pitch"}
-    assert panel.missing["mcd"].endswith("pip install voiceae[eval]")
-    assert "\n" not in panel.missing["mcd"]
+def test_an_absent_scorer_is_named_with_what_to_do_and_the_others_go_on(tone_scorers: object) -> None:
+    loaded = load_scorers()
+    assert set(loaded.scorers) == {"speaker", "content", "mos", "pitch"}
+    assert loaded.missing["mcd"].endswith("pip install voiceae[eval]")
+    assert "\n" not in loaded.missing["mcd"]
 
 
-def test_an_unknown_judge_is_refused() -> None:
-    with pytest.raises(ConfigError, match="taste: no such judge; there are speaker, content"):
+def test_an_unknown_scorer_is_refused() -> None:
+    with pytest.raises(ConfigError, match="taste: no such scorer; there are speaker, content"):
         load_scorers(("speaker", "taste"))

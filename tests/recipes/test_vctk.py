@@ -41,7 +41,7 @@ def finished(recipe: Run, vctk: Path, tmp_path_factory: pytest.TempPathFactory) 
             "1",
             "--pairs",
             "1",
-            "--judges",
+            "--scorers",
             "speaker",
         ),
         "trainer.max_steps=2",
@@ -86,7 +86,7 @@ def test_every_speaker_is_embedded_and_drawn(finished: Path) -> None:
     assert (finished / "speakers.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_the_summary_judges_every_pair(finished: Path) -> None:
+def test_the_summary_scores_every_pair(finished: Path) -> None:
     report = json.loads((finished / "summary/report.json").read_text())
     assert len(report["pairs"]) == len(rows(finished / "pairs.csv")) == 2
 

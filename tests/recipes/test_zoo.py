@@ -160,7 +160,7 @@ def test_the_table_says_what_was_measured(results: Path, tmp_path: Path) -> None
 def test_nothing_to_compare_is_one_line(tmp_path: Path) -> None:
     done = make(tmp_path)
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
-    assert "no system is trained, judged and diagnosed yet" in done.stderr
+    assert "no system is trained, scored and diagnosed yet" in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""`voiceae evaluate`: judge a model, or other people's output, on speakers it never heard."""
+"""`voiceae evaluate`: score a model, or other people's output, on speakers that the model never heard."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 EPILOG = """\b
 Examples:
   voiceae evaluate --model base --corpus vctk/ --out report/ --n-pairs 100 --jobs 2
-  voiceae evaluate --corpus speakers/ --kind folder --out report/ --judges speaker,content
+  voiceae evaluate --corpus speakers/ --kind folder --out report/ --scorers speaker,content
   voiceae evaluate --corpus vctk/ --pairs pairs.csv --root vctk/ --converted theirs/ --out report/
   voiceae evaluate --compare old/report.json new/report.json
   voiceae evaluate --corpus vctk/ --out report/ --tolerances tolerances.json
 \b
-The judges come with: pip install voiceae[eval]. A tolerance file is JSON,
+The scorers come with: pip install voiceae[eval]. A tolerance file is JSON,
 {"conversion.sim_target": [0.6, null], "differences.shuffled.cer_recogniser": [null, -0.15]};
 a figure out of its range makes the exit code 1."""
 
@@ -40,31 +40,31 @@ a figure out of its range makes the exit code 1."""
     metavar="full|chunked|streaming|streaming-warm",
     help="Convert whole recordings, in chunks as very long ones, or as a stream, cold or warm.",
 )
-@click.option("--corpus", type=PATH, metavar="DIR", help="Speakers to judge with.")
+@click.option("--corpus", type=PATH, metavar="DIR", help="Speakers to evaluate on.")
 @click.option(
     "--kind", default="vctk", show_default=True, metavar="KIND", help="vctk, libritts, folder or csv."
 )
 @click.option("--out", type=PATH, metavar="DIR", help="Folder of the report.")
 @click.option("--n-pairs", default=100, show_default=True, type=click.IntRange(1), help="Pairs to draw.")
 @click.option("--seed", default=0, show_default=True, help="Of everything that is drawn.")
-@click.option("--pairs", type=PATH, metavar="CSV", help="Judge these pairs instead.")
+@click.option("--pairs", type=PATH, metavar="CSV", help="Use these pairs instead.")
 @click.option("--root", type=PATH, metavar="DIR", help="Folder of the table's clips.")
-@click.option("--converted", type=PATH, metavar="DIR", help="Judge files made elsewhere.")
+@click.option("--converted", type=PATH, metavar="DIR", help="Score files made elsewhere.")
 @click.option(
-    "--judges",
+    "--scorers",
     default="speaker,content,mos,pitch,mcd",
     show_default=True,
     metavar="LIST",
-    help="Whom to ask.",
+    help="Which to use.",
 )
-@click.option("--jobs", default=1, show_default=True, type=click.IntRange(1), help="Processes that judge.")
-@click.option("--cache", type=PATH, metavar="DIR", help="Folder of earlier judgements.")
-@click.option("--no-cache", is_flag=True, help="Ask the judges anew.")
+@click.option("--jobs", default=1, show_default=True, type=click.IntRange(1), help="Processes that score.")
+@click.option("--cache", type=PATH, metavar="DIR", help="Folder of earlier scores.")
+@click.option("--no-cache", is_flag=True, help="Score everything anew.")
 @click.option("--force", is_flag=True, help="Overwrite an existing report.")
 @click.option("--tolerances", type=PATH, metavar="JSON", help="Ranges to keep, or exit 1.")
 @click.option("--compare", nargs=2, type=PATH, metavar="A B", help="Compare two report.json.")
 def command(compare: tuple[Path, Path] | None, **options: Any) -> int:
-    """Judge a model by models this project did not train, and write a report."""
+    """Score a model by models that this project did not train, and write a report."""
     if compare:
         return _compare(*compare)
     if options["corpus"] is None or options["out"] is None:
@@ -75,19 +75,18 @@ def command(compare: tuple[Path, Path] | None, **options: Any) -> int:
 
 
 def _evaluate(*, out: Path, tolerances: Path | None, force: bool, **options: Any) -> int:
-    from voiceae.evaluation.compare_reports import departures, read_tolerances
-    from voiceae.evaluation.report import write_report
-    from voiceae.evaluation.report_tables import markdown, verdicts
+    from voiceae.evaluation.report import departures, read_tolerances, write_report
+    from voiceae.evaluation.report_rendering import headline_figures, markdown
     from voiceae.io.filesystem import require_new
 
     for suffix in ("json", "md", "html"):
         require_new(out / f"report.{suffix}", force)
     limits = read_tolerances(tolerances) if tolerances else {}
-    report, page = _judge(**options)
+    report, page = _report(**options)
     write_report(report, out / "report.json")
     _write_text(out / "report.md", markdown(report))
     _write_text(out / "report.html", page)
-    for what, value in verdicts(report):
+    for what, value in headline_figures(report):
         click.echo(f"{value}  {what}")
     for line in _summed_up(each["reason"] for each in report["excluded"]):
         click.echo(f"voiceae: left out: {line}", err=True)
@@ -108,11 +107,11 @@ def _summed_up(reasons: Iterable[str]) -> Iterator[str]:
         yield f"{most}: {why}" if why else most
 
 
-def _judge(
+def _report(
     *,
     corpus: Path,
     kind: str,
-    judges: str,
+    scorers: str,
     jobs: int,
     seed: int,
     cache: Path | None,
@@ -121,26 +120,26 @@ def _judge(
 ) -> tuple[dict[str, Any], str]:
     """The report, and its page."""
     from voiceae.evaluation.evaluation import Exclusion, Options, evaluate
-    from voiceae.evaluation.pairs import by_speaker
+    from voiceae.evaluation.pairs import group_by_speaker
     from voiceae.evaluation.report import make_report
-    from voiceae.evaluation.report_page import page
+    from voiceae.evaluation.report_rendering import page
     from voiceae.evaluation.scoring import default_cache
     from voiceae.pretrained.scorers import load_scorers
 
-    names = tuple(name.strip() for name in judges.split(",") if name.strip())
+    names = tuple(name.strip() for name in scorers.split(",") if name.strip())
     for line in load_scorers(names).missing.values():
         click.echo(f"voiceae: {line}", err=True)
-    workshop, voice, about = _workshop(
+    systems, voice, about = _system_runner(
         options["model"], options["vocoder"], options["device"], options["converted"], options["mode"]
     )
     clips, left_out = _clips(kind, corpus, about.pop("trained_on", ()))
     pairs, bad = _pairs(clips, seed, corpus, options)
     choices = Options(
-        judges=names, seed=seed, jobs=jobs, cache=None if no_cache else cache or default_cache()
+        scorers=names, seed=seed, jobs=jobs, cache=None if no_cache else cache or default_cache()
     )
-    evaluation = evaluate(pairs, by_speaker(clips), workshop, choices, _watch)
+    evaluation = evaluate(pairs, group_by_speaker(clips), systems, choices, _progress)
     evaluation.excluded.extend(Exclusion(name, reason) for name, reason in {**left_out, **bad}.items())
-    about |= {"corpus": corpus.name, "speakers": len(by_speaker(clips)), "clips": len(clips)}
+    about |= {"corpus": corpus.name, "speakers": len(group_by_speaker(clips)), "clips": len(clips)}
     if voice is not None and options["mode"] == "full":
         about["seconds per second of audio"] = _speed(
             voice, (pair for pair in pairs if pair.name in evaluation.values)
@@ -151,7 +150,7 @@ def _judge(
     return report, page(report, evaluation)
 
 
-def _workshop(
+def _system_runner(
     model: str, vocoder: str, device: str, converted: Path | None, mode: str
 ) -> tuple[SystemRunner, Any, dict[str, Any]]:
     """What makes the rows, the model if there is one, and what to say of both."""
@@ -184,22 +183,22 @@ def _workshop(
         about["voices"] = voice.model.speaker.limits
     if mode != "full":
         about["mode"] = mode
-    workshop = SystemRunner(voice.spec, voice.vocoder, converter(voice, mode), voice.device)
-    return workshop, voice, about
+    systems = SystemRunner(voice.spec, voice.vocoder, converter(voice, mode), voice.device)
+    return systems, voice, about
 
 
 def _clips(kind: str, corpus: Path, trained_on: Iterable[str]) -> tuple[list[Clip], dict[str, str]]:
-    """Clips that may be judged with, and why others may not."""
+    """Clips that may be evaluated on, and why others may not."""
     from voiceae.data.corpora import list_recordings
     from voiceae.errors import CorpusError
-    from voiceae.evaluation.pairs import measure, unheard
+    from voiceae.evaluation.pairs import read_durations, unseen_recordings
     from voiceae.io.folders import Unused
 
     unused: list[Unused] = []
-    kept, reasons = unheard(list_recordings(kind, corpus, unused=unused), trained_on)
+    kept, reasons = unseen_recordings(list_recordings(kind, corpus, unused=unused), trained_on)
     if not kept:
         raise CorpusError(f"{corpus}: the model was trained on all its speakers; evaluate on others")
-    clips, bad = measure(kept)
+    clips, bad = read_durations(kept)
     others = {str(each.path): f"{each.path}: not used: {each.why}" for each in unused}
     return clips, {**reasons, **bad, **others}
 
@@ -229,8 +228,7 @@ def _speed(voice: Any, pairs: Iterable[Pair]) -> dict[str, float]:
 
 
 def _compare(first: Path, second: Path) -> int:
-    from voiceae.evaluation.compare_reports import compare
-    from voiceae.evaluation.report import read_report
+    from voiceae.evaluation.report import compare, read_report
 
     changes = compare(read_report(first), read_report(second))
     for change in sorted(changes, key=lambda each: not each.exceeds):
@@ -245,7 +243,7 @@ def _compare(first: Path, second: Path) -> int:
     return 0
 
 
-def _watch(items: Iterable[Any], total: int, what: str) -> Iterable[Any]:
+def _progress(items: Iterable[Any], total: int, what: str) -> Iterable[Any]:
     from tqdm import tqdm
 
     return tqdm(items, total=total, desc=what)

@@ -24,7 +24,7 @@ Examples:
 Given a source, only the voices are new; given a target, only the contents. The
 prior is N(0, I) for each frame of a VAE (any code alike for a codebook), and any
 direction alike for a voice. The aggregated posterior is that of voiceae posterior
-fit. report.json and the table tell which samples judges take for speech; these
+fit. report.json and the table tell which samples are speech by scorers that
 come with: pip install voiceae[eval]."""
 
 
@@ -45,7 +45,7 @@ come with: pip install voiceae[eval]."""
 @click.option("--independent", is_flag=True, help="Let no frame know of its neighbour.")
 @click.option("--posterior", type=PATH, metavar="FILE", help="Elsewhere than with the model.")
 @click.option("--seed", default=0, show_default=True, help="Of all that is drawn.")
-@click.option("--no-judges", is_flag=True, help="Do not ask whether it is speech.")
+@click.option("--no-scorers", is_flag=True, help="Do not check whether it is speech.")
 @click.option(
     "--out", required=True, type=PATH, metavar="DIR", help="Folder of the samples and their report."
 )
@@ -61,7 +61,7 @@ def command(
     independent: bool,
     posterior: Path | None,
     seed: int,
-    no_judges: bool,
+    no_scorers: bool,
     out: Path,
     bank: Path | None,
     model: str,
@@ -69,7 +69,7 @@ def command(
     device: str,
     force: bool,
 ) -> int:
-    """Draw new voices and contents, let the decoder speak them, and ask whether it is speech."""
+    """Draw new voices and contents, let the decoder speak them, and check whether it is speech."""
     from voiceae.commands.options import bar, require_files, require_sounds, write_json
     from voiceae.conversion.voice import load
     from voiceae.io import audio as audio_io
@@ -89,7 +89,7 @@ def command(
     report: dict[str, Any] = {"from": origin, "seed": seed, "independent": independent, "source": source}
     report["target"] = target
     names = [path.name for path in paths]
-    write_json(out / "report.json", report | _judged(names, sounds, no_judges))
+    write_json(out / "report.json", report | _checked(names, sounds, no_scorers))
     return 0
 
 
@@ -107,24 +107,24 @@ def _target(voice: Voice, target: str | None, bank: Path | None) -> Any:
     return profile_of_target(voice, target, bank) if target else None
 
 
-def _judged(names: list[str], sounds: list[Audio], skip: bool) -> dict[str, Any]:
+def _checked(names: list[str], sounds: list[Audio], skip: bool) -> dict[str, Any]:
     from voiceae.commands.options import bar
     from voiceae.latent.speech_check import SpeechCheck, check_all
 
     if skip:
         return {"samples": [{"file": name} for name in names]}
-    jury = SpeechCheck.summon()
-    for line in jury.missing:
+    check = SpeechCheck.load()
+    for line in check.missing:
         click.echo(f"voiceae: {line}", err=True)
-    found = check_all(sounds, jury, bar("judge", "sample"))
+    found = check_all(sounds, check, bar("check", "sample"))
     for name, each in zip(names, found, strict=True):
-        said = {None: "not judged", True: "speech", False: "no speech"}[each.speech]
+        said = {None: "not checked", True: "speech", False: "no speech"}[each.speech]
         click.echo(f"{name}: {said}{_said(each.to_dict())}")
-    told = [each.speech for each in found if each.speech is not None]
-    if told:
-        click.echo(f"{sum(told)} of {len(told)} samples are speech")
+    checked = [each.speech for each in found if each.speech is not None]
+    if checked:
+        click.echo(f"{sum(checked)} of {len(checked)} samples are speech")
     return {
-        "speech": sum(told) if told else None,
+        "speech": sum(checked) if checked else None,
         "samples": [{"file": name, **each.to_dict()} for name, each in zip(names, found, strict=True)],
     }
 

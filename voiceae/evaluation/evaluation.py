@@ -1,4 +1,4 @@
-"""One evaluation: waves of all rows, what the judges say of them, and what it comes to."""
+"""One evaluation: make the waves of all rows, score them, and turn the measurements into figures by pair."""
 
 from __future__ import annotations
 
@@ -8,12 +8,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from voiceae.errors import AudioError, ScorerError
-from voiceae.evaluation.natural_speech import Natural, draw_natural, natural_scores
 from voiceae.evaluation.pairs import Clip, Pair
-from voiceae.evaluation.scores import content_scores, mel_cepstral_distortion, pitch_scores, speaker_scores
-from voiceae.evaluation.scoring import Findings, ScoringJob, Watch, score_all, unwatched
-from voiceae.evaluation.systems import SUBSET_ROWS, SystemRunner
-from voiceae.io.audio import Audio
+from voiceae.evaluation.scores import (
+    NaturalScores,
+    content_scores,
+    draw_natural_clips,
+    mel_cepstral_distortion,
+    pitch_scores,
+    score_natural_speech,
+    speaker_scores,
+)
+from voiceae.evaluation.scoring import Measurements, Progress, ScoringJob, no_progress, score_all
+from voiceae.evaluation.systems import ROWS, SUBSET_ROWS, SystemRunner
 from voiceae.io.filesystem import FILE_ERRORS, reason
 from voiceae.pretrained.scorers import Measured, load_scorers
 
@@ -26,56 +32,56 @@ class Options:
     """How to evaluate.
 
     Attributes:
-        judges: names of those to ask.
+        scorers: names of those to use.
         seed: of everything drawn.
         subset: pairs that copy-synthesis and reconstruction are made of.
-        jobs: processes that judge.
-        cache: folder of what judges said before; None to ask anew.
+        jobs: processes that score.
+        cache: folder of earlier scores; None to score everything anew.
     """
 
-    judges: tuple[str, ...] = ("speaker", "content", "mos", "pitch", "mcd")
+    scorers: tuple[str, ...] = ("speaker", "content", "mos", "pitch", "mcd")
     seed: int = 0
-    subset: int = 30
+    subset: int = 30  # rows that only show the ceiling of vocoder and model need no narrower interval
     jobs: int = 1
     cache: Path | None = None
 
 
 @dataclass(frozen=True)
 class Exclusion:
-    """A pair that was left out: of everything, or of one judge's figures."""
+    """A pair that was left out: of everything, or of one scorer's figures."""
 
     pair: str
     reason: str
-    judge: str | None = None
+    scorer: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """What came of it.
+    """Figures of all pairs, and what they were computed from.
 
     Attributes:
-        pairs: that were judged, those left out included.
+        pairs: that were evaluated, those left out included.
         values: numbers by pair, row and figure.
-        natural: scores of natural speech; None without the speaker judge.
+        natural: scores of natural speech; None without the speaker scorer.
         excluded: what was left out, and why.
-        versions: of the judges that were asked.
-        missing: judges that are not installed.
-        findings: what the judges measured, by key of the wave.
-        waves: what was made, by key of the wave.
+        versions: of the scorers that were used.
+        missing: scorers that are not installed.
+        measurements: what the scorers measured, by key of the wave.
+        waves: what was scored, by key of the wave.
     """
 
     pairs: list[Pair]
     values: dict[str, Values]
-    natural: Natural | None
+    natural: NaturalScores | None
     excluded: list[Exclusion]
     versions: dict[str, str]
     missing: dict[str, str]
-    findings: dict[str, Findings] = field(default_factory=dict, repr=False)
+    measurements: dict[str, Measurements] = field(default_factory=dict, repr=False)
     waves: dict[str, ScoringJob] = field(default_factory=dict, repr=False)
 
 
 def row_key(row: str, pair: Pair) -> str:
-    """Name of a row's wave; natural clips go by their path, so that each is judged once."""
+    """Name of a row's wave; natural clips go by their path, so that each is scored once."""
     natural = {"source": pair.source, "target": pair.natural}.get(row)
     return str(natural.path) if natural else f"{pair.name}/{row}"
 
@@ -83,31 +89,31 @@ def row_key(row: str, pair: Pair) -> str:
 def evaluate(
     pairs: Sequence[Pair],
     groups: Mapping[str, Sequence[Clip]],
-    workshop: SystemRunner,
+    systems: SystemRunner,
     options: Options | None = None,
-    watch: Watch = unwatched,
+    progress: Progress = no_progress,
 ) -> Evaluation:
-    """Judge pairs, with all reference rows.
+    """Make and score all rows of pairs.
 
     Args:
-        pairs: what to judge.
+        pairs: what to evaluate.
         groups: all clips by speaker, for natural scores.
-        workshop: makes the rows.
+        systems: makes the waves of the rows.
         options: how.
-        watch: for progress bars.
+        progress: wraps the pairs and the waves, for progress bars.
 
     Raises:
-        ConfigError: for an unknown judge.
+        ConfigError: for an unknown scorer.
         AudioError: when not one pair could be made.
     """
     options = options or Options()
-    panel = load_scorers(options.judges)
-    judges = tuple(panel.judges)
+    loaded = load_scorers(options.scorers)
+    scorers = tuple(loaded.scorers)
     waves: dict[str, ScoringJob] = {}
     excluded: list[Exclusion] = []
-    for index, pair in enumerate(watch(pairs, len(pairs), "convert")):
+    for index, pair in enumerate(progress(pairs, len(pairs), "convert")):
         try:
-            waves.update(_merged(waves, _waves(pair, workshop, judges, index < options.subset)))
+            _add_jobs(waves, _pair_jobs(pair, systems, scorers, index < options.subset))
         except FILE_ERRORS as error:
             excluded.append(Exclusion(pair.name, reason(error)))
     gone = {exclusion.pair for exclusion in excluded}
@@ -115,192 +121,169 @@ def evaluate(
         raise AudioError(
             f"none of {len(pairs)} pairs could be made; the first: {excluded[0].reason if excluded else ''}"
         )
-    sample = draw_natural(groups, options.seed) if "speaker" in judges else []
-    readable = _natural_waves(sample, excluded)
-    findings = score_all(
-        _merged(waves, readable, keep=True), cache=options.cache, jobs=options.jobs, watch=watch
-    )
-    natural = _natural(sample, findings, excluded) if "speaker" in judges else None
+    natural_clips = draw_natural_clips(groups, options.seed) if "speaker" in scorers else []
+    everything = dict(waves)
+    _add_jobs(everything, _natural_jobs(natural_clips, excluded))
+    measurements = score_all(everything, cache=options.cache, jobs=options.jobs, progress=progress)
+    natural = _natural_scores(natural_clips, measurements, excluded) if "speaker" in scorers else None
     kept = [pair for pair in pairs if pair.name not in gone]
-    values = _score_all(kept, findings, natural, judges, excluded)
     return Evaluation(
         pairs=list(pairs),
-        values=values,
+        values=_pair_values(kept, measurements, natural, scorers, excluded),
         natural=natural,
         excluded=excluded,
-        versions=panel.versions,
-        missing=panel.missing,
-        findings=findings,
+        versions=loaded.versions,
+        missing=loaded.missing,
+        measurements=measurements,
         waves=waves,
     )
 
 
-def _merged(
-    waves: Mapping[str, ScoringJob], more: Mapping[str, ScoringJob], keep: bool = False
-) -> dict[str, ScoringJob]:
-    """Waves of `more`, and of both with `keep`, each heard by all who want it in either."""
-    merged = dict(waves) if keep else {}
-    for key, heard in more.items():
-        wanted = dict.fromkeys((*(waves[key].judges if key in waves else ()), *heard.judges))
-        merged[key] = ScoringJob(heard.wav, tuple(wanted))
-    return merged
+def _add_jobs(jobs: dict[str, ScoringJob], more: Iterable[tuple[str, ScoringJob]]) -> None:
+    """Add waves; one that is there already is scored by the scorers of both."""
+    for key, job in more:
+        known = jobs[key].scorers if key in jobs else ()
+        jobs[key] = ScoringJob(job.wav, tuple(dict.fromkeys((*known, *job.scorers))))
 
 
-def _waves(
-    pair: Pair, workshop: SystemRunner, judges: tuple[str, ...], in_subset: bool
-) -> dict[str, ScoringJob]:
-    """All waves that a pair needs, with who has to hear each."""
-    waves: dict[str, ScoringJob] = {}
-    rows = [*workshop.rows, *(["conversion"] if pair.converted else [])]
-    for row in dict.fromkeys(rows):
-        made = workshop.make(row, pair) if in_subset or row not in SUBSET_ROWS else None
+def _pair_jobs(
+    pair: Pair, systems: SystemRunner, scorers: tuple[str, ...], in_subset: bool
+) -> list[tuple[str, ScoringJob]]:
+    """All waves that a pair needs by key, with the scorers of each."""
+    jobs: list[tuple[str, ScoringJob]] = []
+    for row in dict.fromkeys([*systems.rows, *(["conversion"] if pair.converted else [])]):
+        made = systems.make(row, pair) if in_subset or row not in SUBSET_ROWS else None
         if made is not None:
-            waves |= _merged(
-                waves, {row_key(row, pair): ScoringJob.from_audio(made, _judges_of(row, pair, judges))}
-            )
-    clips = (
+            jobs.append((row_key(row, pair), ScoringJob.from_audio(made, _scorers_of(row, pair, scorers))))
+    # A clip may stand here twice; `_add_jobs` gives it to the scorers of both.
+    for clip, names in (
         (pair.scored, ("speaker", "pitch")),
         (pair.source_other, ("speaker",)),
         (pair.same_sentence, ("mcd",)),
-    )
-    for clip, wanted in clips:  # a clip may have two parts to play, and is then heard by the judges of both
-        if clip is not None and set(wanted) & set(judges):
-            heard = ScoringJob.from_audio(clip.path, [name for name in wanted if name in judges])
-            waves |= _merged(waves, {str(clip.path): heard})
-    return waves
+    ):
+        used = [name for name in names if name in scorers]
+        if clip is not None and used:
+            jobs.append((str(clip.path), ScoringJob.from_audio(clip.path, used)))
+    return jobs
 
 
-def _judges_of(row: str, pair: Pair, judges: Iterable[str]) -> list[str]:
+def _scorers_of(row: str, pair: Pair, scorers: Iterable[str]) -> list[str]:
     """Another sentence of the target's has no content to compare; only a same sentence has a distortion."""
     useless = {"mcd"} if pair.same_sentence is None else set()
     useless |= {"content", "mcd"} if row == "target" else set()
-    return [name for name in judges if name not in useless]
+    return [name for name in scorers if name not in useless]
 
 
-def _natural_waves(clips: Sequence[Clip], excluded: list[Exclusion]) -> dict[str, ScoringJob]:
-    waves = {}
+def _natural_jobs(clips: Sequence[Clip], excluded: list[Exclusion]) -> list[tuple[str, ScoringJob]]:
+    jobs = []
     for clip in clips:
         try:
-            waves[str(clip.path)] = ScoringJob.from_audio(clip.path, ["speaker"])
+            jobs.append((str(clip.path), ScoringJob.from_audio(clip.path, ["speaker"])))
         except FILE_ERRORS as error:
             excluded.append(Exclusion("natural", reason(error, clip.path), "speaker"))
-    return waves
+    return jobs
 
 
-def _natural(
-    clips: Sequence[Clip], findings: Mapping[str, Findings], excluded: list[Exclusion]
-) -> Natural | None:
-    """Scores of the clips that could be judged; the others are named, and so is the lack of any score."""
+def _natural_scores(
+    clips: Sequence[Clip], measurements: Mapping[str, Measurements], excluded: list[Exclusion]
+) -> NaturalScores | None:
+    """Scores of the clips that could be measured; the others are named, and so is the lack of any score."""
     usable: list[tuple[Clip, list[float]]] = []
     for clip in clips:
-        found = findings.get(str(clip.path), {}).get("speaker")
+        found = measurements.get(str(clip.path), {}).get("speaker")
         if isinstance(found, dict):
             usable.append((clip, found["embedding"]))
         elif found is not None:  # what could not be read was named before
             excluded.append(Exclusion("natural", f"{clip.path}: {found}", "speaker"))
-    natural = natural_scores([clip for clip, _ in usable], [embedding for _, embedding in usable])
+    natural = score_natural_speech([clip for clip, _ in usable], [embedding for _, embedding in usable])
     if natural is None:
-        reason = "natural: no two speakers to compare, one of them with two clips; there are no figures of similarity"
-        excluded.append(Exclusion("natural", reason, "speaker"))
+        why = "natural: no two speakers to compare, one of them with two clips; there are no figures of similarity"
+        excluded.append(Exclusion("natural", why, "speaker"))
     return natural
 
 
-def _score_all(
+def _pair_values(
     pairs: Sequence[Pair],
-    findings: Mapping[str, Findings],
-    natural: Natural | None,
-    judges: Iterable[str],
+    measurements: Mapping[str, Measurements],
+    natural: NaturalScores | None,
+    scorers: Iterable[str],
     excluded: list[Exclusion],
 ) -> dict[str, Values]:
-    """Numbers of all pairs; one that a judge cannot judge in one row is left out of all of its rows."""
+    """Numbers of all pairs; one that a scorer cannot score in one row is left out of all of its rows."""
     values: dict[str, Values] = {pair.name: defaultdict(dict) for pair in pairs}
-    for judge in judges:
+    for scorer in scorers:
         for pair in pairs:
             try:
-                scored = _score(judge, pair, findings, natural)
+                rows = _row_values(scorer, pair, measurements, natural)
             except ScorerError as error:
-                excluded.append(Exclusion(pair.name, str(error), judge))
+                excluded.append(Exclusion(pair.name, str(error), scorer))
                 continue
-            for row, figures in scored.items():
+            for row, figures in rows.items():
                 values[pair.name][row].update(figures)
-    if "content" in judges:
-        _add_shuffled(values, pairs, findings)
+    if "content" in scorers:
+        _add_shuffled(values, pairs, measurements)
     return values
 
 
-def _score(judge: str, pair: Pair, findings: Mapping[str, Findings], natural: Natural | None) -> Values:
-    """One judge's numbers for all rows of a pair.
+def _row_values(
+    scorer: str, pair: Pair, measurements: Mapping[str, Measurements], natural: NaturalScores | None
+) -> Values:
+    """One scorer's numbers for all rows of a pair.
 
     Raises:
-        JudgeError: when it could not judge one of them.
+        ScorerError: when it could not score one of them.
     """
-    keys = {row: key for row, key in _keys(pair, findings).items() if _judges_of(row, pair, [judge])}
-    rows = {row: _measured(findings, key, judge) for row, key in keys.items()}
-    clips = {"scored": pair.scored, "source_other": pair.source_other, "source": pair.source}
-    if judge == "speaker" and natural:
-        heard = {name: _measured(findings, str(clip.path), judge) for name, clip in clips.items()}
+    keys = {row: row_key(row, pair) for row in ROWS if _scorers_of(row, pair, [scorer])}
+    rows = {row: _measured(measurements, key, scorer) for row, key in keys.items() if key in measurements}
+    if scorer == "speaker" and natural:
+        clips = {"scored": pair.scored, "source_other": pair.source_other, "source": pair.source}
+        measured = {name: _measured(measurements, str(clip.path), scorer) for name, clip in clips.items()}
         threshold = natural.threshold(pair.scored.speaker)
-        return {row: speaker_scores(measured, heard, threshold) for row, measured in rows.items()}
-    if judge == "content":
-        said = rows["source"]["transcript"]
-        if not said:
+        return {row: speaker_scores(each, measured, threshold) for row, each in rows.items()}
+    if scorer == "content":
+        reference = rows["source"]["transcript"]
+        if not reference:
             raise ScorerError("the recogniser hears nothing in the source")
         text = pair.source.recording.text
-        return {row: content_scores(measured["transcript"], said, text) for row, measured in rows.items()}
-    if judge == "pitch":
-        target = _measured(findings, str(pair.scored.path), judge)["f0"]
-        scored = {
-            row: pitch_scores(measured["f0"], rows["source"]["f0"], target) for row, measured in rows.items()
-        }
-        scored.get("target", {}).pop("f0_correlation", None)  # of another sentence it would mean nothing
-        return scored
-    if judge == "mcd" and pair.same_sentence:
-        target = _measured(findings, str(pair.same_sentence.path), judge)["cepstra"]
+        return {row: content_scores(each["transcript"], reference, text) for row, each in rows.items()}
+    if scorer == "pitch":
+        target = _measured(measurements, str(pair.scored.path), scorer)["f0"]
+        scores = {row: pitch_scores(each["f0"], rows["source"]["f0"], target) for row, each in rows.items()}
+        scores.get("target", {}).pop("f0_correlation", None)  # of another sentence it would mean nothing
+        return scores
+    if scorer == "mcd" and pair.same_sentence:
+        target = _measured(measurements, str(pair.same_sentence.path), scorer)["cepstra"]
         return {
             row: {"mcd_db": mel_cepstral_distortion(each["cepstra"], target)} for row, each in rows.items()
         }
-    return rows if judge == "mos" else {}
+    return rows if scorer == "mos" else {}
 
 
-def _keys(pair: Pair, findings: Mapping[str, Findings]) -> dict[str, str]:
-    """Rows that the pair has, with the names of their waves."""
-    names = ("source", "target", "copy", "transfer", "reconstruction", "conversion")
-    keys = {row: row_key(row, pair) for row in names}
-    return {row: key for row, key in keys.items() if key in findings}
-
-
-def _measured(findings: Mapping[str, Findings], key: str, judge: str) -> Measured:
-    found = findings.get(key, {}).get(judge, "was not heard")
+def _measured(measurements: Mapping[str, Measurements], key: str, scorer: str) -> Measured:
+    found = measurements.get(key, {}).get(scorer, "was not scored")
     if isinstance(found, str):
         raise ScorerError(f"{key}: {found}")
     return found
 
 
-def _add_shuffled(values: dict[str, Values], pairs: Sequence[Pair], findings: Mapping[str, Findings]) -> None:
-    """Conversions against what another source of like length says: chance level of the recogniser."""
-    said = {
-        pair.name: _measured(findings, str(pair.source.path), "content")["transcript"]
+def _add_shuffled(
+    values: dict[str, Values], pairs: Sequence[Pair], measurements: Mapping[str, Measurements]
+) -> None:
+    """Compare conversions with the transcript of another source of like length: the recogniser's chance level."""
+    transcripts = {
+        pair.name: _measured(measurements, str(pair.source.path), "content")["transcript"]
         for pair in pairs
         if "cer_recogniser" in values[pair.name].get("conversion", {})
     }
-    by_name = {pair.name: pair for pair in pairs}
-    for name, own in said.items():
+    sources = {pair.name: pair.source for pair in pairs}
+    for name, own in transcripts.items():
         others = [
             other
-            for other in said
-            if by_name[other].source.path != by_name[name].source.path and said[other] != own
+            for other, transcript in transcripts.items()
+            if sources[other].path != sources[name].path and transcript != own
         ]
         if others:
-            other = min(others, key=lambda each: (abs(len(said[each]) - len(own)), each))
-            heard = _measured(findings, f"{name}/conversion", "content")["transcript"]
-            text = by_name[other].source.recording.text
-            values[name]["shuffled"] = content_scores(
-                heard, said[other], text if by_name[name].source.recording.text else None
-            )
-
-
-def as_audio(heard: ScoringJob) -> Audio:
-    """Wave as the judges heard it."""
-    from voiceae.pretrained.scorers import SAMPLE_RATE
-
-    return Audio(wav=heard.wav, sample_rate=SAMPLE_RATE)
+            other = min(others, key=lambda each: (abs(len(transcripts[each]) - len(own)), each))
+            hypothesis = _measured(measurements, f"{name}/conversion", "content")["transcript"]
+            text = sources[other].recording.text if sources[name].recording.text else None
+            values[name]["shuffled"] = content_scores(hypothesis, transcripts[other], text)

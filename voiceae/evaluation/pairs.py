@@ -1,4 +1,4 @@
-"""Which conversions are judged, and which clips they are judged against."""
+"""Which conversions are evaluated, and which natural clips they are compared with."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from voiceae.conversion.batch import read_pair_rows
 from voiceae.data.corpora import Recording
 from voiceae.errors import AudioError, CorpusError
 
-SOURCE_SECONDS = (2.0, 8.0)
-VOICE_SECONDS = 3.0
-DRAWN = 4
-LEAST_CLIPS = 3
+SOURCE_SECONDS = (2.0, 8.0)  # a recogniser errs on less; more costs time and tells nothing new
+REFERENCE_SECONDS = 3.0  # two windows of the speaker scorer (1.6 s each)
+CANDIDATES = 4  # of which the longest is taken: a long clip that is still drawn
+MIN_CLIPS = 3  # source, reference and one to compare with
 
 PROTOCOL = (
     f"Sources are drawn from clips of {SOURCE_SECONDS[0]:g} to {SOURCE_SECONDS[1]:g} s, or the nearest. "
-    f"A clip that stands for a voice (heard by the model, or compared with) is the longest of {DRAWN} drawn "
-    f"from the speaker's other clips of at least {VOICE_SECONDS:g} s (or the longest there is). "
-    "The target is heard through one clip. All clips are judged whole, at 16 kHz, at the level they have."
+    f"A clip that stands for a speaker (a reference of the model, or compared with) is the longest of {CANDIDATES} "
+    f"drawn from the speaker's other clips of at least {REFERENCE_SECONDS:g} s (or the longest there is). "
+    "The model is given one reference of the target. All clips are scored whole, at 16 kHz, at the level they have."
 )
 """How clips are chosen and how long they are."""
 
@@ -55,29 +55,29 @@ class Pair:
     Attributes:
         name: of the pair, unique.
         source: what is said.
-        heard: the target's clips that the model hears.
+        references: the target's clips that the model is given.
         scored: another clip of the target, which similarity is measured against.
         natural: a third clip of the target, which shows what similarity nature reaches.
         source_other: another clip of the source's speaker, which similarity to it is measured against.
-        source_heard: a third clip of the source's speaker, heard for reconstruction.
+        source_reference: a third clip of the source's speaker, the reference of reconstruction.
         same_sentence: one more clip of the target, in which it says the same, where there is one.
-        crossing: whether the sexes differ; None where one is not known.
+        cross_gender: whether the sexes differ; None where one is not known.
         converted: the result, where it was made elsewhere.
     """
 
     name: str
     source: Clip
-    heard: tuple[Clip, ...]
+    references: tuple[Clip, ...]
     scored: Clip
     natural: Clip | None
     source_other: Clip
-    source_heard: Clip | None
+    source_reference: Clip | None
     same_sentence: Clip | None = None
-    crossing: bool | None = None
+    cross_gender: bool | None = None
     converted: Path | None = None
 
 
-def unheard(
+def unseen_recordings(
     recordings: Iterable[Recording], trained_on: Iterable[str] = ()
 ) -> tuple[list[Recording], dict[str, str]]:
     """Recordings that a model was not trained on, and the reason of each speaker that was left out.
@@ -113,8 +113,8 @@ def _listed(values: Mapping[str, Any], name: str) -> Sequence[Any]:
     return found if isinstance(found, list | tuple) else ()
 
 
-def measure(recordings: Iterable[Recording]) -> tuple[list[Clip], dict[str, str]]:
-    """Durations of recordings: clips, and the reason of each that cannot be read, by path."""
+def read_durations(recordings: Iterable[Recording]) -> tuple[list[Clip], dict[str, str]]:
+    """Read the durations of recordings: clips, and the reason of each that cannot be read, by path."""
     import soundfile
 
     clips, bad = [], {}
@@ -126,7 +126,7 @@ def measure(recordings: Iterable[Recording]) -> tuple[list[Clip], dict[str, str]
     return clips, bad
 
 
-def by_speaker(clips: Iterable[Clip], least: int = LEAST_CLIPS) -> dict[str, list[Clip]]:
+def group_by_speaker(clips: Iterable[Clip], least: int = MIN_CLIPS) -> dict[str, list[Clip]]:
     """Clips of each speaker, sorted by path; speakers with too few to draw from are left out."""
     groups: dict[str, list[Clip]] = defaultdict(list)
     for clip in sorted(clips, key=lambda clip: clip.path.as_posix()):
@@ -146,9 +146,9 @@ def draw_pairs(clips: Iterable[Clip], n_pairs: int, seed: int) -> list[Pair]:
         CorpusError: when fewer than two speakers have the clips that a pair needs.
     """
     rng = np.random.default_rng(seed)
-    groups = by_speaker(clips)
+    groups = group_by_speaker(clips)
     if len(groups) < 2:
-        raise CorpusError(f"{len(groups)} speakers with {LEAST_CLIPS} clips or more; pairs need at least two")
+        raise CorpusError(f"{len(groups)} speakers with {MIN_CLIPS} clips or more; pairs need at least two")
     genders = {name: group[0].recording.gender for name, group in groups.items()}
     pairs: list[Pair] = []
     for number in range(-(-n_pairs // len(groups))):
@@ -161,41 +161,43 @@ def draw_pairs(clips: Iterable[Clip], n_pairs: int, seed: int) -> list[Pair]:
 def make_pair(
     name: str,
     source: Clip,
-    heard: Sequence[Clip],
+    references: Sequence[Clip],
     groups: Mapping[str, Sequence[Clip]],
     target: str,
     rng: np.random.Generator,
     converted: Path | None = None,
 ) -> Pair:
-    """Choose the clips around a source; `heard` is drawn when empty.
+    """Choose the clips around a source; `references` are drawn when empty.
 
     Raises:
         CorpusError: when a speaker has no clip left to compare with.
     """
-    used = [source, *heard]
-    if not heard:
-        heard = [_draw_voice(groups[target], used, rng)]
-        used += heard
+    used = [source, *references]
+    if not references:
+        references = [_draw_reference(groups[target], used, rng)]
+        used += references
     chosen: list[Clip | None] = []
     for speaker in (target, source.speaker, target, source.speaker):
-        clip = _draw_voice_or_none(groups.get(speaker, ()), used, rng)
+        clip = _draw_reference_or_none(groups.get(speaker, ()), used, rng)
         chosen.append(clip)
         used += [clip] if clip else []
-    scored, source_other, natural, source_heard = chosen
+    scored, source_other, natural, source_reference = chosen
     if scored is None or source_other is None:
         lacking = target if scored is None else source.speaker
-        raise CorpusError(f"{lacking}: has no clip that is neither source nor heard; nothing to compare with")
+        raise CorpusError(
+            f"{lacking}: has no clip that is neither source nor reference; nothing to compare with"
+        )
     genders = (source.recording.gender, scored.recording.gender)
     return Pair(
         name=name,
         source=source,
-        heard=tuple(heard),
+        references=tuple(references),
         scored=scored,
         natural=natural,
         source_other=source_other,
-        source_heard=source_heard,
+        source_reference=source_reference,
         same_sentence=_same_sentence(source, groups[target], used),
-        crossing=genders[0] != genders[1] if all(genders) else None,
+        cross_gender=genders[0] != genders[1] if all(genders) else None,
         converted=converted,
     )
 
@@ -203,7 +205,7 @@ def make_pair(
 def read_pairs(
     path: Path, root: Path, clips: Iterable[Clip], converted: Path | None, seed: int
 ) -> tuple[list[Pair], dict[str, str]]:
-    """Pairs of a table: those that can be judged, and the reason of each that cannot, by row.
+    """Pairs of a table: those that can be evaluated, and the reason of each that cannot, by row.
 
     Args:
         path: CSV with columns source and target (several joined by ';'), and out where `converted` is given.
@@ -218,7 +220,7 @@ def read_pairs(
     rows = read_pair_rows(path, ("source", "target", "out") if converted else ("source", "target"))
     everything = list(clips)
     known = {clip.path.resolve(): clip for clip in everything}
-    groups, rng = by_speaker(everything, least=2), np.random.default_rng(seed)
+    groups, rng = group_by_speaker(everything, least=2), np.random.default_rng(seed)
     pairs: list[Pair] = []
     bad: dict[str, str] = {}
     taken: dict[str, int] = {}
@@ -230,9 +232,9 @@ def read_pairs(
         taken[name] = row.line
         try:
             source = _find(known, root / row.source)
-            heard = [_find(known, root / each) for each in row.targets or ("",)]
+            references = [_find(known, root / each) for each in row.targets or ("",)]
             result = converted / row.out if converted else None
-            pairs.append(make_pair(name, source, heard, groups, heard[0].speaker, rng, result))
+            pairs.append(make_pair(name, source, references, groups, references[0].speaker, rng, result))
         except (AudioError, CorpusError) as error:
             bad[name] = str(error)
     return pairs, bad
@@ -253,26 +255,31 @@ def _draw_source(clips: Sequence[Clip], rng: np.random.Generator) -> Clip:
     return fitting[rng.integers(len(fitting))]
 
 
-def _draw_voice(clips: Sequence[Clip], used: Sequence[Clip], rng: np.random.Generator) -> Clip:
+def _draw_reference(clips: Sequence[Clip], used: Sequence[Clip], rng: np.random.Generator) -> Clip:
+    """The longest of some drawn clips that are long enough, or the longest there is."""
     free = [clip for clip in clips if clip not in used]
-    long = [clip for clip in free if clip.seconds >= VOICE_SECONDS]
+    long = [clip for clip in free if clip.seconds >= REFERENCE_SECONDS]
     if not long:
         return max(free, key=lambda clip: clip.seconds)
-    drawn = rng.permutation(len(long))[:DRAWN]
+    drawn = rng.permutation(len(long))[:CANDIDATES]
     return max((long[index] for index in drawn), key=lambda clip: clip.seconds)
 
 
-def _draw_voice_or_none(clips: Sequence[Clip], used: Sequence[Clip], rng: np.random.Generator) -> Clip | None:
-    return _draw_voice(clips, used, rng) if any(clip not in used for clip in clips) else None
+def _draw_reference_or_none(
+    clips: Sequence[Clip], used: Sequence[Clip], rng: np.random.Generator
+) -> Clip | None:
+    return _draw_reference(clips, used, rng) if any(clip not in used for clip in clips) else None
 
 
 def _same_sentence(source: Clip, clips: Sequence[Clip], used: Sequence[Clip]) -> Clip | None:
-    said = words(source.recording.text)
-    same = [clip for clip in clips if said and words(clip.recording.text) == said and clip not in used]
+    said = normalise_text(source.recording.text)
+    same = [
+        clip for clip in clips if said and normalise_text(clip.recording.text) == said and clip not in used
+    ]
     return same[0] if same else None
 
 
-def words(text: str | None) -> str:
+def normalise_text(text: str | None) -> str:
     """Letters, digits and apostrophes in lower case, single spaces: what error rates compare."""
     kept = "".join(letter if letter.isalnum() or letter == "'" else " " for letter in (text or "").lower())
     return " ".join(kept.split())
@@ -285,19 +292,21 @@ def _draw_round(
     women, men = (
         [str(n) for n in rng.permutation([n for n in genders if genders[n] == sex])] for sex in "FM"
     )
+    # Half of all pairs cross: each couple of a woman and a man gives two of them, hence a quarter of the speakers.
     quarter = (len(women) + len(men)) / 4
     wanted = int(quarter * (number + 1)) - int(quarter * number)
+    # One left over of a sex could be paired with nobody within it.
     possible = [n for n in range(min(len(women), len(men)) + 1) if 1 not in (len(women) - n, len(men) - n)]
     if not all(genders.values()) or max(possible, default=0) == 0:
-        return _circle([str(name) for name in rng.permutation(list(genders))])
-    crossing = min(possible, key=lambda n: abs(n - wanted))
-    across = list(zip(women[:crossing], men[:crossing], strict=True))
+        return _cycle([str(name) for name in rng.permutation(list(genders))])
+    across_count = min(possible, key=lambda n: abs(n - wanted))
+    across = list(zip(women[:across_count], men[:across_count], strict=True))
     across += [(man, woman) for woman, man in across]
-    within = _circle(women[crossing:]) + _circle(men[crossing:])
+    within = _cycle(women[across_count:]) + _cycle(men[across_count:])
     lists = ([each[index] for index in rng.permutation(len(each))] for each in (across, within))
     return [pair for both in zip_longest(*lists) for pair in both if pair is not None]
 
 
-def _circle(names: list[str]) -> list[tuple[str, str]]:
-    """Each to the next of a circle: no one to themselves, of two or more."""
+def _cycle(names: list[str]) -> list[tuple[str, str]]:
+    """Each name with the next, the last with the first: nobody with themselves, of two or more."""
     return list(zip(names, names[1:] + names[:1], strict=True))

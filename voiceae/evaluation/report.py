@@ -1,12 +1,13 @@
-"""The report of an evaluation as plain data: everything that another run needs to be compared with it."""
+"""The report of an evaluation as plain data, and its comparison with another report or with tolerances."""
 
 from __future__ import annotations
 
 import json
+import math
 import platform
 import sys
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -14,8 +15,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from voiceae.errors import ConfigError
-from voiceae.evaluation import natural_speech as natural
-from voiceae.evaluation import pairs
+from voiceae.evaluation import pairs, scores
 from voiceae.evaluation.evaluation import Evaluation
 from voiceae.evaluation.pairs import Clip, Pair
 from voiceae.evaluation.scores import RESAMPLES, Interval, bootstrap, equal_error
@@ -24,8 +24,8 @@ from voiceae.io.filesystem import atomic_path
 
 Report: TypeAlias = dict[str, Any]
 
-FORMAT = 1
-EER_RESAMPLES = 200
+FORMAT = 2  # 1 called the scorers judges, and the clips given to the model heard
+EER_RESAMPLES = 200  # each sorts all natural scores; the ends then vary by 5 % of the interval' width
 LIBRARIES = (
     "voiceae",
     "numpy",
@@ -61,20 +61,20 @@ FIGURES = {
 
 PROTOCOL = [
     pairs.PROTOCOL,
-    natural.PROTOCOL,
-    "Speakers that the model was trained on are left out. No conversion is scored on a clip that it heard.",
+    scores.PROTOCOL,
+    "Speakers that the model was trained on are left out. No conversion is scored on a clip that the model was given.",
     "Error rates ignore case and punctuation; spaces count as characters. Means are over pairs.",
     f"Intervals: 95 %, bootstrap over pairs, {RESAMPLES} resamples ({EER_RESAMPLES} for equal error "
     "rates). Differences are paired.",
-    "A pair that a judge cannot judge in one row is left out of all rows of that judge.",
+    "A pair that a scorer cannot score in one row is left out of all rows of that scorer.",
 ]
 
 
 def make_report(evaluation: Evaluation, *, about: Mapping[str, Any], seed: int, root: Path) -> Report:
-    """Summarise an evaluation.
+    """Summarise an evaluation as plain data.
 
     Args:
-        evaluation: the judged pairs.
+        evaluation: the scored pairs.
         about: of the model, vocoder, corpus and speed, kept as they are.
         seed: that everything was drawn with.
         root: folder that paths are written relative to.
@@ -85,7 +85,7 @@ def make_report(evaluation: Evaluation, *, about: Mapping[str, Any], seed: int, 
         "seed": seed,
         "protocol": PROTOCOL,
         "versions": _versions(),
-        "judges": {**evaluation.versions, **evaluation.missing},
+        "scorers": {**evaluation.versions, **evaluation.missing},
         "natural": evaluation.natural.subsets if evaluation.natural else {},
         "rows": row_intervals(evaluation, seed),
         "differences": differences(evaluation, seed),
@@ -124,8 +124,8 @@ def differences(evaluation: Evaluation, seed: int) -> dict[str, dict[str, dict[s
 def group_intervals(evaluation: Evaluation, seed: int) -> dict[str, dict[str, dict[str, float]]]:
     """Conversions across and within the sexes: interval by group and figure."""
     table: dict[str, dict[str, dict[str, float]]] = {}
-    for name, crossing in (("across the sexes", True), ("within a sex", False)):
-        members = {pair.name for pair in evaluation.pairs if pair.crossing is crossing}
+    for name, cross_gender in (("across the sexes", True), ("within a sex", False)):
+        members = {pair.name for pair in evaluation.pairs if pair.cross_gender is cross_gender}
         for figure in FIGURES:
             column = _column(evaluation, "conversion", figure)
             values = [value for pair, value in column.items() if pair in members]
@@ -154,9 +154,9 @@ def read_report(path: Path) -> Report:
     """
     try:
         report = json.loads(path.read_text(encoding="utf-8"))
-        if report["format"] > FORMAT or not isinstance(report["rows"], dict):
+        if report["format"] != FORMAT or not isinstance(report["rows"], dict):
             raise ConfigError(
-                f"{path}: a report of format {report['format']}; this voiceae reads up to {FORMAT}"
+                f"{path}: a report of format {report['format']}, this voiceae reads {FORMAT}; evaluate again"
             )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ConfigError(f"{path}: is not a report of voiceae evaluate ({error})") from None
@@ -186,13 +186,13 @@ def _pair(pair: Pair, evaluation: Evaluation, root: Path) -> dict[str, Any]:
         "source": name(pair.source),
         "source_speaker": pair.source.speaker,
         "target_speaker": pair.scored.speaker,
-        "heard": [name(clip) for clip in pair.heard],
+        "references": [name(clip) for clip in pair.references],
         "scored": name(pair.scored),
         "natural": name(pair.natural),
         "source_other": name(pair.source_other),
-        "source_heard": name(pair.source_heard),
+        "source_reference": name(pair.source_reference),
         "same_sentence": name(pair.same_sentence),
-        "crossing": pair.crossing,
+        "cross_gender": pair.cross_gender,
         "seconds": round(pair.source.seconds, 3),
         "transcripts": _transcripts(pair, evaluation),
         "rows": {row: dict(figures) for row, figures in evaluation.values.get(pair.name, {}).items()},
@@ -201,7 +201,7 @@ def _pair(pair: Pair, evaluation: Evaluation, root: Path) -> dict[str, Any]:
 
 def _transcripts(pair: Pair, evaluation: Evaluation) -> dict[str, str]:
     keys = {"source": str(pair.source.path), "conversion": f"{pair.name}/conversion"}
-    found = {row: evaluation.findings.get(key, {}).get("content") for row, key in keys.items()}
+    found = {row: evaluation.measurements.get(key, {}).get("content") for row, key in keys.items()}
     return {row: each["transcript"] for row, each in found.items() if isinstance(each, dict)}
 
 
@@ -218,3 +218,105 @@ def _versions() -> dict[str, str]:
         except PackageNotFoundError:
             found[name] = "not installed"
     return found
+
+
+@dataclass(frozen=True)
+class Change:
+    """One figure in two reports.
+
+    Attributes:
+        row: of the table.
+        figure: of the row.
+        before: mean in the first report.
+        after: mean in the second.
+        low: lower end of the interval of the difference.
+        high: upper end of the interval of the difference.
+        paired: whether both reports scored the same pairs, so that the difference is paired.
+    """
+
+    row: str
+    figure: str
+    before: float
+    after: float
+    low: float
+    high: float
+    paired: bool
+
+    @property
+    def exceeds(self) -> bool:
+        """Whether the interval of the difference leaves zero out."""
+        return self.low > 0 or self.high < 0
+
+
+def compare(first: Report, second: Report) -> list[Change]:
+    """Every figure that both reports have; second minus first.
+
+    Paired where both scored a row of the same pairs; otherwise the intervals are combined as independent.
+    """
+    return [
+        _change(row, figure, first, second)
+        for row, figures in second["rows"].items()
+        for figure in figures
+        if figure in first["rows"].get(row, {})
+    ]
+
+
+def _change(row: str, figure: str, first: Report, second: Report) -> Change:
+    a, b = first["rows"][row][figure], second["rows"][row][figure]
+    ours, theirs = (_values(report, row, figure) for report in (second, first))
+    if ours and ours.keys() == theirs.keys():
+        interval = bootstrap([ours[key] - theirs[key] for key in ours], int(second["seed"]))
+        return Change(row, figure, a["mean"], b["mean"], interval.low, interval.high, True)
+    difference = b["mean"] - a["mean"]
+    below = math.hypot(b["mean"] - b["low"], a["high"] - a["mean"])
+    above = math.hypot(b["high"] - b["mean"], a["mean"] - a["low"])
+    return Change(row, figure, a["mean"], b["mean"], difference - below, difference + above, False)
+
+
+def _values(report: Report, row: str, figure: str) -> dict[tuple[Any, ...], float]:
+    """Values by what was scored: the clips, not the name of the pair."""
+    found = {}
+    for pair in report["pairs"]:
+        value = pair["rows"].get(row, {}).get(figure)
+        if value is not None:
+            found[(pair["source"], *pair["references"], pair["scored"], pair["source_other"])] = value
+    return found
+
+
+def read_tolerances(path: Path) -> dict[str, tuple[float | None, float | None]]:
+    """Ranges by figure: a JSON object of `"row.figure": [low, high]`, either end null.
+
+    "natural.subset.figure", "differences.row.figure" and "groups.group.figure" are figures too.
+
+    Raises:
+        ConfigError: when it is missing, or is something else.
+    """
+    try:
+        table = json.loads(path.read_text(encoding="utf-8"))
+        return {str(name): _range(ends) for name, ends in table.items()}
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        wanted = '{"conversion.sim_target": [0.6, null], ...}'
+        raise ConfigError(f"{path}: is not a table of tolerances like {wanted} ({error})") from None
+
+
+def _range(ends: Any) -> tuple[float | None, float | None]:
+    low, high = ends
+    return None if low is None else float(low), None if high is None else float(high)
+
+
+def departures(report: Report, tolerances: dict[str, tuple[float | None, float | None]]) -> Iterator[str]:
+    """One line for each figure that is out of its range, or is not there."""
+    for name, (low, high) in tolerances.items():
+        value = _figure(report, name)
+        if value is None:
+            yield f"{name}: is not in the report"
+        elif not (-math.inf if low is None else low) <= value <= (math.inf if high is None else high):
+            yield f"{name}: {value:.4g} is outside {low} to {high}"
+
+
+def _figure(report: Report, name: str) -> float | None:
+    parts = name.split(".")
+    found: Any = report if parts[0] in ("natural", "differences", "groups") else report["rows"]
+    for part in parts:
+        found = found.get(part) if isinstance(found, dict) else None
+    return float(found["mean"]) if isinstance(found, dict) and "mean" in found else found

@@ -1,8 +1,10 @@
-"""From what scorers measured to numbers a pair, error rates and intervals."""
+"""Figures from what scorers measured: similarity, error rates, pitch, intervals, and what natural speech reaches."""
 
 from __future__ import annotations
 
 import math
+import re
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,10 +12,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from voiceae.evaluation.pairs import words
+from voiceae.evaluation.pairs import Clip, normalise_text
 
-RESAMPLES = 2000
+Array = NDArray[np.float64]
+
+RESAMPLES = 2000  # an end of the interval then varies by 1.5 % of its width (by the normal law)
 COVERAGE = 0.95
+MIN_VOICED_FRAMES = 20  # 0.2 s of speech: fewer make a correlation that is mostly noise
+MAX_CLIPS_PER_SPEAKER = 40  # 780 pairs of one speaker; the number of pairs grows with the square
+ALL = "all"
+
+PROTOCOL = (
+    f"Natural rows: every pair of clips of a subset, at most {MAX_CLIPS_PER_SPEAKER} clips a speaker, seeded. "
+    "A subset is the speakers whose names begin with the same letters, all where no two do. "
+    "A conversion is accepted at the threshold of its target's subset."
+)
 
 
 @dataclass(frozen=True)
@@ -69,7 +82,7 @@ def equal_error(same: ArrayLike, different: ArrayLike) -> EqualError:
 
 
 def bootstrap(values: ArrayLike, seed: int, resamples: int = RESAMPLES) -> Interval:
-    """Mean and percentile interval of 95 %: (n,) ->.
+    """Mean and 95 % percentile interval by the bootstrap (Efron 1979): (n,) ->.
 
     Give differences for a paired interval: pairs, not their members, are what is drawn again.
 
@@ -81,18 +94,25 @@ def bootstrap(values: ArrayLike, seed: int, resamples: int = RESAMPLES) -> Inter
     Raises:
         ValueError: for no values, or values that are not finite.
     """
-    array: NDArray[np.float64] = np.asarray(values, np.float64)
+    from scipy import stats
+
+    array: Array = np.asarray(values, np.float64)
     if array.ndim != 1 or not len(array) or not np.isfinite(array).all():
         raise ValueError(
             f"{array.shape} values, {int((~np.isfinite(array)).sum())} of them not finite; need one or more"
         )
-    drawn = np.random.default_rng(seed).integers(0, len(array), (resamples, len(array)))
-    tail = 50 * (1 - COVERAGE)
-    low, high = np.percentile(array[drawn].mean(axis=1), [tail, 100 - tail])
-    return Interval(float(array.mean()), float(low), float(high), len(array))
-
-
-Array = NDArray[np.float64]
+    mean = float(array.mean())
+    if len(array) == 1:  # scipy refuses it; every resample is the value itself
+        return Interval(mean, mean, mean, 1)
+    low, high = stats.bootstrap(
+        (array,),
+        np.mean,
+        n_resamples=resamples,
+        confidence_level=COVERAGE,
+        method="percentile",
+        rng=np.random.default_rng(seed),
+    ).confidence_interval
+    return Interval(mean, float(low), float(high), len(array))
 
 
 def cosine(one: Sequence[float], other: Sequence[float]) -> float:
@@ -101,40 +121,40 @@ def cosine(one: Sequence[float], other: Sequence[float]) -> float:
     return float(a @ b / (np.linalg.norm(a) * np.linalg.norm(b)))
 
 
-def character_error_rate(said: str, heard: str) -> float:
-    """Edits a character of `said`; case and punctuation do not count. Above 1 when `heard` is much longer.
+def character_error_rate(reference: str, hypothesis: str) -> float:
+    """Edits a character of the reference; case and punctuation do not count. Above 1 for a far longer hypothesis.
 
     Raises:
-        ValueError: when nothing was said.
+        ValueError: for an empty reference.
     """
     import jiwer
 
-    return float(jiwer.cer(_require(said), words(heard)))
+    return float(jiwer.cer(_require_words(reference), normalise_text(hypothesis)))
 
 
-def word_error_rate(said: str, heard: str) -> float:
-    """Edits a word of `said`; case and punctuation do not count. Above 1 when `heard` is much longer.
+def word_error_rate(reference: str, hypothesis: str) -> float:
+    """Edits a word of the reference; case and punctuation do not count. Above 1 for a far longer hypothesis.
 
     Raises:
-        ValueError: when nothing was said.
+        ValueError: for an empty reference.
     """
     import jiwer
 
-    return float(jiwer.wer(_require(said), words(heard)))
+    return float(jiwer.wer(_require_words(reference), normalise_text(hypothesis)))
 
 
-def _require(said: str) -> str:
-    if not words(said):
+def _require_words(reference: str) -> str:
+    if not normalise_text(reference):
         raise ValueError("an empty reference has no error rate")
-    return words(said)
+    return normalise_text(reference)
 
 
-def pitch_correlation(one: Sequence[float], other: Sequence[float], least_frames: int = 20) -> float | None:
-    """Correlation of log F0 over frames voiced in both: (T,), (T',) ->, None for fewer."""
+def pitch_correlation(one: Sequence[float], other: Sequence[float]) -> float | None:
+    """Correlation of log F0 over frames voiced in both: (T,), (T',) ->, None for fewer than 20."""
     n = min(len(one), len(other))
     a, b = np.asarray(one[:n], np.float64), np.asarray(other[:n], np.float64)
     voiced = (a > 0) & (b > 0)
-    if voiced.sum() < least_frames:
+    if voiced.sum() < MIN_VOICED_FRAMES:
         return None
     a, b = np.log(a[voiced]), np.log(b[voiced])
     spread = float(a.std() * b.std())
@@ -163,10 +183,10 @@ def mel_cepstral_distortion(one: Sequence[Sequence[float]], other: Sequence[Sequ
 def speaker_scores(
     row: Mapping[str, Any], clips: Mapping[str, Mapping[str, Any]], threshold: float
 ) -> dict[str, float]:
-    """Similarity of a wave to both voices.
+    """Similarity of a wave to both speakers.
 
     Args:
-        row: what the speaker judge measured of the wave.
+        row: what the speaker scorer measured of the wave.
         clips: what it measured of the pair's natural clips: `scored`, `source_other`, `source`.
         threshold: natural equal-error threshold of the target's set.
     """
@@ -187,14 +207,99 @@ def content_scores(transcript: str, source_transcript: str, text: str | None) ->
         "cer_recogniser": character_error_rate(source_transcript, transcript),
         "wer_recogniser": word_error_rate(source_transcript, transcript),
     }
-    if words(text):
+    if normalise_text(text):
         scores["cer_text"] = character_error_rate(text or "", transcript)
         scores["wer_text"] = word_error_rate(text or "", transcript)
     return scores
 
 
 def pitch_scores(row: Sequence[float], source: Sequence[float], target: Sequence[float]) -> dict[str, float]:
-    """Melody kept from the source, and how far the mean is from the target's."""
+    """Correlation of the F0 contour with the source's, and distance of its mean from the target's."""
     correlation = pitch_correlation(row, source)
     scores = {"f0_offset_semitones": pitch_offset_semitones(row, target)}
     return scores if correlation is None else {"f0_correlation": correlation, **scores}
+
+
+@dataclass(frozen=True)
+class NaturalScores:
+    """Speaker similarities of natural speech, and the thresholds that follow from them.
+
+    Attributes:
+        subsets: figures by subset; "all" compares within subsets only, as a verifier would be tested on each.
+        same: cosines of pairs of clips of one speaker, all subsets.
+    """
+
+    subsets: dict[str, dict[str, float]]
+    same: Array
+
+    def threshold(self, speaker: str) -> float:
+        """Equal-error threshold of the set that a speaker is in; of all sets where that one has none."""
+        return self.subsets.get(subset_of(speaker), self.subsets[ALL])["threshold"]
+
+
+def subset_of(speaker: str) -> str:
+    """Letters that a speaker's name begins with, which name a corpus's part: "so0024" -> "so"."""
+    match = re.match(r"[^\W\d_]+", speaker)
+    return match.group() if match else ""
+
+
+def draw_natural_clips(groups: Mapping[str, Sequence[Clip]], seed: int) -> list[Clip]:
+    """Natural clips to compare with each other, at most `MAX_CLIPS_PER_SPEAKER` of each speaker."""
+    rng = np.random.default_rng(seed)
+    return [
+        clips[index]
+        for clips in groups.values()
+        for index in sorted(rng.permutation(len(clips))[:MAX_CLIPS_PER_SPEAKER])
+    ]
+
+
+def score_natural_speech(
+    clips: Sequence[Clip], embeddings: Sequence[Sequence[float]]
+) -> NaturalScores | None:
+    """Similarity within and between speakers, subset by subset: n clips, (n, S) ->.
+
+    None where no subset has two speakers, one of them with two clips.
+    """
+    if not clips:
+        return None
+    members: dict[str, list[int]] = defaultdict(list)
+    speakers: dict[str, set[str]] = defaultdict(set)
+    for index, clip in enumerate(clips):
+        members[subset_of(clip.speaker)].append(index)
+        speakers[subset_of(clip.speaker)].add(clip.speaker)
+    if all(len(names) < 2 for names in speakers.values()):  # names like alice and bob say nothing of subsets
+        members = defaultdict(list, {ALL: list(range(len(clips)))})
+    scores = {
+        name: _cosines([clips[i] for i in own], np.asarray([embeddings[i] for i in own]))
+        for name, own in members.items()
+    }
+    usable = {name: pair for name, pair in scores.items() if all(map(len, pair))}
+    if not usable:
+        return None
+    same, different = (np.concatenate([pair[side] for pair in usable.values()]) for side in (0, 1))
+    counts = {name: len(members[name]) for name in usable}
+    subsets = {name: _figures(*pair, counts[name]) for name, pair in sorted(usable.items())}
+    return NaturalScores({**subsets, ALL: _figures(same, different, sum(counts.values()))}, same)
+
+
+def _cosines(clips: Sequence[Clip], embeddings: Array) -> tuple[Array, Array]:
+    """Cosines of all pairs of clips of one speaker, and of two: n clips, (n, S) -> (p,), (q,)."""
+    unit = embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)
+    upper = np.triu_indices(len(clips), 1)
+    speakers = np.array([clip.speaker for clip in clips])
+    same = (speakers[:, None] == speakers)[upper]
+    cosines = (unit @ unit.T)[upper]
+    return cosines[same], cosines[~same]
+
+
+def _figures(same: Array, different: Array, clips: int) -> dict[str, float]:
+    error = equal_error(same, different)
+    return {
+        "same": float(same.mean()),
+        "different": float(different.mean()),
+        "eer": error.rate,
+        "threshold": error.threshold,
+        "clips": clips,
+        "pairs_same": len(same),
+        "pairs_different": len(different),
+    }

@@ -1,4 +1,4 @@
-"""Letting judges listen: in parallel, once a wave, with what they said kept on disk."""
+"""Scoring waves in parallel, each wave once, with the scores cached on disk by content of the wave."""
 
 from __future__ import annotations
 
@@ -19,46 +19,46 @@ from voiceae.io.filesystem import atomic_path, user_folder
 from voiceae.pretrained.scorers import SAMPLE_RATE, Measured, Wav, load_scorers
 from voiceae.processes import attended, no_survivors, watching
 
-Findings: TypeAlias = dict[str, Measured | str]
-"""What each judge measured, by its name; a text is the reason why it could not."""
+Measurements: TypeAlias = dict[str, Measured | str]
+"""What each scorer measured, by its name; a text is the reason why it could not."""
 
-Watch: TypeAlias = Callable[[Iterable[Any], int, str], Iterable[Any]]
+Progress: TypeAlias = Callable[[Iterable[Any], int, str], Iterable[Any]]
 """Wraps an iterable of known length and name, for a progress bar."""
 
 
-def unwatched(items: Iterable[Any], total: int, what: str) -> Iterable[Any]:
-    """No progress bar."""
+def no_progress(items: Iterable[Any], total: int, what: str) -> Iterable[Any]:
+    """Hand the items on without a progress bar."""
     return items
 
 
 def default_cache() -> Path | None:
-    """Folder that judgements are kept in, `$XDG_CACHE_HOME/voiceae/judges`; None for a user without a home folder."""
+    """Folder of cached scores, `$XDG_CACHE_HOME/voiceae/scores`; None for a user without a home folder."""
     try:
-        return user_folder("XDG_CACHE_HOME", ".cache") / "voiceae" / "judges"
+        return user_folder("XDG_CACHE_HOME", ".cache") / "voiceae" / "scores"
     except ConfigError:
         return None
 
 
 @dataclass(frozen=True)
 class ScoringJob:
-    """A wave that judges listen to.
+    """A wave and who scores it.
 
     Attributes:
         wav: (N,) at 16 kHz.
-        judges: names of those that are wanted.
+        scorers: names of those to use.
     """
 
     wav: Wav
-    judges: tuple[str, ...]
+    scorers: tuple[str, ...]
 
     @classmethod
-    def from_audio(cls, audio: Audio | Path, judges: Sequence[str]) -> ScoringJob:
-        """Bring audio to the rate of the judges.
+    def from_audio(cls, audio: Audio | Path, scorers: Sequence[str]) -> ScoringJob:
+        """Bring audio to the rate of the scorers.
 
         Raises:
             AudioError: when it is missing, damaged, silent or not finite.
         """
-        return cls(audio_io.load(audio, SAMPLE_RATE).wav, tuple(judges))
+        return cls(audio_io.load(audio, SAMPLE_RATE).wav, tuple(scorers))
 
     @property
     def digest(self) -> str:
@@ -66,46 +66,50 @@ class ScoringJob:
         return hashlib.sha256(np.ascontiguousarray(self.wav, np.float32).tobytes()).hexdigest()[:32]
 
 
-def score_wave(heard: ScoringJob, cache: Path | None) -> Findings:
-    """Let the judges listen to one wave, or recall what the same version of a judge said of it.
+def score_wave(job: ScoringJob, cache: Path | None) -> Measurements:
+    """Score one wave, or read what the same version of a scorer measured before.
 
     Args:
-        heard: the wave and who judges it.
-        cache: folder of what was said before; None to ask anew.
+        job: the wave and its scorers.
+        cache: folder of earlier scores; None to score anew.
     """
-    digest, findings = heard.digest, Findings()
-    for name, judge in load_scorers(heard.judges).judges.items():
-        kept = cache / f"{name}-{judge.version}" / digest[:2] / f"{digest}.json" if cache else None
+    digest, measurements = job.digest, Measurements()
+    for name, scorer in load_scorers(job.scorers).scorers.items():
+        kept = cache / f"{name}-{scorer.version}" / digest[:2] / f"{digest}.json" if cache else None
         found = _read(kept)
         if found is None:
             try:
-                found = {"measured": judge.score(heard.wav)}
+                found = {"measured": scorer.score(job.wav)}
             except ScorerError as error:
                 found = {"reason": str(error)}
             _keep(kept, found)
-        findings[name] = found["measured"] if "measured" in found else found["reason"]
-    return findings
+        measurements[name] = found["measured"] if "measured" in found else found["reason"]
+    return measurements
 
 
 def score_all(
-    waves: Mapping[str, ScoringJob], *, cache: Path | None = None, jobs: int = 1, watch: Watch = unwatched
-) -> dict[str, Findings]:
-    """Let the judges listen to many waves, each process with judges of its own: findings by the same keys.
+    waves: Mapping[str, ScoringJob],
+    *,
+    cache: Path | None = None,
+    jobs: int = 1,
+    progress: Progress = no_progress,
+) -> dict[str, Measurements]:
+    """Score many waves, each process with scorers of its own: measurements by the same keys.
 
     Args:
         waves: by any key.
-        cache: folder of earlier findings, or None.
+        cache: folder of earlier measurements, or None.
         jobs: processes, one thread each.
-        watch: wraps the waves, for a progress bar.
+        progress: wraps the waves, for a progress bar.
     """
     import joblib
 
     config = {"backend": "loky", "inner_max_num_threads": 1} if jobs > 1 else {"backend": "sequential"}
     with no_survivors(), joblib.parallel_config(**config, n_jobs=jobs):
         done = joblib.Parallel(return_as="generator", batch_size=1, **watching())(
-            attended(score_wave, heard, cache) for heard in waves.values()
+            attended(score_wave, job, cache) for job in waves.values()
         )
-        return dict(zip(waves, watch(done, len(waves), "judge"), strict=True))
+        return dict(zip(waves, progress(done, len(waves), "score"), strict=True))
 
 
 def _read(path: Path | None) -> dict[str, Any] | None:

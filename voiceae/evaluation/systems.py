@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -71,8 +71,8 @@ ROWS = {
     "source": "untouched source",
     "target": "target: another natural clip",
     "copy": "copy-synthesis: mel of the source -> vocoder",
-    "transfer": "mean/variance transfer: mean and deviation of the heard clip's mel bins put on the source's",
-    "reconstruction": "reconstruction: the source in its own speaker's voice, heard through another clip",
+    "transfer": "mean/variance transfer: mean and deviation of the reference's mel bins put on the source's",
+    "reconstruction": "reconstruction: the source in its own speaker's voice, by another clip of it",
     "conversion": "conversion",
     "shuffled": "conversion, compared with the transcript of another source of like length",
 }
@@ -80,16 +80,6 @@ ROWS = {
 
 SUBSET_ROWS = ("copy", "reconstruction")
 """Rows that a fixed subset of the pairs suffices for."""
-
-
-class Converter(Protocol):
-    """What is judged: `voiceae.load(...)` is one."""
-
-    spec: AudioSpec
-    vocoder: Vocoder
-
-    def convert(self, source: Path, target: list[Path]) -> Audio:
-        """Say what `source` says in the voice of `target`."""
 
 
 @dataclass
@@ -137,21 +127,23 @@ class SystemRunner:
         return pair.natural.path if pair.natural else None
 
     def _copy(self, pair: Pair) -> Audio:
-        return self._speak(self._mel(pair.source.path))
+        return self._synthesise(self._mel(pair.source.path))
 
     def _transfer(self, pair: Pair) -> Audio:
-        heard = torch.cat([self._mel(clip.path) for clip in pair.heard], dim=-1)
-        return self._speak(transfer_statistics(self._mel(pair.source.path), heard))
+        reference = torch.cat([self._mel(clip.path) for clip in pair.references], dim=-1)
+        return self._synthesise(transfer_statistics(self._mel(pair.source.path), reference))
 
     def _reconstruction(self, pair: Pair) -> Audio | None:
-        if self.convert is None or pair.source_heard is None:
+        if self.convert is None or pair.source_reference is None:
             return None
-        return self.convert(pair.source.path, [pair.source_heard.path])
+        return self.convert(pair.source.path, [pair.source_reference.path])
 
     def _conversion(self, pair: Pair) -> Audio | Path | None:
         if pair.converted is not None:
             return pair.converted
-        return self.convert(pair.source.path, [clip.path for clip in pair.heard]) if self.convert else None
+        return (
+            self.convert(pair.source.path, [clip.path for clip in pair.references]) if self.convert else None
+        )
 
     def _read_mel(self, path: Path) -> Tensor:
         """(M, T)."""
@@ -159,21 +151,21 @@ class SystemRunner:
         with torch.inference_mode():
             return self._transform(wav)
 
-    def _speak(self, mel: Tensor) -> Audio:
+    def _synthesise(self, mel: Tensor) -> Audio:
         """(M, T) -> (N,)."""
         with torch.inference_mode(), torch_threads(1):
             wav = self.vocoder(mel[None])[0].float().cpu().numpy()
         return Audio(wav=wav, sample_rate=self.spec.sample_rate)
 
 
-def transfer_statistics(mel: Tensor, heard: Tensor) -> Tensor:
+def transfer_statistics(mel: Tensor, reference: Tensor) -> Tensor:
     """Give a mel the mean and deviation of another in every bin: (M, T), (M, T') -> (M, T).
 
-    What any model must beat: no network, only the long-term colour of the voice.
+    What any model must beat: no network, only the long-term spectrum of the speaker.
     """
-    if mel.shape[1] < 2 or heard.shape[1] < 2:
+    if mel.shape[1] < 2 or reference.shape[1] < 2:
         raise AudioError("one frame of mel has no deviation to transfer")
-    own, other = (torch.std_mean(each, dim=1, keepdim=True, correction=0) for each in (mel, heard))
+    own, other = (torch.std_mean(each, dim=1, keepdim=True, correction=0) for each in (mel, reference))
     return (mel - own[1]) / own[0].clamp_min(1e-5) * other[0] + other[1]
 
 
@@ -183,11 +175,11 @@ def stage_seconds(voice: Any, pair: Pair) -> dict[str, float]:
     Features are read and computed for source and target; the model encodes, embeds and decodes.
 
     Args:
-        voice: with `mel`, `encode`, `listen`, `decode` and `synthesise` as `voiceae.load` gives it.
-        pair: its source and first heard clip are used.
+        voice: with `mel`, `encode`, `profile`, `decode` and `synthesise` as `voiceae.load` gives it.
+        pair: its source and first reference are used.
     """
     source, target = (
-        audio_io.load(clip.path, voice.spec.sample_rate) for clip in (pair.source, pair.heard[0])
+        audio_io.load(clip.path, voice.spec.sample_rate) for clip in (pair.source, pair.references[0])
     )
     with torch_threads(1):
         started = time.perf_counter()

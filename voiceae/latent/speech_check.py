@@ -1,4 +1,4 @@
-"""Is it speech? What judges that never saw the model say of a sound that it made."""
+"""Whether a generated sound is speech, by scorers that never saw the model."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ Watch = Callable[[Iterable[Any]], Iterable[Any]]
 # Real sentences through the bundled model and Griffin-Lim get a signal of 3 and more, words for two thirds of the time
 # and a confidence of .15 to .21; natural speech .24 and more, the same played backwards .13, noise 0, random
 # contents at most .03 with a signal of 1.9 at most.
-LEAST_SIGNAL = 2.0
-LEAST_SPOKEN = 0.3
-LEAST_CONFIDENCE = 0.1
+MIN_SIG = 2.0
+MIN_SPOKEN_SHARE = 0.3
+MIN_CONFIDENCE = 0.1
 
 
 @dataclass(frozen=True)
 class SpeechCheckResult:
-    """What was heard in a sound; None where a judge is not installed or could not say.
+    """Measurements of one sound; None where a scorer is not installed or could not score it.
 
     Attributes:
         ovrl: DNSMOS, overall, 1 to 5.
         sig: DNSMOS, of the speech signal.
-        words: that the recogniser heard.
+        words: how many the recogniser found.
         spoken: share of the time that they take.
         confidence: of the recogniser, 0 to 1.
-        speech: whether every judge that was asked takes it for speech.
+        speech: whether every figure that there is reaches its threshold.
     """
 
     ovrl: float | None
@@ -53,7 +53,7 @@ class SpeechCheckResult:
 
 @dataclass(frozen=True)
 class SpeechCheck:
-    """The judges that there are.
+    """The scorers that decide whether a sound is speech.
 
     Attributes:
         quality: DNSMOS, or None.
@@ -66,39 +66,39 @@ class SpeechCheck:
     missing: tuple[str, ...]
 
     @classmethod
-    def summon(cls) -> SpeechCheck:
-        """Load whoever is installed."""
-        panel = load_scorers(("mos",))
-        missing = list(panel.missing.values())
+    def load(cls) -> SpeechCheck:
+        """Load the scorers that are installed."""
+        loaded = load_scorers(("mos",))
+        missing = list(loaded.missing.values())
         try:
             words: Recogniser | None = recogniser()
         except ConfigError as error:
             words = None
             missing.append(str(error))
-        return cls(panel.judges.get("mos"), words, tuple(missing))
+        return cls(loaded.scorers.get("mos"), words, tuple(missing))
 
-    def judge(self, audio: Audio) -> SpeechCheckResult:
-        """Listen to one sound."""
+    def check(self, audio: Audio) -> SpeechCheckResult:
+        """Score one sound, and compare its figures with the thresholds."""
         try:
             wav = audio_io.load(audio, SAMPLE_RATE).wav
-        except VoiceAEError:  # silent, or not finite: nobody needs to be asked
+        except VoiceAEError:  # silent, or not finite: there is nothing to score
             return SpeechCheckResult(None, None, 0, 0.0, 0.0, False)
         quality = self.quality.score(wav) if self.quality else {}
-        heard = self.recogniser.score(wav) if self.recogniser else None
+        recognised = self.recogniser.score(wav) if self.recogniser else None
         sig = quality.get("sig")
-        verdicts: list[bool] = [] if sig is None else [sig >= LEAST_SIGNAL]
-        if heard:
-            verdicts += [heard.spoken >= LEAST_SPOKEN, heard.confidence >= LEAST_CONFIDENCE]
+        passed: list[bool] = [] if sig is None else [sig >= MIN_SIG]
+        if recognised:
+            passed += [recognised.spoken >= MIN_SPOKEN_SHARE, recognised.confidence >= MIN_CONFIDENCE]
         return SpeechCheckResult(
             ovrl=quality.get("ovrl"),
             sig=sig,
-            words=len(heard.words) if heard else None,
-            spoken=heard.spoken if heard else None,
-            confidence=heard.confidence if heard else None,
-            speech=all(verdicts) if verdicts else None,
+            words=len(recognised.words) if recognised else None,
+            spoken=recognised.spoken if recognised else None,
+            confidence=recognised.confidence if recognised else None,
+            speech=all(passed) if passed else None,
         )
 
 
-def check_all(sounds: Sequence[Audio], jury: SpeechCheck, watch: Watch = iter) -> list[SpeechCheckResult]:
-    """Listen to many sounds, one after the other."""
-    return [jury.judge(sound) for sound in watch(sounds)]
+def check_all(sounds: Sequence[Audio], check: SpeechCheck, watch: Watch = iter) -> list[SpeechCheckResult]:
+    """Check many sounds, one after the other."""
+    return [check.check(sound) for sound in watch(sounds)]

@@ -1,6 +1,6 @@
-"""What a recogniser hears: words, the phones that they were said with, and how well these fit the sound.
+"""Recognition of words and phones, with times and a confidence.
 
-PocketSphinx with its US English models, as the judges of the evaluation use it; it comes with the extra `[eval]`.
+PocketSphinx with its US English models, as the scorers of the evaluation use it; it comes with the extra `[eval]`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from voiceae.errors import ConfigError
 from voiceae.pretrained.scorers import SAMPLE_RATE
 
-FRAME_SECONDS = 0.01
+FRAME_SECONDS = 0.01  # PocketSphinx's hop
 PAUSE = "SIL"
 
 _NATS = 1024 * math.log(1.0001)  # the decoder counts in steps of 1024 at a logarithm's base of 1.0001
@@ -24,7 +24,7 @@ _NATS = 1024 * math.log(1.0001)  # the decoder counts in steps of 1024 at a loga
 
 @dataclass(frozen=True)
 class Phone:
-    """A phone and where it lies.
+    """A phone with its start and end.
 
     Attributes:
         name: of the CMU dictionary, `SIL` for a pause.
@@ -39,7 +39,7 @@ class Phone:
 
 @dataclass(frozen=True)
 class Recognised:
-    """What was heard in a recording.
+    """Words and phones of a recording.
 
     Attributes:
         words: possibly none.

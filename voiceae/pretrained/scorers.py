@@ -1,6 +1,6 @@
 """Pretrained networks that score speech, each behind one small interface: speaker, words, naturalness, pitch.
 
-They come with the extra `[eval]`, carry their own weights and need no network. A judge is imported and loaded
+They come with the extra `[eval]`, carry their own weights and need no network. A scorer is imported and loaded
 when it is first asked for, once a process, and keeps to one thread.
 """
 
@@ -24,25 +24,27 @@ Wav = NDArray[np.float32]
 Measured = dict[str, Any]
 
 SAMPLE_RATE = 16000
-"""All judges hear 16 kHz, whatever the rate of what they judge."""
+"""Hz: every scorer is given 16 kHz, whatever the rate of what it scores."""
 
 F0_PERIOD_SECONDS = 0.01
-F0_RANGE = (60.0, 550.0)  # Hz; men to children
-SPEECH_SECONDS = 0.5  # less than this is too short for a speaker embedding that means anything
-CEPSTRA = 24
+F0_RANGE = (60.0, 550.0)  # Hz, from low male voices to children
+SPEECH_SECONDS = 0.5  # Resemblyzer's windows are 1.6 s; one that is mostly padding embeds the padding
+CEPSTRA = (
+    24  # as in most published distortions of 16 kHz speech (Kubichek 1993; WORLD-based voice conversion)
+)
 
 
 class Scorer(Protocol):
-    """Listens to one wave at 16 kHz and says plain numbers and words, which can be kept as JSON."""
+    """Measures one wave at 16 kHz; what it returns are plain numbers and text, which can be kept as JSON."""
 
     version: str
-    """Changes when the same wave could be judged differently."""
+    """Changes whenever the same wave could be scored differently."""
 
     def score(self, wav: Wav) -> Measured:
-        """Judge a wave: (N,) -> plain values by name.
+        """Score a wave: (N,) -> plain values by name.
 
         Raises:
-            JudgeError: when the wave gives it nothing to judge.
+            ScorerError: when the wave gives it nothing to score.
         """
 
 
@@ -62,7 +64,7 @@ class SpeakerScorer:
         self.version = f"resemblyzer-{version('resemblyzer')}"
 
     def score(self, wav: Wav) -> Measured:
-        """Embed: (N,) -> `embedding`."""
+        """Embed the speaker: (N,) -> `embedding`."""
         speech = self._preprocess(wav, SAMPLE_RATE)
         if len(speech) < SPEECH_SECONDS * SAMPLE_RATE:
             raise ScorerError(
@@ -83,7 +85,7 @@ class ContentScorer:
         self.version = f"pocketsphinx-{version('pocketsphinx')}-en-us"
 
     def score(self, wav: Wav) -> Measured:
-        """Recognise: (N,) -> `transcript`."""
+        """Recognise the words: (N,) -> `transcript`."""
         decoder = self._decoder
         decoder.reinit_feat()  # else the noise estimate of the clip before decides words of this one
         decoder.start_utt()
@@ -99,7 +101,7 @@ class NaturalnessScorer:
     Windows of 9.01 s a second apart, shorter clips repeated to fill one. Reddy et al., arXiv 2110.01763.
     """
 
-    SECONDS = 9.01
+    SECONDS = 9.01  # the input length that the published network was trained with
 
     def __init__(self) -> None:
         import onnxruntime
@@ -113,7 +115,7 @@ class NaturalnessScorer:
         self.version = f"speechmos-{version('speechmos')}"
 
     def score(self, wav: Wav) -> Measured:
-        """Estimate: (N,) -> `sig`, `bak`, `ovrl`."""
+        """Estimate the opinion scores: (N,) -> `sig`, `bak`, `ovrl`."""
         window = int(self.SECONDS * SAMPLE_RATE)
         filled = np.tile(
             wav / max(1.0, float(np.abs(wav).max())), 2 ** max(0, math.ceil(math.log2(window / len(wav))))
@@ -145,7 +147,7 @@ class PitchScorer:
             self._track, self.version = self._harvest, f"harvest-{version('pyworld')}"
 
     def score(self, wav: Wav) -> Measured:
-        """Track: (N,) -> `f0`."""
+        """Track the fundamental: (N,) -> `f0`."""
         f0 = self._track(wav)
         if not (f0 > 0).any():
             raise ScorerError("no voiced frame; pitch cannot be measured")
@@ -182,7 +184,7 @@ class SpectrumScorer:
         self.version = f"cheaptrick-{version('pyworld')}"
 
     def score(self, wav: Wav) -> Measured:
-        """Analyse: (N,) -> `cepstra`."""
+        """Compute mel-cepstra of the active frames: (N,) -> `cepstra`."""
         samples = wav.astype(np.float64)
         f0, times = self._world.dio(samples, SAMPLE_RATE, frame_period=1000 * F0_PERIOD_SECONDS)
         power = self._world.cheaptrick(
@@ -201,7 +203,8 @@ def mel_cepstra(power: NDArray[np.float64], sample_rate: int) -> NDArray[np.floa
         power: power spectra from 0 Hz to half the sample rate.
         sample_rate: Hz.
     """
-    points = 256
+    points = 256  # on the mel axis, ten times as many as the highest cepstrum needs
+    # O'Shaughnessy's mel scale, 1127 ln(1 + f / 700): the one that published mel-cepstral distortions use.
     top = 1127 * math.log1p(sample_rate / 2 / 700)
     grid = (np.arange(points) + 0.5) / points
     bins = 700 * np.expm1(grid * top / 1127) / (sample_rate / 2) * (power.shape[1] - 1)
@@ -212,7 +215,7 @@ def mel_cepstra(power: NDArray[np.float64], sample_rate: int) -> NDArray[np.floa
     return warped @ cosines / points
 
 
-JUDGES: dict[str, type[Scorer]] = {
+SCORERS: dict[str, type[Scorer]] = {
     "speaker": SpeakerScorer,
     "content": ContentScorer,
     "mos": NaturalnessScorer,
@@ -223,46 +226,45 @@ JUDGES: dict[str, type[Scorer]] = {
 
 @dataclass(frozen=True)
 class Scorers:
-    """The judges that there are.
+    """The scorers that could be loaded, and why the others could not.
 
     Attributes:
-        judges: by name.
+        scorers: by name.
         missing: one line for each that is not installed.
     """
 
-    judges: dict[str, Scorer]
+    scorers: dict[str, Scorer]
     missing: dict[str, str]
 
     @property
     def versions(self) -> dict[str, str]:
         """Version by name."""
-        return {name: judge.version for name, judge in self.judges.items()}
+        return {name: scorer.version for name, scorer in self.scorers.items()}
 
 
-def load_scorers(names: tuple[str, ...] = tuple(JUDGES)) -> Scorers:
-    """Load judges; one that is not installed is named with what to do, and the others go on.
+def load_scorers(names: tuple[str, ...] = tuple(SCORERS)) -> Scorers:
+    """Load scorers; one that is not installed is named with what to do, and the others go on.
 
     Raises:
         ConfigError: for a name that is unknown.
     """
-    unknown = sorted(set(names) - set(JUDGES))
+    unknown = sorted(set(names) - set(SCORERS))
     if unknown:
-        raise ConfigError(f"{', '.join(unknown)}: no such judge; there are {', '.join(JUDGES)}")
+        raise ConfigError(f"{', '.join(unknown)}: no such scorer; there are {', '.join(SCORERS)}")
     loaded = {name: _load(name) for name in names}
     return Scorers(
-        judges={name: each for name, each in loaded.items() if not isinstance(each, str)},
+        scorers={name: each for name, each in loaded.items() if not isinstance(each, str)},
         missing={name: each for name, each in loaded.items() if isinstance(each, str)},
     )
 
 
 @cache
 def _load(name: str) -> Scorer | str:
-    """A judge, or why there is none."""
+    """The scorer of that name, or why there is none."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore"
-            )  # two of them import names that scipy and setuptools are about to retire
-            return JUDGES[name]()
+            # Two of them import names that scipy and setuptools are about to retire.
+            warnings.simplefilter("ignore")
+            return SCORERS[name]()
     except ImportError as error:
-        return f"judge {name}: not installed ({error}); pip install voiceae[eval]"
+        return f"scorer {name}: not installed ({error}); pip install voiceae[eval]"

@@ -1,11 +1,11 @@
-"""A report as one page that needs nothing but itself: tables, pictures and sound."""
+"""A report as Markdown, and as one HTML page that needs nothing but itself: tables, pictures and sound."""
 
 from __future__ import annotations
 
 import base64
 import io
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -16,22 +16,131 @@ from numpy.typing import NDArray
 from voiceae.evaluation.evaluation import Evaluation, row_key
 from voiceae.evaluation.pairs import Pair
 from voiceae.evaluation.report import FIGURES, Report
-from voiceae.evaluation.report_tables import BLOCKS, block, natural_cells, verdicts
 from voiceae.evaluation.scoring import ScoringJob
+from voiceae.evaluation.systems import ROWS
 from voiceae.pretrained.scorers import F0_PERIOD_SECONDS, SAMPLE_RATE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+BLOCKS = {
+    "Speaker": (
+        "sim_target",
+        "sim_source",
+        "sim_source_clip",
+        "accepted",
+        "nearer_target",
+        "nearer_target_than_clip",
+        "eer_target",
+    ),
+    "Content": ("cer_recogniser", "wer_recogniser", "cer_text", "wer_text"),
+    "Naturalness": ("sig", "bak", "ovrl"),
+    "Pitch and spectrum": ("f0_correlation", "f0_offset_semitones", "mcd_db"),
+}
+"""Tables by title, with their columns."""
+
+GROUP_FIGURES = ("sim_target", "nearer_target", "accepted", "cer_recogniser", "ovrl")
+
+
+def markdown(report: Report) -> str:
+    """The whole report as Markdown."""
+    about = [f"- {name}: {_text(value)}" for name, value in report["about"].items()]
+    about.append(f"- seed: {report['seed']}")
+    about.append("- scorers: " + "; ".join(f"{name}: {value}" for name, value in report["scorers"].items()))
+    parts = ["# Evaluation", "\n".join(about)]
+    if summary := headline_figures(report):
+        parts.append("## In short\n\n" + _markdown_table([["figure", "value"], *map(list, summary)]))
+    if report["natural"]:
+        parts.append("## Natural speech\n\n" + _markdown_table(natural_cells(report)))
+    for title, figures in BLOCKS.items():
+        if table := block(report["rows"], figures):
+            legend = "\n".join(f"- `{figure}`: {FIGURES[figure]}" for figure in table[0][1:])
+            parts.append(f"## {title}\n\n{_markdown_table(table)}\n\n{legend}")
+    if table := block(report["groups"], GROUP_FIGURES):
+        parts.append("## Conversions by sex\n\n" + _markdown_table(table))
+    if excluded := excluded_cells(report):
+        parts.append(f"## Left out: {len(excluded) - 1}\n\n" + _markdown_table(excluded))
+    else:
+        parts.append("## Left out\n\nNothing.")
+    parts.append("## Protocol\n\n" + "\n".join(f"- {line}" for line in report["protocol"]))
+    return "\n\n".join(parts) + "\n"
+
+
+def block(rows: Mapping[str, Any], figures: Sequence[str]) -> list[list[str]]:
+    """Cells of a table, its head first: rows that have any of the figures; empty when there are none."""
+    present = [figure for figure in figures if any(figure in values for values in rows.values())]
+    table = [
+        [ROWS.get(row, row), *(interval(values.get(figure)) for figure in present)]
+        for row, values in rows.items()
+        if set(present) & set(values)
+    ]
+    return [["row", *present], *table] if table else []
+
+
+def interval(values: Mapping[str, float] | None) -> str:
+    """Mean, interval and number of pairs."""
+    if values is None:
+        return ""
+    return f"{values['mean']:.3f} [{values['low']:.3f}, {values['high']:.3f}] n={values['n']:.0f}"
+
+
+def headline_figures(report: Report) -> list[tuple[str, str]]:
+    """The figures that decide whether anything was converted, with what they are."""
+    found = []
+    for figure, row in (
+        ("sim_target", "source"),
+        ("sim_target", "transfer"),
+        ("cer_recogniser", "shuffled"),
+        ("ovrl", "copy"),
+    ):
+        difference = report["differences"].get(row, {}).get(figure)
+        if difference:
+            found.append(
+                (f"conversion minus {ROWS[row].partition(':')[0]}: {FIGURES[figure]}", interval(difference))
+            )
+    for figure in ("nearer_target", "nearer_target_than_clip", "accepted", "cer_recogniser"):
+        value = report["rows"].get("conversion", {}).get(figure)
+        if value:
+            found.append((FIGURES[figure], interval(value)))
+    return found
+
+
+def natural_cells(report: Report) -> list[list[str]]:
+    """Cells of the table of natural speech, its head first."""
+    columns = ("same", "different", "eer", "threshold", "clips", "pairs_same", "pairs_different")
+    rows = [
+        [name, *(f"{values[column]:.4g}" for column in columns)] for name, values in report["natural"].items()
+    ]
+    return [["subset", *columns], *rows]
+
+
+def excluded_cells(report: Report) -> list[list[str]]:
+    """Cells of the table of what was left out, its head first; empty when nothing was."""
+    rows = [[each["pair"], each["scorer"] or "all", each["reason"]] for each in report["excluded"]]
+    return [["pair", "scorer", "reason"], *rows] if rows else []
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_text(each)}" for name, each in value.items())
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _markdown_table(cells: Sequence[Sequence[str]]) -> str:
+    head, *rows = [[cell.replace("|", "\\|").replace("\n", " ") for cell in row] for row in cells]
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
 Array = NDArray[np.float64]
 
-MOST_LABELS = 40  # beyond them names would cover each other
+MAX_LABELS = 40  # of 6-point names on an 8-inch map; more cover each other
 
 
 def embedding_map(evaluation: Evaluation) -> str | None:
     """Speakers and conversions on the principal axes of the speakers; colours are targets."""
-    natural, converted = _natural(evaluation), _converted(evaluation)
+    natural, converted = _natural_embeddings(evaluation), _converted_embeddings(evaluation)
     if len(natural) < 3 or not converted:
         return None
     names = sorted(natural)
@@ -44,7 +153,7 @@ def embedding_map(evaluation: Evaluation) -> str | None:
         plot.scatter(
             centre[0], centre[1], s=70, marker="o", color=colours[name], edgecolor="black", linewidth=0.5
         )
-        if len(names) <= MOST_LABELS:
+        if len(names) <= MAX_LABELS:
             plot.annotate(name, centre, fontsize=6, xytext=(4, 4), textcoords="offset points")
     for name, vector in converted:
         x, y = (vector - middle) @ axes.T
@@ -59,9 +168,9 @@ def embedding_map(evaluation: Evaluation) -> str | None:
 
 def similarity_matrix(evaluation: Evaluation) -> str | None:
     """Mean cosine of the conversions to each target (rows) with natural speech of each speaker (columns)."""
-    natural = _natural(evaluation)
+    natural = _natural_embeddings(evaluation)
     converted: dict[str, list[Array]] = defaultdict(list)
-    for name, vector in _converted(evaluation):
+    for name, vector in _converted_embeddings(evaluation):
         converted[name].append(vector)
     targets, names = sorted(converted), sorted(natural)
     if not targets or not names:
@@ -84,7 +193,7 @@ def example_picture(pair: Pair, evaluation: Evaluation, rows: Sequence[str]) -> 
     for plot, row in zip(np.atleast_1d(figure.subplots(1, len(rows))), rows, strict=True):
         key = row_key(row, pair)
         _draw_mel(plot, evaluation.waves[key].wav)
-        _draw_f0(plot.twinx(), evaluation.findings.get(key, {}).get("pitch"))
+        _draw_f0(plot.twinx(), evaluation.measurements.get(key, {}).get("pitch"))
         plot.set_title(row, fontsize=9)
     return _encode(figure)
 
@@ -109,24 +218,24 @@ def _draw_f0(plot: Axes, found: Any) -> None:
     plot.tick_params(labelsize=6)
 
 
-def _natural(evaluation: Evaluation) -> dict[str, Array]:
+def _natural_embeddings(evaluation: Evaluation) -> dict[str, Array]:
     """Embeddings of natural clips of the pairs by speaker, (n, S) each."""
     found: dict[str, dict[str, Any]] = defaultdict(dict)
     for pair in evaluation.pairs:
         for clip in (pair.source, pair.scored, pair.natural, pair.source_other):
-            heard = evaluation.findings.get(str(clip.path), {}).get("speaker") if clip else None
-            if clip and isinstance(heard, dict):
-                found[clip.speaker][str(clip.path)] = heard["embedding"]
+            scored = evaluation.measurements.get(str(clip.path), {}).get("speaker") if clip else None
+            if clip and isinstance(scored, dict):
+                found[clip.speaker][str(clip.path)] = scored["embedding"]
     return {name: np.array(list(clips.values())) for name, clips in found.items()}
 
 
-def _converted(evaluation: Evaluation) -> list[tuple[str, Array]]:
+def _converted_embeddings(evaluation: Evaluation) -> list[tuple[str, Array]]:
     """Target and embedding of each conversion."""
     found = [
-        (pair.scored.speaker, evaluation.findings.get(f"{pair.name}/conversion", {}).get("speaker"))
+        (pair.scored.speaker, evaluation.measurements.get(f"{pair.name}/conversion", {}).get("speaker"))
         for pair in evaluation.pairs
     ]
-    return [(name, np.array(heard["embedding"])) for name, heard in found if isinstance(heard, dict)]
+    return [(name, np.array(scored["embedding"])) for name, scored in found if isinstance(scored, dict)]
 
 
 def _colour(index: int, count: int) -> tuple[float, float, float]:
@@ -150,7 +259,7 @@ def _encode(figure: Figure) -> str:
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
-EXAMPLES = 12
+EXAMPLES = 12  # with four players each, a page of about 5 MB
 PLAYED = ("source", "target", "transfer", "conversion")
 
 _STYLE = """
@@ -183,16 +292,15 @@ def page(report: Report, evaluation: Evaluation) -> str:
 def _body(report: Report, evaluation: Evaluation) -> Iterator[str]:
     yield "<h1>Evaluation</h1>"
     about = [[str(name), str(value)] for name, value in report["about"].items()]
-    yield _table([["", ""], *about, *([name, value] for name, value in report["judges"].items())])
-    yield "<h2>In short</h2>" + _table([["figure", "value"], *map(list, verdicts(report))])
-    yield "<h2>Natural speech</h2>" + _table(natural_cells(report))
+    yield _html_table([["", ""], *about, *([name, value] for name, value in report["scorers"].items())])
+    yield "<h2>In short</h2>" + _html_table([["figure", "value"], *map(list, headline_figures(report))])
+    yield "<h2>Natural speech</h2>" + _html_table(natural_cells(report))
     for title, figures in BLOCKS.items():
-        cells = block(report["rows"], figures)
-        if cells:
+        if cells := block(report["rows"], figures):
             legend = "".join(
                 f"<li><code>{escape(name)}</code>: {escape(FIGURES[name])}</li>" for name in cells[0][1:]
             )
-            yield f"<h2>{escape(title)}</h2>{_table(cells)}<ul>{legend}</ul>"
+            yield f"<h2>{escape(title)}</h2>{_html_table(cells)}<ul>{legend}</ul>"
     for title, picture in (
         ("Voices", embedding_map(evaluation)),
         ("Similarity", similarity_matrix(evaluation)),
@@ -202,8 +310,8 @@ def _body(report: Report, evaluation: Evaluation) -> Iterator[str]:
     yield "<h2>Examples</h2>"
     for pair in examples(evaluation):
         yield _example(pair, evaluation)
-    left_out = [[each["pair"], each["judge"] or "all", each["reason"]] for each in report["excluded"]]
-    yield f"<h2>Left out: {len(left_out)}</h2>" + _table([["pair", "judge", "reason"], *left_out])
+    excluded = excluded_cells(report)
+    yield f"<h2>Left out: {max(0, len(excluded) - 1)}</h2>" + (_html_table(excluded) if excluded else "")
     yield (
         "<h2>Protocol</h2><ul>" + "".join(f"<li>{escape(line)}</li>" for line in report["protocol"]) + "</ul>"
     )
@@ -230,15 +338,15 @@ def _example(pair: Pair, evaluation: Evaluation) -> str:
     )
 
 
-def _player(row: str, heard: ScoringJob) -> str:
+def _player(row: str, job: ScoringJob) -> str:
     encoded = io.BytesIO()
-    soundfile.write(encoded, heard.wav, SAMPLE_RATE, format="MP3")
+    soundfile.write(encoded, job.wav, SAMPLE_RATE, format="MP3")
     address = "data:audio/mpeg;base64," + base64.b64encode(encoded.getvalue()).decode()
     sound = f'<audio controls preload="none" src="{address}"></audio>'
     return f"<figure>{sound}<figcaption>{escape(row)}</figcaption></figure>"
 
 
-def _table(cells: Sequence[Sequence[str]]) -> str:
+def _html_table(cells: Sequence[Sequence[str]]) -> str:
     head, *rows = cells
     lines = ["<tr>" + "".join(f"<th>{escape(cell)}</th>" for cell in head) + "</tr>"]
     lines += ["<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows]
