@@ -209,16 +209,16 @@ def test_a_voice_that_was_put_together_wrongly(voice: Any) -> None:
     from dataclasses import replace
 
     good = voice.profile((WAVE, RATE))
-    colour = good.colour
+    colour = good.mel_statistics
     wrong = [
-        replace(good, speaker=good.speaker[:-1]),
-        replace(good, speaker=good.speaker * np.nan),
+        replace(good, embedding=good.embedding[:-1]),
+        replace(good, embedding=good.embedding * np.nan),
         replace(good, pitch_centre=float("nan")),
         replace(good, pitch_centre=float("inf")),
-        replace(good, colour=replace(colour, mean=colour.mean[:-1])),
-        replace(good, colour=replace(colour, deviation=colour.deviation * np.nan)),
-        replace(good, colour=replace(colour, frames=float("nan"))),
-        replace(good, colour=replace(colour, covariance=colour.covariance[:-1, :-1])),
+        replace(good, mel_statistics=replace(colour, mean=colour.mean[:-1])),
+        replace(good, mel_statistics=replace(colour, deviation=colour.deviation * np.nan)),
+        replace(good, mel_statistics=replace(colour, frames=float("nan"))),
+        replace(good, mel_statistics=replace(colour, covariance=colour.covariance[:-1, :-1])),
     ]
     for each in wrong:
         refused(lambda each=each: voice.convert((WAVE, RATE), each), EmbeddingError)
@@ -242,9 +242,9 @@ def test_whole_numbers_are_weights_too(voice: Any, weights: Any) -> None:
     targets = [SPEECH, SPEECH.with_name("rms_1.flac")]
     mixed = voice.mix(targets, weights)
     floats = voice.mix(targets, [float(weight) for weight in weights])
-    np.testing.assert_array_equal(mixed.speaker, floats.speaker)
-    np.testing.assert_array_equal(mixed.colour.mean, floats.colour.mean)
-    assert np.isfinite(mixed.colour.mean).all()
+    np.testing.assert_array_equal(mixed.embedding, floats.embedding)
+    np.testing.assert_array_equal(mixed.mel_statistics.mean, floats.mel_statistics.mean)
+    assert np.isfinite(mixed.mel_statistics.mean).all()
     share = float(weights[0]) / float(sum(weights))
     a, b = (voice.profile(target).pitch_centre for target in targets)
     assert mixed.pitch_centre == pytest.approx(share * a + (1 - share) * b)
@@ -399,14 +399,14 @@ def test_one_voice_serves_several_threads(voice: Any) -> None:
 
 def test_bad_amounts_of_an_attribute() -> None:
     voice = voiceae.load(vocoder="griffinlim", device="cpu")
-    attribute, heard = Attribute.read(find_attribute("gender")), voice.profile(SPEECH)
+    attribute, profile = Attribute.read(find_attribute("gender")), voice.profile(SPEECH)
     for amount in (np.nan, np.inf, -np.inf, "1", None, [1], 1j, 1e308):
-        refused(lambda amount=amount: attribute.move(heard, amount))
-    assert np.isfinite(attribute.move(heard, 1).speaker).all()
+        refused(lambda amount=amount: attribute.move(profile, amount))
+    assert np.isfinite(attribute.move(profile, 1).embedding).all()
 
 
 @pytest.mark.parametrize("steps", [1, 0, -3, 2.5, np.nan, "3", None])
 def test_bad_steps(tiny_voice: Voice, steps: Any) -> None:
-    heard = tiny_voice.profile((WAVE, RATE))
-    refused(lambda: voices_between(heard, heard, steps), ConfigError)
+    profile = tiny_voice.profile((WAVE, RATE))
+    refused(lambda: voices_between(profile, profile, steps), ConfigError)
     refused(lambda: interpolate(tiny_voice, (WAVE, RATE), SPEECH, steps=steps), ConfigError)

@@ -22,30 +22,30 @@ def root(tmp_path: Path, rng: np.random.Generator) -> Path:
 
 def listened(voice: Voice, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Targets that were really heard, as they are heard."""
-    heard: list[str] = []
+    profile: list[str] = []
     listen = voice.profile
-    monkeypatch.setattr(voice, "profile", lambda target: (heard.append(target), listen(target))[1])
-    return heard
+    monkeypatch.setattr(voice, "profile", lambda target: (profile.append(target), listen(target))[1])
+    return profile
 
 
 def test_a_target_is_heard_once(
     tiny_voice: Voice, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    heard = listened(tiny_voice, monkeypatch)
+    profile = listened(tiny_voice, monkeypatch)
     converter = PairConverter(tiny_voice, Folders(root=root, out_dir=tmp_path / "out"))
     assert not any(converter.attempt(PairRow(n, "a b.wav", ("c.wav",), f"{n}.wav")) for n in (1, 2, 3))
-    assert heard.count(str(root / "c.wav")) == 1
+    assert profile.count(str(root / "c.wav")) == 1
 
 
 def test_only_the_latest_targets_are_kept(
     tiny_voice: Voice, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(batch, "TARGETS_KEPT", 2)
-    heard = listened(tiny_voice, monkeypatch)
+    profile = listened(tiny_voice, monkeypatch)
     converter = PairConverter(tiny_voice, Folders(root=root, out_dir=tmp_path / "out"))
     for number, target in enumerate(("c.wav", "d.wav", "c.wav", "a b.wav", "c.wav", "d.wav")):
         assert converter.attempt(PairRow(number, "c.wav", (target,), f"{number}.wav")) is None
-    names = [Path(each).name for each in heard if isinstance(each, str)]
+    names = [Path(each).name for each in profile if isinstance(each, str)]
     assert names == ["c.wav", "d.wav", "a b.wav", "d.wav"]
     assert len(converter._heard) == 2
 

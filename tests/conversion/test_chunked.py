@@ -34,14 +34,14 @@ def speechlike(seconds: float, seed: int = 0) -> np.ndarray:
 
 
 def conversion(
-    voice: Voice, wav: np.ndarray, heard: SpeakerProfile, pieces: ChunkOptions
+    voice: Voice, wav: np.ndarray, profile: SpeakerProfile, pieces: ChunkOptions
 ) -> ChunkedConversion:
     engine = Engine(voice.model, voice._transform, voice.vocoder)
-    return ChunkedConversion(engine, lambda: iter(np.array_split(wav, 7)), heard, 1.0, pieces)
+    return ChunkedConversion(engine, lambda: iter(np.array_split(wav, 7)), profile, 1.0, pieces)
 
 
 @pytest.fixture(scope="module")
-def heard(tiny_voice: Voice) -> SpeakerProfile:
+def profile(tiny_voice: Voice) -> SpeakerProfile:
     return tiny_voice.profile(Audio(speechlike(2.0, seed=5), RATE))
 
 
@@ -63,14 +63,16 @@ def test_frames_reach_the_last_sample(samples: int, wanted: int) -> None:
 
 @pytest.mark.numeric
 def test_pieces_equal_the_whole_where_both_use_the_same_statistics(
-    tiny_voice: Voice, heard: SpeakerProfile
+    tiny_voice: Voice, profile: SpeakerProfile
 ) -> None:
     """At every frame, seams included, and the whole equals the plain way through the network."""
     wav = speechlike(12.0)
-    pieces, whole = (conversion(tiny_voice, wav, heard, ChunkOptions(piece_seconds=s)) for s in (1.0, 100.0))
+    pieces, whole = (
+        conversion(tiny_voice, wav, profile, ChunkOptions(piece_seconds=s)) for s in (1.0, 100.0)
+    )
     mel = tiny_voice._mel(tiny_voice._levelled(Audio(wav, RATE), 0.1, "a source").wav)
     with torch.inference_mode():
-        plain = match(decode(tiny_voice.model, tiny_voice.model.encode(mel[None]), heard), heard, 1.0)
+        plain = match(decode(tiny_voice.model, tiny_voice.model.encode(mel[None]), profile), profile, 1.0)
         declared = pieces.declare()
         parts = list(pieces.mels(declared))
         assert len(parts) > 9 and declared.own.reshaping is not None
@@ -79,10 +81,10 @@ def test_pieces_equal_the_whole_where_both_use_the_same_statistics(
     torch.testing.assert_close(in_pieces, plain, atol=1e-3, rtol=0)
 
 
-def test_statistics_come_from_a_sample_of_a_long_source(tiny_voice: Voice, heard: SpeakerProfile) -> None:
+def test_statistics_come_from_a_sample_of_a_long_source(tiny_voice: Voice, profile: SpeakerProfile) -> None:
     wav = speechlike(12.0)
     sampled, all_of_it = (
-        conversion(tiny_voice, wav, heard, pieces).declare() for pieces in (SHORT, ChunkOptions())
+        conversion(tiny_voice, wav, profile, pieces).declare() for pieces in (SHORT, ChunkOptions())
     )
     few, many = (float(declared.own.moments[2]) for declared in (sampled, all_of_it))
     assert 0.2 * many < few < 0.5 * many
@@ -93,7 +95,7 @@ def test_statistics_come_from_a_sample_of_a_long_source(tiny_voice: Voice, heard
 
 
 @pytest.mark.numeric
-def test_the_wave_in_pieces_is_the_wave_of_the_whole(tiny_voice: Voice, heard: SpeakerProfile) -> None:
+def test_the_wave_in_pieces_is_the_wave_of_the_whole(tiny_voice: Voice, profile: SpeakerProfile) -> None:
     """In what is heard of it, at the seams and everywhere; its samples may differ by what rounding makes of them.
 
     The mels that the two are spoken from differ by one float32 rounding (1e-6), no more at a seam than elsewhere.
@@ -102,12 +104,12 @@ def test_the_wave_in_pieces_is_the_wave_of_the_whole(tiny_voice: Voice, heard: S
     Processors without AVX-512 round elsewhere, and so single samples come out up to 2.5e-3 apart there.
     """
     source = Audio(speechlike(6.0), RATE)
-    whole = tiny_voice.convert(source, heard).wav
-    pieces = tiny_voice.convert(source, heard, pieces=ChunkOptions(piece_seconds=1.3)).wav
+    whole = tiny_voice.convert(source, profile).wav
+    pieces = tiny_voice.convert(source, profile, pieces=ChunkOptions(piece_seconds=1.3)).wav
     assert len(pieces) == len(whole) == len(source.wav)
     transform, engine = (
         tiny_voice._transform,
-        conversion(tiny_voice, source.wav, heard, ChunkOptions(piece_seconds=1.3)),
+        conversion(tiny_voice, source.wav, profile, ChunkOptions(piece_seconds=1.3)),
     )
     frames = [part.shape[1] for part in engine.mels(engine.declare())]
     seams = np.cumsum(frames)[:-1]
@@ -119,28 +121,28 @@ def test_the_wave_in_pieces_is_the_wave_of_the_whole(tiny_voice: Voice, heard: S
 
 
 def test_a_long_source_is_cut_by_itself(
-    tiny_voice: Voice, heard: SpeakerProfile, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    tiny_voice: Voice, profile: SpeakerProfile, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     soundfile.write(tmp_path / "a.wav", speechlike(3.0), RATE)
     monkeypatch.setattr(module, "WHOLE_SECONDS", 2.0)
     cut: list[float] = []
     blocks = ChunkedConversion.blocks
     monkeypatch.setattr(ChunkedConversion, "blocks", lambda self: (cut.append(self.frames), blocks(self))[1])
-    tiny_voice.convert_file(tmp_path / "a.wav", heard, tmp_path / "long" / "b.flac")
+    tiny_voice.convert_file(tmp_path / "a.wav", profile, tmp_path / "long" / "b.flac")
     assert cut == [SPEC.frames(round(3.0 * RATE)) + 1]
     written, direct = (
         audio_io.read(tmp_path / "long" / "b.flac"),
-        tiny_voice.convert(tmp_path / "a.wav", heard),
+        tiny_voice.convert(tmp_path / "a.wav", profile),
     )
     np.testing.assert_allclose(written.wav, direct.wav, atol=2 / 32768)
     assert [path.name for path in (tmp_path / "long").iterdir()] == ["b.flac"]
 
 
-def test_memory_does_not_grow(tiny_voice: Voice, heard: SpeakerProfile) -> None:
+def test_memory_does_not_grow(tiny_voice: Voice, profile: SpeakerProfile) -> None:
     """Every tensor that is alive early and late, where the vocoder is at the same place in its pieces of 48 blocks."""
     wav, sizes = speechlike(24.0), []
     quick = Engine(tiny_voice.model, tiny_voice._transform, GriffinLim(SPEC, n_iter=1))
-    long = ChunkedConversion(quick, lambda: iter(np.array_split(wav, 7)), heard, 1.0, SHORT)
+    long = ChunkedConversion(quick, lambda: iter(np.array_split(wav, 7)), profile, 1.0, SHORT)
     for index, _ in enumerate(long.blocks()):
         if index in (60, 60 + 4 * 48):
             storages = [t.untyped_storage() for t in gc.get_objects() if type(t) is torch.Tensor]
@@ -158,49 +160,49 @@ def rewritten(path: Path) -> None:
 
 @pytest.mark.parametrize("spoil", [cut_off, rewritten])
 def test_a_source_that_changes_meanwhile_leaves_nothing(
-    tiny_voice: Voice, heard: SpeakerProfile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spoil: object
+    tiny_voice: Voice, profile: SpeakerProfile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spoil: object
 ) -> None:
     source = tmp_path / "a.wav"
     soundfile.write(source, speechlike(3.0), RATE)
     declare = ChunkedConversion.declare
     monkeypatch.setattr(ChunkedConversion, "declare", lambda self: (declare(self), spoil(source))[0])  # type: ignore[operator]
     with pytest.raises(AudioError, match=r"is truncated|samples and then"):
-        tiny_voice.convert_file(source, heard, tmp_path / "b.wav", pieces=SHORT)
+        tiny_voice.convert_file(source, profile, tmp_path / "b.wav", pieces=SHORT)
     assert [path.name for path in tmp_path.iterdir()] == ["a.wav"]
 
 
-def test_a_full_disk_and_an_existing_file(tiny_voice: Voice, heard: SpeakerProfile, tmp_path: Path) -> None:
+def test_a_full_disk_and_an_existing_file(tiny_voice: Voice, profile: SpeakerProfile, tmp_path: Path) -> None:
     source, out = Audio(speechlike(3.0), RATE), tmp_path / "b.wav"
     for room in (5_000, 200_000):
         with pytest.raises(OutputError, match=r"b\.wav: cannot be written: File too large"), full_disk(room):
-            tiny_voice.convert_file(source, heard, out, pieces=SHORT)
+            tiny_voice.convert_file(source, profile, out, pieces=SHORT)
         assert not list(tmp_path.iterdir())
     out.write_bytes(b"mine")
     with pytest.raises(OutputError, match="exists already"):
-        tiny_voice.convert_file(source, heard, out, pieces=SHORT)
+        tiny_voice.convert_file(source, profile, out, pieces=SHORT)
     assert out.read_bytes() == b"mine"
     with pytest.raises(OutputError, match=r"cannot write \.xyz"):
-        tiny_voice.convert_file(source, heard, tmp_path / "b.xyz", pieces=SHORT)
+        tiny_voice.convert_file(source, profile, tmp_path / "b.xyz", pieces=SHORT)
 
 
 @pytest.mark.parametrize("wav", [np.zeros(RATE, np.float32), np.ones(900, np.float32)])
 def test_what_is_no_source_is_refused_in_pieces_too(
-    tiny_voice: Voice, heard: SpeakerProfile, wav: np.ndarray
+    tiny_voice: Voice, profile: SpeakerProfile, wav: np.ndarray
 ) -> None:
     with pytest.raises(AudioError, match="a source needs"):
-        tiny_voice.convert(Audio(wav, RATE), heard, pieces=SHORT)
+        tiny_voice.convert(Audio(wav, RATE), profile, pieces=SHORT)
 
 
 def test_a_file_in_pieces_is_the_wave_in_pieces(
-    tiny_voice: Voice, heard: SpeakerProfile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_voice: Voice, profile: SpeakerProfile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
         module, "_SCRATCH_BYTES", 4 * 10_000
     )  # several blocks, each at its place in the envelope
     source = speechlike(6.0)
     source[RATE:] *= np.float32(0.03)  # where the toy speaks on, as loud as before
-    wave = tiny_voice.convert(Audio(source, RATE), heard, pieces=SHORT).wav
-    tiny_voice.convert_file(Audio(source, RATE), heard, tmp_path / "b.wav", pieces=SHORT)
+    wave = tiny_voice.convert(Audio(source, RATE), profile, pieces=SHORT).wav
+    tiny_voice.convert_file(Audio(source, RATE), profile, tmp_path / "b.wav", pieces=SHORT)
     written = soundfile.read(tmp_path / "b.wav", dtype="float32")[0]
     np.testing.assert_allclose(written, wave, atol=2e-5)
     assert np.abs(wave[2 * RATE :]).max() < 0.5 * np.abs(wave[:RATE]).max()

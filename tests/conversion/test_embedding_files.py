@@ -16,11 +16,11 @@ def table(rng: np.random.Generator) -> SpeakerTable:
     vectors = rng.standard_normal((4, 6)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     places = ["z/1.wav", "a/2.wav", "a/10.wav", "é ü/1.wav"]
-    heard = {
+    profile = {
         path: SpeakerProfile(vector, pitch)
         for path, vector, pitch in zip(places, vectors, [1, 2, 4, None], strict=True)
     }
-    return SpeakerTable.from_files(heard, {path: path.split("/")[0] for path in places}, "f00d")
+    return SpeakerTable.from_files(profile, {path: path.split("/")[0] for path in places}, "f00d")
 
 
 def test_sorted_and_averaged(table: SpeakerTable) -> None:
@@ -54,10 +54,10 @@ def test_csv_holds_the_same(table: SpeakerTable, tmp_path: Path) -> None:
 def test_read_back_by_speaker_by_path_and_alone(table: SpeakerTable, tmp_path: Path) -> None:
     file = tmp_path / "s.npz"
     table.save(file)
-    heard = read_stored(f"{file}:a", "f00d")
-    np.testing.assert_allclose(heard.speaker, table.speaker_embeddings[0], atol=1e-6)
-    assert heard.pitch_centre == 3.0
-    np.testing.assert_allclose(read_stored(f"{file}:a/2.wav").speaker, table.embeddings[1], atol=1e-6)
+    profile = read_stored(f"{file}:a", "f00d")
+    np.testing.assert_allclose(profile.embedding, table.speaker_embeddings[0], atol=1e-6)
+    assert profile.pitch_centre == 3.0
+    np.testing.assert_allclose(read_stored(f"{file}:a/2.wav").embedding, table.embeddings[1], atol=1e-6)
     assert read_stored(f"{file}:é ü").pitch_centre is None
     with pytest.raises(
         EmbeddingError, match=r"several speakers; name one, as in .*s.npz:a \(it has a, z, é ü\)"
@@ -83,11 +83,23 @@ def test_older_tables_know_no_covariance(rng: np.random.Generator, tmp_path: Pat
     made.save(file)
     with np.load(file) as arrays:
         np.savez(old, **{name: arrays[name] for name in arrays.files if "covariance" not in name})
-    for heard in (read_stored(f"{file}:a"), read_stored(f"{file}:a/1.wav"), SpeakerTable.read(file).heard(0)):
-        np.testing.assert_allclose(heard.colour.covariance, colour.covariance, rtol=1e-6)
-    for heard in (read_stored(f"{old}:a"), read_stored(f"{old}:a/1.wav"), SpeakerTable.read(old).heard(0)):
-        assert heard.colour.frames == 9.0 and heard.colour.covariance is None
-    assert SpeakerTable.read(file).heard(1).colour is None is SpeakerTable.read(old).heard(1).colour
+    for profile in (
+        read_stored(f"{file}:a"),
+        read_stored(f"{file}:a/1.wav"),
+        SpeakerTable.read(file).profile(0),
+    ):
+        np.testing.assert_allclose(profile.mel_statistics.covariance, colour.covariance, rtol=1e-6)
+    for profile in (
+        read_stored(f"{old}:a"),
+        read_stored(f"{old}:a/1.wav"),
+        SpeakerTable.read(old).profile(0),
+    ):
+        assert profile.mel_statistics.frames == 9.0 and profile.mel_statistics.covariance is None
+    assert (
+        SpeakerTable.read(file).profile(1).mel_statistics
+        is None
+        is SpeakerTable.read(old).profile(1).mel_statistics
+    )
 
 
 def test_what_counts_as_stored() -> None:

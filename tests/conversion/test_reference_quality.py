@@ -121,8 +121,8 @@ def test_a_conversion_warns_too(voice: Any, tmp_path: Path) -> None:
     texts = said(lambda: voice.convert_file(clip("slt_1"), target, tmp_path / "a.wav"))
     assert len(texts) == 1
     with warnings.catch_warnings(action="ignore"):
-        heard = voice.profile(target)
-    assert said(lambda: voice.convert(clip("slt_1"), heard)) == []
+        profile = voice.profile(target)
+    assert said(lambda: voice.convert(clip("slt_1"), profile)) == []
 
 
 def test_few_false_alarms_on_unseen_speakers(minivctk: Path) -> None:

@@ -46,12 +46,12 @@ def log_mel(voice: Voice, audio: Audio) -> Tensor:
 @pytest.mark.parametrize("name", SMALL)
 def test_the_mel_in_pieces_is_that_of_the_whole(name: str) -> None:
     voice, wav = voice_of(name), speechlike(9.0)
-    heard = voice.profile(Audio(speechlike(2.0, seed=5), RATE))
+    profile = voice.profile(Audio(speechlike(2.0, seed=5), RATE))
     engine = Engine(voice.model, voice._transform, voice.vocoder)
-    pieces = ChunkedConversion(engine, lambda: iter((wav,)), heard, 1.0, ChunkOptions(piece_seconds=1.0))
+    pieces = ChunkedConversion(engine, lambda: iter((wav,)), profile, 1.0, ChunkOptions(piece_seconds=1.0))
     with torch.inference_mode():
         mel = voice.mel(Audio(wav, RATE))
-        whole = match(decode(voice.model, voice.model.encode(mel[None]), heard), heard, 1.0)
+        whole = match(decode(voice.model, voice.model.encode(mel[None]), profile), profile, 1.0)
         parts = list(pieces.mels(pieces.declare()))
     assert len(parts) > 3
     apart = (torch.cat(parts, dim=1) - whole).abs().mean(0)
@@ -66,9 +66,9 @@ def test_the_mel_in_pieces_is_that_of_the_whole(name: str) -> None:
 
 def test_the_wave_of_again_vc_in_pieces_is_that_of_the_whole() -> None:
     voice, source = voice_of("again_vc"), Audio(speechlike(8.0), RATE)
-    heard = voice.profile(Audio(speechlike(2.0, seed=5), RATE))
+    profile = voice.profile(Audio(speechlike(2.0, seed=5), RATE))
     whole, pieces = (
-        voice.convert(source, heard, pieces=cut) for cut in (None, ChunkOptions(piece_seconds=1.0))
+        voice.convert(source, profile, pieces=cut) for cut in (None, ChunkOptions(piece_seconds=1.0))
     )
     assert len(whole.wav) == len(pieces.wav) == len(source.wav)
     apart = (log_mel(voice, whole) - log_mel(voice, pieces)).abs()
@@ -79,17 +79,17 @@ def test_the_wave_of_again_vc_in_pieces_is_that_of_the_whole() -> None:
 def test_the_mel_streamed_is_near_that_of_the_whole(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of a speaker who is known before, so that the statistics are settled from the first word on."""
     voice, source = voice_of(name), Audio(np.tile(speechlike(2.0), 2), RATE)
-    heard, rate = voice.profile(Audio(speechlike(2.0, seed=5), RATE)), voice.model.rate
+    profile, rate = voice.profile(Audio(speechlike(2.0, seed=5), RATE)), voice.model.rate
     ahead, silence = -(-receptive_field(voice.model.content, voice.model.decoder) // rate), -120.0
     options = StreamOptions(
         look_ahead=ahead, context_seconds=0.8, memory_seconds=1000.0, gate_dbfs=silence, eight_bit=False
     )
-    stream, said = voice.stream(heard, like=source, options=options), []
+    stream, said = voice.stream(profile, like=source, options=options), []
     push = stream._vocoder.push
     monkeypatch.setattr(stream._vocoder, "push", lambda mel: (said.append(mel), push(mel))[1])
     stream.push(source.wav)
     stream.flush()
-    streamed, whole = torch.cat(said, dim=1)[:, ahead * rate :], voice.decode(voice.encode(source), heard)
+    streamed, whole = torch.cat(said, dim=1)[:, ahead * rate :], voice.decode(voice.encode(source), profile)
     frames = min(streamed.shape[1], whole.shape[1])
     first = frames // 2  # the level is settled by then
     apart = (streamed[:, first:frames] - whole[:, first:frames]).abs()

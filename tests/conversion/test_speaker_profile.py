@@ -49,7 +49,7 @@ def test_colours_pool_by_weight_and_survive_packing():
     one = MelStatistics(np.zeros(4, np.float32), np.ones(4, np.float32), 10.0)
     other = MelStatistics(np.full(4, 4.0, np.float32), np.full(4, 3.0, np.float32), 30.0)
     voices = [SpeakerProfile(axis(0), 1.0, one), SpeakerProfile(axis(1), 2.0, other), SpeakerProfile(axis(2))]
-    pooled = SpeakerProfile.mean(voices, [1.0, 3.0, 1.0]).colour
+    pooled = SpeakerProfile.mean(voices, [1.0, 3.0, 1.0]).mel_statistics
     np.testing.assert_allclose(pooled.mean, 3.0)
     np.testing.assert_allclose(pooled.deviation, 2.5)
     assert pooled.frames == 40.0
@@ -58,7 +58,7 @@ def test_colours_pool_by_weight_and_survive_packing():
     np.testing.assert_array_equal(back.deviation, other.deviation)
     assert back.frames == 30.0
     assert MelStatistics.unpack(np.full(9, np.nan, np.float32)) is None
-    assert SpeakerProfile.mean(voices[2:]).colour is None
+    assert SpeakerProfile.mean(voices[2:]).mel_statistics is None
 
 
 def test_covariances_pool_where_all_are_known_and_survive_packing() -> None:
@@ -72,12 +72,12 @@ def test_covariances_pool_where_all_are_known_and_survive_packing() -> None:
         SpeakerProfile(axis(2), 1.0, MelStatistics(flat, flat, 5.0)),
     ]
     np.testing.assert_allclose(
-        SpeakerProfile.mean(voices[:2], [3.0, 1.0]).colour.covariance, [[1, 0.25], [0.25, 2]]
+        SpeakerProfile.mean(voices[:2], [3.0, 1.0]).mel_statistics.covariance, [[1, 0.25], [0.25, 2]]
     )
     np.testing.assert_array_equal(
-        SpeakerProfile.mean(voices, [2.0, 0.0, -1.0]).colour.covariance, one.covariance
+        SpeakerProfile.mean(voices, [2.0, 0.0, -1.0]).mel_statistics.covariance, one.covariance
     )
-    assert SpeakerProfile.mean(voices).colour.covariance is None
+    assert SpeakerProfile.mean(voices).mel_statistics.covariance is None
     back = MelStatistics.unpack(other.pack(), other.pack_covariance())
     np.testing.assert_array_equal(back.covariance, other.covariance)
     assert MelStatistics.unpack(other.pack()).covariance is None

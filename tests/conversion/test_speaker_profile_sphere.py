@@ -56,6 +56,6 @@ def test_a_voice_on_the_arc_turns_at_constant_speed(rng: np.random.Generator) ->
         for vector, pitch in zip(units(rng, 2), (1.0, 2.0), strict=True)
     )
     way = [SpeakerProfile.mean([a, b], [1 - share, share], spherical=True) for share in np.linspace(0, 1, 5)]
-    angles = [np.arccos(np.clip(p.speaker @ q.speaker, -1, 1)) for p, q in pairwise(way)]
-    np.testing.assert_allclose(angles, np.arccos(a.speaker @ b.speaker) / 4, atol=1e-3)
+    angles = [np.arccos(np.clip(p.embedding @ q.embedding, -1, 1)) for p, q in pairwise(way)]
+    np.testing.assert_allclose(angles, np.arccos(a.embedding @ b.embedding) / 4, atol=1e-3)
     assert way[1].pitch_centre == pytest.approx(1.25)

@@ -29,19 +29,22 @@ def voice() -> SpeakerProfile:
     return SpeakerProfile(torch.ones(4).numpy() / 2, 1.0, colour)
 
 
-def plain(mel: torch.Tensor, heard: SpeakerProfile, strength: float) -> torch.Tensor:
-    assert heard.colour is not None
-    mean, deviation = (torch.from_numpy(each)[None] for each in (heard.colour.mean, heard.colour.deviation))
-    return match_moments(mel[None], mean, deviation, torch.tensor([heard.colour.frames]), strength=strength)[
-        0
-    ]
+def plain(mel: torch.Tensor, profile: SpeakerProfile, strength: float) -> torch.Tensor:
+    assert profile.mel_statistics is not None
+    mean, deviation = (
+        torch.from_numpy(each)[None]
+        for each in (profile.mel_statistics.mean, profile.mel_statistics.deviation)
+    )
+    return match_moments(
+        mel[None], mean, deviation, torch.tensor([profile.mel_statistics.frames]), strength=strength
+    )[0]
 
 
 def test_moments_first_and_then_the_covariance(voice: SpeakerProfile) -> None:
     mel = speech(2)
-    assert voice.colour is not None and voice.colour.covariance is not None
+    assert voice.mel_statistics is not None and voice.mel_statistics.covariance is not None
     before, after = (
-        abs(loud_covariance(each.numpy()) - voice.colour.covariance).max()
+        abs(loud_covariance(each.numpy()) - voice.mel_statistics.covariance).max()
         for each in (plain(mel, voice, 1.0), match(mel, voice, 1.0))
     )
     assert after < 0.8 * before
@@ -51,11 +54,11 @@ def test_moments_first_and_then_the_covariance(voice: SpeakerProfile) -> None:
 
 def test_what_is_not_known_or_not_wanted_is_not_done(voice: SpeakerProfile) -> None:
     mel = speech(2)
-    assert voice.colour is not None
-    older = replace(voice, colour=replace(voice.colour, covariance=None))
+    assert voice.mel_statistics is not None
+    older = replace(voice, mel_statistics=replace(voice.mel_statistics, covariance=None))
     torch.testing.assert_close(match(mel, older, 1.0), plain(mel, voice, 1.0), rtol=0, atol=0)
     torch.testing.assert_close(match(mel, voice, 0.0), mel)
-    assert match(mel, replace(voice, colour=None), 1.0) is mel
+    assert match(mel, replace(voice, mel_statistics=None), 1.0) is mel
 
 
 def test_a_piece_is_matched_as_part_of_the_whole(voice: SpeakerProfile) -> None:

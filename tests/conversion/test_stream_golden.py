@@ -73,7 +73,7 @@ def voice() -> Voice:
 
 
 @pytest.fixture(scope="module")
-def heard(voice: Voice) -> SpeakerProfile:
+def profile(voice: Voice) -> SpeakerProfile:
     return voice.profile(Audio(speech(2.0, (210.0, 230.0), seed=1), RATE))
 
 
@@ -101,20 +101,20 @@ GOLDEN = {
 
 
 def test_a_stream_beside_the_whole_is_what_it_was(
-    voice: Voice, heard: SpeakerProfile, monkeypatch: pytest.MonkeyPatch
+    voice: Voice, profile: SpeakerProfile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Six seconds whose pitch rises all the time, by statistics that reach 1.5 s back."""
     wav = speech(6.0, (110.0, 190.0), seed=0)
     options = StreamOptions(memory_seconds=1.5, eight_bit=False)
-    said = said_by(voice.stream(heard, options=options), wav, monkeypatch)
-    whole = voice.decode(voice.encode(Audio(wav, RATE)), heard)
+    said = said_by(voice.stream(profile, options=options), wav, monkeypatch)
+    whole = voice.decode(voice.encode(Audio(wav, RATE)), profile)
     assert figures(said, whole) == pytest.approx(GOLDEN, rel=1e-3)
 
 
 def test_pitch_is_read_again_every_fourth_step(
-    voice: Voice, heard: SpeakerProfile, monkeypatch: pytest.MonkeyPatch
+    voice: Voice, profile: SpeakerProfile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    said = said_by(voice.stream(heard), speech(5.0, (110.0, 220.0), seed=0), monkeypatch)
+    said = said_by(voice.stream(profile), speech(5.0, (110.0, 220.0), seed=0), monkeypatch)
     settled = said.centres[40:]
     assert len(settled) > 60
     changes = np.flatnonzero(np.diff(settled)) + 41

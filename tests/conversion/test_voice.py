@@ -84,13 +84,13 @@ def test_real_speech_converts_and_targets_agree(
     (source, *_), (target, other, _) = two_speakers
     by_path = tiny_voice.convert(source, target).wav
     assert np.isfinite(by_path).all() and np.abs(by_path).max() > 0.01
-    heard = tiny_voice.profile(target)
-    np.testing.assert_array_equal(tiny_voice.convert(str(source), heard).wav, by_path)
+    profile = tiny_voice.profile(target)
+    np.testing.assert_array_equal(tiny_voice.convert(str(source), profile).wav, by_path)
     np.testing.assert_array_equal(tiny_voice.convert(source, [target]).wav, by_path)
     assert not np.allclose(tiny_voice.convert(source, other).wav, by_path)
-    np.save(tmp_path / "e.npy", 3 * heard.speaker)
+    np.save(tmp_path / "e.npy", 3 * profile.embedding)
     stored = tiny_voice.convert(source, tmp_path / "e.npy").wav
-    np.testing.assert_allclose(tiny_voice.convert(source, heard.speaker).wav, stored, atol=5e-3)
+    np.testing.assert_allclose(tiny_voice.convert(source, profile.embedding).wav, stored, atol=5e-3)
 
 
 def test_several_targets_are_averaged(tiny_voice: Voice, two_speakers: tuple[list[Path], list[Path]]) -> None:

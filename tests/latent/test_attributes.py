@@ -56,7 +56,7 @@ def test_it_is_the_difference_of_means_with_what_goes_with_it(
     voices, classes = speakers(rng)
     found = fit_attribute("age", voices, classes, "f00d")
     sides = [
-        np.mean([voices[n][0].speaker for n in voices if classes.members[n] == side], 0)
+        np.mean([voices[n][0].embedding for n in voices if classes.members[n] == side], 0)
         for side in (False, True)
     ]
     np.testing.assert_allclose(found.direction, sides[1] - sides[0], atol=1e-6)
@@ -78,7 +78,7 @@ def test_accuracy_is_held_out(rng: np.random.Generator) -> None:
     voices, classes = speakers(
         rng, 12, gap=0.0
     )  # more numbers than speakers: fitted ones are always told apart
-    vectors = np.stack([heard[0].speaker for heard in voices.values()]).astype(np.float64)
+    vectors = np.stack([profile[0].embedding for profile in voices.values()]).astype(np.float64)
     sides = np.array(list(classes.members.values()))
     assert told_apart((vectors, sides), (vectors, sides)) > 0.7
     scores = [
@@ -95,18 +95,22 @@ def test_moving_leads_from_side_to_side(fitted: Attribute) -> None:
         MelStatistics(np.zeros(3, np.float32), np.ones(3, np.float32), 7),
     )
     there = fitted.move(voice, 1.0)
-    assert np.linalg.norm(there.speaker) == pytest.approx(1, abs=1e-6)
+    assert np.linalg.norm(there.embedding) == pytest.approx(1, abs=1e-6)
     assert (
-        fitted.score(there.speaker[None])
-        > fitted.score(voice.speaker[None])
-        > fitted.score(fitted.move(voice, -1).speaker[None])
+        fitted.score(there.embedding[None])
+        > fitted.score(voice.embedding[None])
+        > fitted.score(fitted.move(voice, -1).embedding[None])
     )
-    assert there.pitch_centre == pytest.approx(2) and there.colour is not None and there.colour.frames == 7
-    np.testing.assert_allclose(there.colour.deviation, np.e, rtol=1e-5)
+    assert (
+        there.pitch_centre == pytest.approx(2)
+        and there.mel_statistics is not None
+        and there.mel_statistics.frames == 7
+    )
+    np.testing.assert_allclose(there.mel_statistics.deviation, np.e, rtol=1e-5)
     still = fitted.move(voice, 0.0)
-    np.testing.assert_allclose(still.speaker, voice.speaker, atol=1e-7)
-    bare = fitted.move(SpeakerProfile(voice.speaker), 1.0)
-    assert bare.pitch_centre is None and bare.colour is None
+    np.testing.assert_allclose(still.embedding, voice.embedding, atol=1e-7)
+    bare = fitted.move(SpeakerProfile(voice.embedding), 1.0)
+    assert bare.pitch_centre is None and bare.mel_statistics is None
     with pytest.raises(EmbeddingError, match="has 20 numbers, the voice 3"):
         fitted.move(SpeakerProfile(np.eye(3, dtype=np.float32)[0]), 1.0)
 
@@ -168,7 +172,7 @@ def test_bundled_attributes_are_of_the_bundled_model() -> None:
 
 def test_an_attribute_of_other_mel_bins_is_refused(rng: np.random.Generator, fitted: Attribute) -> None:
     voice = speakers(rng)[0]["True0"][0]
-    assert fitted.move(voice, 0.5).colour is not None
+    assert fitted.move(voice, 0.5).mel_statistics is not None
     for bins in ({"mel_mean": np.zeros(4)}, {"mel_log_deviation": np.zeros(2)}):
         with pytest.raises(EmbeddingError, match="mel bins, the voice 3"):
             replace(fitted, **bins).move(voice, 0.5)

@@ -14,7 +14,7 @@ from voiceae.io.audio import Audio
 from voiceae.latent.enrollment import VARIABLE, SpeakerBank, default_bank, profile_of_target, require_name
 
 
-def heard(rng: np.random.Generator, pitch: float) -> SpeakerProfile:
+def profile(rng: np.random.Generator, pitch: float) -> SpeakerProfile:
     vector = rng.standard_normal(6).astype(np.float32)
     root = rng.standard_normal((3, 3)).astype(np.float32)
     mean, deviation = rng.standard_normal((2, 4)).astype(np.float32)
@@ -23,18 +23,18 @@ def heard(rng: np.random.Generator, pitch: float) -> SpeakerProfile:
 
 
 def same(a: SpeakerProfile, b: SpeakerProfile) -> None:
-    np.testing.assert_allclose(a.speaker, b.speaker, atol=1e-6)
+    np.testing.assert_allclose(a.embedding, b.embedding, atol=1e-6)
     assert a.pitch_centre == pytest.approx(b.pitch_centre, abs=1e-6)
-    assert a.colour is not None and b.colour is not None
-    np.testing.assert_allclose(a.colour.pack(), b.colour.pack(), rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(a.colour.covariance, b.colour.covariance, rtol=1e-5, atol=1e-6)
+    assert a.mel_statistics is not None and b.mel_statistics is not None
+    np.testing.assert_allclose(a.mel_statistics.pack(), b.mel_statistics.pack(), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(a.mel_statistics.covariance, b.mel_statistics.covariance, rtol=1e-5, atol=1e-6)
 
 
 @pytest.fixture
 def bank(rng: np.random.Generator, tmp_path: Path) -> SpeakerBank:
     made = SpeakerBank(tmp_path / "deep" / "bank.npz", "f00d")
-    made.add("bob", {f"/b{n}.wav": heard(rng, n) for n in range(3)})
-    made.add("carol", {"/c.wav": heard(rng, 5)})
+    made.add("bob", {f"/b{n}.wav": profile(rng, n) for n in range(3)})
+    made.add("carol", {"/c.wav": profile(rng, 5)})
     return made
 
 
@@ -45,22 +45,22 @@ def test_all_that_was_heard_comes_back(bank: SpeakerBank) -> None:
         "bob": ["/b0.wav", "/b1.wav", "/b2.wav"],
         "carol": ["/c.wav"],
     }
-    same(again.heard("bob"), SpeakerProfile.mean([bank.voices["bob"][f"/b{n}.wav"] for n in range(3)]))
-    same(read_stored(f"{bank.path}:bob", "f00d"), again.heard("bob"))
+    same(again.profile("bob"), SpeakerProfile.mean([bank.voices["bob"][f"/b{n}.wav"] for n in range(3)]))
+    same(read_stored(f"{bank.path}:bob", "f00d"), again.profile("bob"))
 
 
 def test_clips_are_added_to_known_speakers_and_heard_afresh(
     bank: SpeakerBank, rng: np.random.Generator
 ) -> None:
-    fresh = heard(rng, 9)
-    bank.add("carol", {"/c.wav": fresh, "/c2.wav": heard(rng, 1)})
+    fresh = profile(rng, 9)
+    bank.add("carol", {"/c.wav": fresh, "/c2.wav": profile(rng, 1)})
     assert sorted(bank.voices["carol"]) == ["/c.wav", "/c2.wav"] and bank.voices["carol"]["/c.wav"] is fresh
 
 
 def test_standings_compare_different_clips(bank: SpeakerBank) -> None:
     bob, carol = bank.standings()
-    own = np.stack([clip.speaker for clip in bank.voices["bob"].values()])
-    other = bank.voices["carol"]["/c.wav"].speaker
+    own = np.stack([clip.embedding for clip in bank.voices["bob"].values()])
+    other = bank.voices["carol"]["/c.wav"].embedding
     assert bob.agreement == pytest.approx((own @ own.T)[np.triu_indices(3, 1)].mean(), abs=1e-6)
     assert bob.nearest == "carol" and bob.likeness == pytest.approx((own @ other).mean(), abs=1e-6)
     assert carol.agreement is None and carol.clips == 1
@@ -78,7 +78,7 @@ def test_errors_name_the_nearest(bank: SpeakerBank, rng: np.random.Generator) ->
     with pytest.raises(EmbeddingError, match="did you mean carol"):
         bank.remove("carl")
     with pytest.raises(EmbeddingError, match="is a clip of bob already"):
-        bank.add("dave", {"/b1.wav": heard(rng, 0)})
+        bank.add("dave", {"/b1.wav": profile(rng, 0)})
     bank.save()
     with pytest.raises(EmbeddingError, match="was made with model f00d, this one is beef"):
         SpeakerBank.open(bank.path, "beef")

@@ -13,13 +13,15 @@ from voiceae.latent.plotting import draw_map, principal_axes, repel_labels, simi
 
 
 def table(rng: np.random.Generator, counts: list[int], size: int = 8) -> SpeakerTable:
-    heard, owners = {}, {}
+    profile, owners = {}, {}
     for speaker, count in enumerate(counts):
         for file in range(count):
             vector = rng.standard_normal(size)
-            heard[f"{speaker}/{file}"] = SpeakerProfile((vector / np.linalg.norm(vector)).astype(np.float32))
+            profile[f"{speaker}/{file}"] = SpeakerProfile(
+                (vector / np.linalg.norm(vector)).astype(np.float32)
+            )
             owners[f"{speaker}/{file}"] = f"speaker {speaker}"
-    return SpeakerTable.from_files(heard, owners, "")
+    return SpeakerTable.from_files(profile, owners, "")
 
 
 def test_principal_axes_keep_distances_of_a_plane(rng: np.random.Generator) -> None:

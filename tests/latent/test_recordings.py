@@ -34,10 +34,10 @@ def test_a_folder_is_heard_as_its_files_are(tiny_voice: Voice, speakers: Path, t
     (tmp_path / "s1").mkdir()
     (tmp_path / "s1" / "bad.wav").write_text("no audio")
     bad = find_clips(tiny_voice, tmp_path, {"s1"})
-    heard, failures = profile_clips(tiny_voice, [*clips, *bad])
+    profile, failures = profile_clips(tiny_voice, [*clips, *bad])
     own = tiny_voice.profile(clips[1].name)
-    np.testing.assert_allclose(heard["s1"][1].speaker, own.speaker, atol=1e-6)
-    assert heard["s1"][1].pitch_centre == own.pitch_centre
+    np.testing.assert_allclose(profile["s1"][1].embedding, own.embedding, atol=1e-6)
+    assert profile["s1"][1].pitch_centre == own.pitch_centre
     assert [Path(failure.where).name for failure in failures] == ["bad.wav"]
     with pytest.raises(AudioError, match="none of 1 clips"):
         profile_clips(tiny_voice, bad)

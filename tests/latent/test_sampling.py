@@ -91,7 +91,7 @@ def replace_model(voice: Voice, model: object) -> Voice:
 
 
 def test_voices(tiny_voice: Voice, rng: np.random.Generator) -> None:
-    prior = np.stack([random_voice(tiny_voice, None, rng).speaker for _ in range(300)])
+    prior = np.stack([random_voice(tiny_voice, None, rng).embedding for _ in range(300)])
     np.testing.assert_allclose(np.linalg.norm(prior, axis=1), 1, atol=1e-6)
     assert np.linalg.norm(prior.mean(0)) < 0.15  # any direction alike
     size = tiny_voice.embedding_size
@@ -105,12 +105,12 @@ def test_voices(tiny_voice: Voice, rng: np.random.Generator) -> None:
         50.0,
     )
     voice = random_voice(tiny_voice, still, rng)
-    np.testing.assert_allclose(voice.speaker, np.eye(size)[0])
-    assert voice.pitch_centre == 2 and voice.colour is not None and voice.colour.frames == 50
-    np.testing.assert_allclose(voice.colour.mean, -3)
-    np.testing.assert_allclose(voice.colour.deviation, 1)
+    np.testing.assert_allclose(voice.embedding, np.eye(size)[0])
+    assert voice.pitch_centre == 2 and voice.mel_statistics is not None and voice.mel_statistics.frames == 50
+    np.testing.assert_allclose(voice.mel_statistics.mean, -3)
+    np.testing.assert_allclose(voice.mel_statistics.deviation, 1)
     moving = replace(still, mixture=replace(still.mixture, factors=np.eye(width)[None]))
-    assert np.linalg.norm(random_voice(tiny_voice, moving, rng).speaker) == pytest.approx(1)
+    assert np.linalg.norm(random_voice(tiny_voice, moving, rng).embedding) == pytest.approx(1)
 
 
 def test_a_bump_lies_where_it_should() -> None:
@@ -125,6 +125,6 @@ def test_a_melody_is_heard_about_the_centre(tiny_voice: Voice, rng: np.random.Ge
     octaves = random_melody(Melody(0.3, 0.9), 4000, rng)
     assert octaves.std() == pytest.approx(0.3, rel=0.15)
     content = content_of(tiny_voice, np.zeros((1000, DIM)), np.ones(4000), octaves)
-    heard = content.pitch[0].argmax(0).numpy() / 36 - content.pitch_centre.item()
+    profile = content.pitch[0].argmax(0).numpy() / 36 - content.pitch_centre.item()
     inside = np.abs(octaves) < 0.8
-    np.testing.assert_allclose(heard[inside], octaves[inside], atol=0.03)
+    np.testing.assert_allclose(profile[inside], octaves[inside], atol=0.03)

@@ -31,10 +31,10 @@ def attribute(tiny_voice: Voice, tmp_path: Path) -> Path:
 def test_targets_are_averaged_then_led_away(tiny_voice: Voice, speakers: Path, attribute: Path) -> None:
     files = [str(speakers / f"deep/s{n}/0.wav") for n in (1, 2)]
     plain = resolve_target(tiny_voice, files)
-    np.testing.assert_allclose(plain.speaker, tiny_voice.profile(files).speaker, atol=1e-6)
+    np.testing.assert_allclose(plain.embedding, tiny_voice.profile(files).embedding, atol=1e-6)
     led = resolve_target(tiny_voice, files, [f"{attribute}:-2"])
     expected = Attribute.read(attribute).move(plain, -2)
-    np.testing.assert_allclose(led.speaker, expected.speaker, atol=1e-6)
+    np.testing.assert_allclose(led.embedding, expected.embedding, atol=1e-6)
     assert led.pitch_centre == pytest.approx(plain.pitch_centre - 2)
 
 
@@ -50,9 +50,9 @@ def test_other_processes_are_given_files(
     with as_files(parts, files, [f"{attribute}:+1"]) as (target,):
         given = tiny_voice.profile(target)
         expected = resolve_target(tiny_voice, files, [f"{attribute}:+1"])
-        np.testing.assert_allclose(given.speaker, expected.speaker, atol=1e-6)
+        np.testing.assert_allclose(given.embedding, expected.embedding, atol=1e-6)
         assert given.pitch_centre == pytest.approx(expected.pitch_centre, abs=1e-5)
-        np.testing.assert_allclose(given.colour.pack(), expected.colour.pack(), rtol=1e-5)
+        np.testing.assert_allclose(given.mel_statistics.pack(), expected.mel_statistics.pack(), rtol=1e-5)
     assert not Path(target.removesuffix(":target")).exists()
     with pytest.raises(EmbeddingError, match="no such file"), as_files(parts, ["nobody"]):
         pass

@@ -54,17 +54,17 @@ def stream(bench: Bench) -> list[Figure]:
     """Ten seconds pushed in blocks of 20 ms, as from a microphone."""
     voice = bench.own_voice or bench.voice
     wav = bench.clip(_STREAM_SECONDS).wav
-    heard = voice.profile(bench.clip(CLIP_SECONDS, seed=1))
+    profile = voice.profile(bench.clip(CLIP_SECONDS, seed=1))
     blocks = np.array_split(wav, round(_STREAM_SECONDS / _BLOCK_SECONDS))
 
     def run() -> None:
-        opened = voice.stream(heard)
+        opened = voice.stream(profile)
         for block in blocks:
             opened.push(block)
         opened.flush()
 
     timings, machine = bench.measure({"stream": run})
-    note = f"with {voice.vocoder.name}, {1e3 * voice.stream(heard).latency_seconds:.0f} ms late"
+    note = f"with {voice.vocoder.name}, {1e3 * voice.stream(profile).latency_seconds:.0f} ms late"
     cost = timings["stream"].scaled(1 / _STREAM_SECONDS)
     return [at_most("stream", cost, 0.25, "s/s", note, machine)]
 

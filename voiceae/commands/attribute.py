@@ -74,8 +74,8 @@ def fit(
     classes = two_classes(read_labels(labels, column, key), at=at, positive=positive)
     require_files([out], force)
     voice = load(model, "griffinlim", device)
-    heard, failures, total = _hear(voice, recordings or labels.absolute().parent, classes, clips, seed)
-    fitted = fit_attribute(out.name.split(".")[0], heard, classes, voice.fingerprint, seed=seed)
+    profile, failures, total = _hear(voice, recordings or labels.absolute().parent, classes, clips, seed)
+    fitted = fit_attribute(out.name.split(".")[0], profile, classes, voice.fingerprint, seed=seed)
     fitted.save(out, force=force)
     held = fitted.held_out
     pitch = "" if held.pitch_accuracy is None else f" (pitch alone: {held.pitch_accuracy:.1%})"
@@ -99,5 +99,5 @@ def _hear(
     found = draw_recordings(
         find_clips(voice, source, set(classes.members)), per_speaker, np.random.default_rng(seed)
     )
-    heard, failures = profile_clips(voice, found, bar("listen", "clip"))
-    return heard, failures, len(found)
+    profile, failures = profile_clips(voice, found, bar("listen", "clip"))
+    return profile, failures, len(found)

@@ -72,13 +72,20 @@ def command(
     require_sounds([out, *numbered(out, steps or 0)], force)
     require_files([out.with_suffix(suffix) for suffix in (".png", ".json")] if steps else [], force)
     voice = load(model, vocoder, device)
-    heard = [profile_of_target(voice, share.name, bank) for share in shares]
+    profile = [profile_of_target(voice, share.name, bank) for share in shares]
     audio_io.write(
-        out, voice.convert(source, SpeakerProfile.mean(heard, weights, spherical=slerp)), force=force
+        out, voice.convert(source, SpeakerProfile.mean(profile, weights, spherical=slerp)), force=force
     )
     if steps:
         _write_way(
-            voice, source, (heard[0], heard[1]), [share.name for share in shares], out, steps, slerp, force
+            voice,
+            source,
+            (profile[0], profile[1]),
+            [share.name for share in shares],
+            out,
+            steps,
+            slerp,
+            force,
         )
     return 0
 

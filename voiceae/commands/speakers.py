@@ -53,18 +53,18 @@ def add(name: str, clips: tuple[str, ...], replace: bool, bank: Path | None, mod
     voice = load(model, "griffinlim", device)
     path = bank or default_bank(voice.fingerprint)
     SpeakerBank.open(path, voice.fingerprint)  # one that is damaged is said before the work is done
-    heard = {}
+    profile = {}
     for file in bar("listen", "clip")(files):
         try:
-            heard[str(file.absolute())] = voice.profile(file)
+            profile[str(file.absolute())] = voice.profile(file)
         except FILE_ERRORS as error:
             failures.append(Failure(str(file), reason(error, file)))
-    if not heard:
+    if not profile:
         raise AudioError(failures[-1].reason)
     with SpeakerBank.changing(path, voice.fingerprint) as known:
         if replace and name in known.voices:
             known.remove(name)
-        known.add(name, heard)
+        known.add(name, profile)
     click.echo(f"{known.path}: {name} has {len(known.voices[name])} clips")
     return tell(failures, total, "clips")
 

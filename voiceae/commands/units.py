@@ -171,12 +171,12 @@ def tree(paths: tuple[str, ...], out: Path, no_phones: bool, model: str, device:
             f"only {len(purity.codes)} code is in use: there is no tree to draw; give more speech"
         )
     drawn = purity.top(MOST_CODES)
-    codes, heard = drawn.codes, bool(drawn.phones)
-    draw_tree(codebook(voice, codes), codes, drawn if heard else None, out, force=force)
+    codes, profile = drawn.codes, bool(drawn.phones)
+    draw_tree(codebook(voice, codes), codes, drawn if profile else None, out, force=force)
     figures: dict[str, Any] = {"codes": [int(code) for code in purity.codes]}
-    figures["phones"] = purity.to_dict() if heard else None
+    figures["phones"] = purity.to_dict() if profile else None
     write_json(out.with_suffix(".json"), figures)
-    click.echo(f"{out}: {len(purity.codes)} codes{_purity(purity) if heard else ''}")
+    click.echo(f"{out}: {len(purity.codes)} codes{_purity(purity) if profile else ''}")
     return tell([*closed, *failures], len(files) + len(closed), "files")
 
 

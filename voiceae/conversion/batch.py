@@ -267,19 +267,19 @@ def embed_files(
     Raises:
         VoiceAEError: when no file at all can be used; with one file, its own error.
     """
-    heard: dict[str, SpeakerProfile] = {}
+    profile: dict[str, SpeakerProfile] = {}
     failures = []
     for path in watch(speakers):
         try:
-            heard[str(path)] = voice.profile(path)
+            profile[str(path)] = voice.profile(path)
         except FILE_ERRORS as error:
             if len(speakers) == 1:
                 raise
             failures.append(Failure(str(path), reason(error, path)))
-    if not heard:
+    if not profile:
         raise AudioError(f"none of {len(speakers)} files could be used; the first: {failures[0].reason}")
-    owners = {str(path): speaker for path, speaker in speakers.items() if str(path) in heard}
-    return Collected(SpeakerTable.from_files(heard, owners, voice.fingerprint), failures)
+    owners = {str(path): speaker for path, speaker in speakers.items() if str(path) in profile}
+    return Collected(SpeakerTable.from_files(profile, owners, voice.fingerprint), failures)
 
 
 _ANY_RATE = 16000  # only to look whether a target is any use

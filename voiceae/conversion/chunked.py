@@ -108,7 +108,7 @@ class ChunkedConversion:
     Args:
         engine: the network, and what is around it.
         recording: gives the blocks of the source anew at every call: () -> (n,), ...
-        heard: the target.
+        profile: the target.
         matching: how far the result is given the target's statistics.
         pieces: how it is cut.
     """
@@ -117,11 +117,11 @@ class ChunkedConversion:
         self,
         engine: Engine,
         recording: Callable[[], Iterable[NDArray[np.float32]]],
-        heard: SpeakerProfile,
+        profile: SpeakerProfile,
         matching: float,
         pieces: ChunkOptions | None = None,
     ) -> None:
-        self.engine, self.heard, self.matching = engine, heard, matching
+        self.engine, self.profile, self.matching = engine, profile, matching
         self.pieces = pieces or ChunkOptions()
         self._recording, self._spec = recording, engine.transform.spec
         self.level = LevelMeter(self._spec.sample_rate)
@@ -147,7 +147,7 @@ class ChunkedConversion:
         model = with_norm_statistics(self.engine.model, lambda _: RecordedStatistics())
         model.content.join(FirstSpeaker(model.speaker))
         content = model.encode(mel[None])
-        own = source_statistics(decode(model, content, self.heard), self.heard, self.matching)
+        own = source_statistics(decode(model, content, self.profile), self.profile, self.matching)
         sources: list[Source] = [
             FixedStatistics(kept) if kept else masked_moments for kept in recorded_statistics(model)
         ]
@@ -162,8 +162,8 @@ class ChunkedConversion:
             for frames in (self._frames("piece"), receptive_field(model.content, model.decoder))
         )
         for window, start, stop in context_windows(self._source_mels(), piece, context):
-            mel = decode(model, model.encode(window[None]), self.heard, declared.pitch_centre)
-            yield match(mel[:, start:stop], self.heard, self.matching, declared.own)
+            mel = decode(model, model.encode(window[None]), self.profile, declared.pitch_centre)
+            yield match(mel[:, start:stop], self.profile, self.matching, declared.own)
 
     @torch.inference_mode()
     def _source_mels(self) -> Iterator[Tensor]:

@@ -57,22 +57,25 @@ class SpeakerTable:
 
     @classmethod
     def from_files(
-        cls, heard: Mapping[str, SpeakerProfile], speakers: Mapping[str, str], model: str
+        cls, profile: Mapping[str, SpeakerProfile], speakers: Mapping[str, str], model: str
     ) -> SpeakerTable:
         """Gather what was heard of every file, by path, into a table.
 
         Args:
-            heard: by path.
+            profile: by path.
             speakers: whose voice it is, by path.
             model: fingerprint of the model that heard it.
         """
-        paths = tuple(sorted(heard))
+        paths = tuple(sorted(profile))
         owners = tuple(speakers[path] for path in paths)
         names = tuple(sorted(set(owners)))
         members: dict[str, list[SpeakerProfile]] = {name: [] for name in names}
         for path, owner in zip(paths, owners, strict=True):
-            members[owner].append(heard[path])
-        files, means = [heard[path] for path in paths], [SpeakerProfile.mean(members[name]) for name in names]
+            members[owner].append(profile[path])
+        files, means = (
+            [profile[path] for path in paths],
+            [SpeakerProfile.mean(members[name]) for name in names],
+        )
         return cls(
             embeddings=_vectors(files),
             paths=paths,
@@ -114,7 +117,7 @@ class SpeakerTable:
         _require_rows(path, texts, vectors)
         return cls(**vectors, **texts, model=str(arrays["model"]))  # type: ignore[arg-type]
 
-    def heard(self, row: int) -> SpeakerProfile:
+    def profile(self, row: int) -> SpeakerProfile:
         """What was heard of one file."""
         pitch = float(self.pitch_centres[row])
         colour = MelStatistics.unpack(self.colours[row], self.covariances[row])
@@ -272,25 +275,27 @@ def _pick(arrays: Mapping[str, NDArray[Any]], path: Path, name: str | None) -> S
     )
 
 
-def _vectors(heard: Sequence[SpeakerProfile]) -> Embedding:
-    return np.stack([each.speaker for each in heard]).astype(np.float32)
+def _vectors(profile: Sequence[SpeakerProfile]) -> Embedding:
+    return np.stack([each.embedding for each in profile]).astype(np.float32)
 
 
-def _pitches(heard: Sequence[SpeakerProfile]) -> Embedding:
+def _pitches(profile: Sequence[SpeakerProfile]) -> Embedding:
     """(n,), NaN where the pitch is not known."""
     return np.array(
-        [np.nan if each.pitch_centre is None else each.pitch_centre for each in heard], np.float32
+        [np.nan if each.pitch_centre is None else each.pitch_centre for each in profile], np.float32
     )
 
 
-def _colours(heard: Sequence[SpeakerProfile]) -> Embedding:
+def _colours(profile: Sequence[SpeakerProfile]) -> Embedding:
     """(n, 2 M + 1), a row of NaN where the colour is not known."""
-    return _rows([None if each.colour is None else each.colour.pack() for each in heard])
+    return _rows([None if each.mel_statistics is None else each.mel_statistics.pack() for each in profile])
 
 
-def _covariances(heard: Sequence[SpeakerProfile]) -> Embedding:
+def _covariances(profile: Sequence[SpeakerProfile]) -> Embedding:
     """(n, Q (Q + 1) / 2), likewise."""
-    return _rows([None if each.colour is None else each.colour.pack_covariance() for each in heard])
+    return _rows(
+        [None if each.mel_statistics is None else each.mel_statistics.pack_covariance() for each in profile]
+    )
 
 
 def _rows(rows: Sequence[Embedding | None]) -> Embedding:

@@ -213,5 +213,5 @@ def _bandwidth(wav: Floats, sample_rate: int) -> float:
     power = np.abs(np.fft.rfft(_frames(wav, size)[::2] * np.hanning(size).astype(np.float32))) ** 2
     sums = power.sum(1)
     spectrum = np.convolve(power[sums >= _ACTIVE * sums.mean()].mean(0), np.full(5, 0.2), "same")
-    heard = np.flatnonzero(spectrum > spectrum.max() * 10 ** (-_BAND_DB / 10))
-    return float((heard[-1] + 1) * sample_rate / size) if len(heard) else 0.0
+    profile = np.flatnonzero(spectrum > spectrum.max() * 10 ** (-_BAND_DB / 10))
+    return float((profile[-1] + 1) * sample_rate / size) if len(profile) else 0.0

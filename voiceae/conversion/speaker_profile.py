@@ -122,19 +122,19 @@ class SpeakerProfile:
     """All that a model takes from a target; made once, it can be used for many sources.
 
     Attributes:
-        speaker: (S,), unit length; also what numpy makes of it.
+        embedding: (S,), unit length; also what numpy makes of it.
         pitch_centre: median fundamental in octaves; None when all that is left of a voice is its embedding, or when
             it has no fundamental that can be relied on (it whispers, creaks, or speaks below the model's range): the
             source's pitch then stays where it is.
-        colour: statistics that the result is given; None likewise.
+        mel_statistics: statistics that the result is given; None likewise.
     """
 
-    speaker: Embedding
+    embedding: Embedding
     pitch_centre: float | None = None
-    colour: MelStatistics | None = None
+    mel_statistics: MelStatistics | None = None
 
     def __array__(self, *arguments: Any, **options: Any) -> NDArray[Any]:
-        return np.array(self.speaker, *arguments, **options)
+        return np.array(self.embedding, *arguments, **options)
 
     @classmethod
     def mean(
@@ -159,7 +159,7 @@ class SpeakerProfile:
         if len(several) == 1 and weights is None:
             return several[0]
         weights = [1.0] * len(several) if weights is None else as_weights(weights, len(several))
-        vectors = [each.speaker for each in several]
+        vectors = [each.embedding for each in several]
         speaker = arc_mean(vectors, weights) if spherical else unit_mean(vectors, weights)
         known = [
             (weight, each.pitch_centre)
@@ -169,9 +169,11 @@ class SpeakerProfile:
         total = sum(weight for weight, _ in known)
         centre = sum(weight * pitch for weight, pitch in known) / total if total > 0 else None
         colours = [
-            (w, each.colour) for w, each in zip(weights, several, strict=True) if each.colour is not None
+            (w, each.mel_statistics)
+            for w, each in zip(weights, several, strict=True)
+            if each.mel_statistics is not None
         ]
-        return cls(speaker=speaker, pitch_centre=centre, colour=MelStatistics.pooled(colours))
+        return cls(embedding=speaker, pitch_centre=centre, mel_statistics=MelStatistics.pooled(colours))
 
 
 def _unfolded(triangle: NDArray[np.float32] | None) -> NDArray[np.float32] | None:
@@ -231,8 +233,8 @@ def usable(voice: SpeakerProfile, what: str, size: int, n_mels: int) -> SpeakerP
     Raises:
         EmbeddingError: when a part of it has another size, or is not finite.
     """
-    checked(voice.speaker, what, size)
-    centre, colour = voice.pitch_centre, voice.colour
+    checked(voice.embedding, what, size)
+    centre, colour = voice.pitch_centre, voice.mel_statistics
     if centre is not None and not np.isfinite(centre):
         raise EmbeddingError(f"{what}: its pitch centre is {centre}; it must be finite, or None")
     if colour is None:

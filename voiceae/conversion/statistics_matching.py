@@ -40,22 +40,22 @@ LoudMoments = tuple[Tensor, Tensor, Tensor]
 
 
 def decode(
-    model: Autoencoder, content: Content, heard: SpeakerProfile, centre: float | None = None
+    model: Autoencoder, content: Content, profile: SpeakerProfile, centre: float | None = None
 ) -> Tensor:
     """Content in a voice, its pitch moved to the voice's: -> (M, T).
 
     Args:
         model: the network.
         content: of one source.
-        heard: the voice.
+        profile: the voice.
         centre: where the source's pitch is, octaves, NaN where that is not known; the content's own by default.
     """
     device = content.pitch_centre.device
-    speaker = torch.as_tensor(heard.speaker, device=device)[None]
+    speaker = torch.as_tensor(profile.embedding, device=device)[None]
     octaves = None
     own = known_centre(content) if centre is None else centre
-    if heard.pitch_centre is not None and not math.isnan(own):
-        octaves = torch.full_like(content.pitch_centre, heard.pitch_centre - own)
+    if profile.pitch_centre is not None and not math.isnan(own):
+        octaves = torch.full_like(content.pitch_centre, profile.pitch_centre - own)
     return model.decode(content, speaker, octaves=octaves)[0]
 
 
@@ -78,34 +78,36 @@ class SourceStatistics:
     covariance_match: CovarianceMatch | None
 
 
-def source_statistics(mel: Tensor, heard: SpeakerProfile, strength: float) -> SourceStatistics:
+def source_statistics(mel: Tensor, profile: SpeakerProfile, strength: float) -> SourceStatistics:
     """Statistics of a converted mel (M, T), or of a sample of it that stands for the whole.
 
     Args:
         mel: as it was decoded.
-        heard: the voice that it is to be given the statistics of.
+        profile: the voice that it is to be given the statistics of.
         strength: as in `match`.
     """
-    moments, colour = loud_moments(mel[None]), heard.colour
+    moments, colour = loud_moments(mel[None]), profile.mel_statistics
     if colour is None:
         return SourceStatistics(moments, None)
     return SourceStatistics(moments, _reshaping(_matched(mel, colour, strength, moments), colour, strength))
 
 
-def match(mel: Tensor, heard: SpeakerProfile, strength: float, own: SourceStatistics | None = None) -> Tensor:
+def match(
+    mel: Tensor, profile: SpeakerProfile, strength: float, own: SourceStatistics | None = None
+) -> Tensor:
     """Give a mel the statistics of the voice, where they are known: (M, T) -> (M, T).
 
     Args:
         mel: converted.
-        heard: the voice.
+        profile: the voice.
         strength: from 0, nothing, to 1, all of it.
         own: statistics of the whole, where the mel is a piece.
     """
-    if heard.colour is None:
+    if profile.mel_statistics is None:
         return mel
     moments = loud_moments(mel[None]) if own is None else own.moments
-    matched = _matched(mel, heard.colour, strength, moments)
-    change = _reshaping(matched, heard.colour, strength) if own is None else own.covariance_match
+    matched = _matched(mel, profile.mel_statistics, strength, moments)
+    change = _reshaping(matched, profile.mel_statistics, strength) if own is None else own.covariance_match
     return matched if change is None else torch.from_numpy(change(matched.numpy(force=True))).to(mel.device)
 
 

@@ -84,7 +84,7 @@ def known_voice(
     if isinstance(target, str | Path) and is_stored(str(target)):
         stored = read_stored(str(target), model)
         return usable(
-            replace(stored, speaker=checked(stored.speaker, str(target), sizes[0])), str(target), *sizes
+            replace(stored, embedding=checked(stored.embedding, str(target), sizes[0])), str(target), *sizes
         )
     if several(target) is not None:
         return SpeakerProfile.mean([listen(one) for one in as_targets(target)])

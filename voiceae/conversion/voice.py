@@ -128,16 +128,16 @@ class Voice:
         """
         rate, source = self.spec.sample_rate, as_source(source)
         matching = self._strength(matching)
-        heard = self.profile(target)
+        profile = self.profile(target)
         if pieces is not None or self._is_long(source):
             parts: list[NDArray[np.float32]] = []
-            level = self._convert_long(source, heard, (matching, pieces, progress), parts.append)
+            level = self._convert_long(source, profile, (matching, pieces, progress), parts.append)
             return Audio(wav=level.apply(np.concatenate(parts)), sample_rate=rate)
         levelled = self._levelled(source, SOURCE_SECONDS, "a source")
         mel = self._mel(levelled.wav)
         with self._inference(mel.shape[-1]):
-            converted = decode(self.model, self.model.encode(mel[None]), heard)
-            wav = self._wav(self._match(converted, heard, matching))[: len(levelled.wav)]
+            converted = decode(self.model, self.model.encode(mel[None]), profile)
+            wav = self._wav(self._match(converted, profile, matching))[: len(levelled.wav)]
         wav = SilenceEnvelope.of(levelled.wav, rate).apply(at_level_of(wav, levelled, rate))
         return Audio(wav=wav, sample_rate=rate)
 
@@ -177,13 +177,13 @@ class Voice:
             return audio_io.write(out, self.convert(source, target, matching=matching), force=force)
         audio_io.require_format(out)
         require_new(out, force)
-        heard = self.profile(target)
+        profile = self.profile(target)
         with atomic_path(out) as temporary, tempfile.TemporaryFile(dir=temporary.parent) as scratch:
 
             def keep(block: NDArray[np.float32]) -> None:
                 scratch.write(block.tobytes())
 
-            level, start = self._convert_long(source, heard, (matching, pieces, progress), keep), 0
+            level, start = self._convert_long(source, profile, (matching, pieces, progress), keep), 0
             scratch.seek(0)
             with block_writer(temporary, self.spec.sample_rate, out) as append:
                 while data := scratch.read(_SCRATCH_BYTES):
@@ -218,14 +218,14 @@ class Voice:
         strength = self._strength(matching)
         if not isinstance(options, StreamOptions | None):
             raise ConfigError(f"options: a value of type {type(options).__name__}; give StreamOptions")
-        heard, prior = self.profile(target), None
+        profile, prior = self.profile(target), None
         known = like if like is not None else first_recording(target)
         if known is not None:
             mel = self.mel(known)[:, : self.spec.seconds_to_frames(PRIOR_SECONDS)]
             with self._inference(mel.shape[-1]):
-                prior = prior_of(self.model, mel, heard, own=like is not None)
+                prior = prior_of(self.model, mel, profile, own=like is not None)
         engine = Engine(self.model, self._transform, self.vocoder)
-        return Stream(engine, heard, strength, options or StreamOptions(), prior)
+        return Stream(engine, profile, strength, options or StreamOptions(), prior)
 
     def embed(self, source: Target) -> Embedding:
         """Speaker embedding: -> (S,), unit length.
@@ -237,7 +237,7 @@ class Voice:
             AudioError: for audio that is missing, damaged, silent or shorter than 0.5 s.
             EmbeddingError: for a stored embedding that cannot be used.
         """
-        return self.profile(source).speaker
+        return self.profile(source).embedding
 
     def profile(self, target: Target) -> SpeakerProfile:
         """All that the model takes from a target, for use with many sources.
@@ -250,9 +250,9 @@ class Voice:
         if known is not None:
             return known
         given = as_source(target, "a target")
-        heard, quality = self._reference(given)
-        warn_of_reference(name_of(given), quality, heard.pitch_centre is not None or not self._reads_pitch)
-        return heard
+        profile, quality = self._reference(given)
+        warn_of_reference(name_of(given), quality, profile.pitch_centre is not None or not self._reads_pitch)
+        return profile
 
     def quality(self, target: Source) -> ReferenceQuality:
         """How good a recording is as a target: noise, clipping, bandwidth, pitch, and whether it is one voice.
@@ -326,7 +326,7 @@ class Voice:
     def _convert_long(
         self,
         source: Path | Audio,
-        heard: SpeakerProfile,
+        profile: SpeakerProfile,
         options: tuple[float | None, ChunkOptions | None, bool],
         keep: Callable[[NDArray[np.float32]], object],
     ) -> LevelCorrection:
@@ -337,7 +337,7 @@ class Voice:
             conversion = ChunkedConversion(
                 Engine(self.model, self._transform, self.vocoder),
                 lambda: audio_io.blocks(source, rate, min_seconds=SOURCE_SECONDS, what="a source"),
-                heard,
+                profile,
                 self._strength(matching),
                 pieces,
             )
@@ -352,10 +352,10 @@ class Voice:
     def _strength(self, matching: float | None) -> float:
         return as_strength(matching, self.model.matching)
 
-    def _match(self, mel: Tensor, heard: SpeakerProfile, matching: float | None) -> Tensor:
+    def _match(self, mel: Tensor, profile: SpeakerProfile, matching: float | None) -> Tensor:
         """(M, T) -> (M, T) with the statistics of the voice, where they are known."""
         with self._inference(0):
-            return match(mel, heard, self._strength(matching))
+            return match(mel, profile, self._strength(matching))
 
     def _spans(self, mel: Tensor) -> list[tuple[int, int]]:
         rate = self.spec.seconds_to_frames
@@ -369,7 +369,7 @@ class Voice:
         """What is heard of a recording, and how good it is; its pitch is known only where both say so."""
         levelled = self._levelled(target, TARGET_SECONDS, "a target")
         mel = self._mel(levelled.wav)
-        heard = self._listen(mel)
+        profile = self._listen(mel)
         parts = stretches(mel.shape[-1], self.spec.frame_rate)
         with self._inference(sum(stop - start for start, stop in parts)):
             vectors = [
@@ -378,7 +378,7 @@ class Voice:
             ]
         measured = measure(levelled.wav, self.spec.sample_rate, levelled.gain_db)
         quality = replace(measured, agreement=agreement(vectors))
-        return heard if quality.has_pitch else replace(heard, pitch_centre=None), quality
+        return profile if quality.has_pitch else replace(profile, pitch_centre=None), quality
 
     def _listen(self, mel: Tensor) -> SpeakerProfile:
         """Mean over pieces of a long recording: (M, T) ->."""

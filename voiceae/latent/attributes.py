@@ -93,26 +93,30 @@ class Attribute:
             EmbeddingError: when the vector has another size.
         """
         amount = as_number(amount, f"attribute {self.name}: amount")
-        if voice.speaker.shape != self.direction.shape:
+        if voice.embedding.shape != self.direction.shape:
             raise EmbeddingError(
-                f"attribute {self.name}: has {len(self.direction)} numbers, the voice {len(voice.speaker)}"
+                f"attribute {self.name}: has {len(self.direction)} numbers, the voice {len(voice.embedding)}"
             )
         with np.errstate(over="ignore", invalid="ignore"):
-            vector = voice.speaker + amount * self.direction
+            vector = voice.embedding + amount * self.direction
             length = np.linalg.norm(vector)
         if not (np.isfinite(length) and length > 1e-6):
             raise EmbeddingError(f"attribute {self.name}: nothing is left of the voice at {amount:+g}")
-        moved = replace(voice, speaker=(vector / length).astype(np.float32))
+        moved = replace(voice, embedding=(vector / length).astype(np.float32))
         if moved.pitch_centre is not None and self.octaves is not None:
             moved = replace(moved, pitch_centre=moved.pitch_centre + amount * self.octaves)
         for bins in (self.mel_mean, self.mel_log_deviation):
-            if bins is not None and voice.colour is not None and bins.shape != voice.colour.mean.shape:
+            if (
+                bins is not None
+                and voice.mel_statistics is not None
+                and bins.shape != voice.mel_statistics.mean.shape
+            ):
                 raise EmbeddingError(
-                    f"attribute {self.name}: has {bins.size} mel bins, the voice {voice.colour.mean.size}"
+                    f"attribute {self.name}: has {bins.size} mel bins, the voice {voice.mel_statistics.mean.size}"
                 )
-        return replace(moved, colour=self._recoloured(voice.colour, amount))
+        return replace(moved, mel_statistics=self._moved_statistics(voice.mel_statistics, amount))
 
-    def _recoloured(self, colour: MelStatistics | None, amount: float) -> MelStatistics | None:
+    def _moved_statistics(self, colour: MelStatistics | None, amount: float) -> MelStatistics | None:
         if colour is None or self.mel_mean is None or self.mel_log_deviation is None:
             return colour
         return replace(
@@ -182,20 +186,20 @@ def fit_attribute(
         raise EmbeddingError(
             f"attribute {name}: {' and '.join(few)} among the speakers that were heard; it needs {FEWEST} each"
         )
-    heard = list(means.values())
-    vectors = np.stack([each.speaker for each in heard]).astype(np.float64)
+    profile = list(means.values())
+    vectors = np.stack([each.embedding for each in profile]).astype(np.float64)
     direction, threshold = _direction(vectors, sides)
-    mean, log_deviation = _colour_difference(heard, sides)
+    mean, log_deviation = _statistics_difference(profile, sides)
     return Attribute(
         name=name,
         negative=classes.negative,
         positive=classes.positive,
         direction=direction,
         threshold=threshold,
-        octaves=_pitch_difference(heard, sides),
+        octaves=_pitch_difference(profile, sides),
         mel_mean=mean,
         mel_log_deviation=log_deviation,
-        held_out=_held_out(heard, vectors, sides, np.random.default_rng(seed)),
+        held_out=_held_out(profile, vectors, sides, np.random.default_rng(seed)),
         model=model,
     )
 
@@ -215,11 +219,11 @@ def _direction(vectors: Vectors, sides: NDArray[np.bool_]) -> tuple[Vectors, flo
 
 
 def _held_out(
-    heard: Sequence[SpeakerProfile], vectors: Vectors, sides: NDArray[np.bool_], rng: np.random.Generator
+    profile: Sequence[SpeakerProfile], vectors: Vectors, sides: NDArray[np.bool_], rng: np.random.Generator
 ) -> HeldOut:
     folds = int(min(FOLDS, sides.sum(), (~sides).sum()))
     dealt = _deal(sides, folds, rng)
-    pitches = np.array([[np.nan if each.pitch_centre is None else each.pitch_centre] for each in heard])
+    pitches = np.array([[np.nan if each.pitch_centre is None else each.pitch_centre] for each in profile])
     return HeldOut(
         accuracy=_cross_validated(vectors, sides, dealt),
         pitch_accuracy=_cross_validated(pitches, sides, dealt) if np.isfinite(pitches).all() else None,
@@ -247,19 +251,20 @@ def _cross_validated(vectors: Vectors, sides: NDArray[np.bool_], dealt: NDArray[
     return float(np.mean([(told == sides)[sides == side].mean() for side in (False, True)]))
 
 
-def _pitch_difference(heard: Sequence[SpeakerProfile], sides: NDArray[np.bool_]) -> float | None:
-    pitches = np.array([np.nan if each.pitch_centre is None else each.pitch_centre for each in heard])
+def _pitch_difference(profile: Sequence[SpeakerProfile], sides: NDArray[np.bool_]) -> float | None:
+    pitches = np.array([np.nan if each.pitch_centre is None else each.pitch_centre for each in profile])
     known = np.isfinite(pitches)
     if not (known & sides).any() or not (known & ~sides).any():
         return None
     return float(pitches[known & sides].mean() - pitches[known & ~sides].mean())
 
 
-def _colour_difference(
-    heard: Sequence[SpeakerProfile], sides: NDArray[np.bool_]
+def _statistics_difference(
+    profile: Sequence[SpeakerProfile], sides: NDArray[np.bool_]
 ) -> tuple[Vectors, Vectors] | tuple[None, None]:
     groups = [
-        [each.colour for each, on in zip(heard, sides, strict=True) if on == side] for side in (False, True)
+        [each.mel_statistics for each, on in zip(profile, sides, strict=True) if on == side]
+        for side in (False, True)
     ]
     known = [[colour for colour in group if colour is not None] for group in groups]
     if not all(known):

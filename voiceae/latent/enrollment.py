@@ -78,7 +78,7 @@ class SpeakerBank:
         table = SpeakerTable.read(path, model)
         bank = cls(path, model)
         for row, (name, clip) in enumerate(zip(table.speakers, table.paths, strict=True)):
-            bank.voices.setdefault(name, {})[clip] = table.heard(row)
+            bank.voices.setdefault(name, {})[clip] = table.profile(row)
         return bank
 
     @classmethod
@@ -122,7 +122,7 @@ class SpeakerBank:
         self._require(name)
         del self.voices[name]
 
-    def heard(self, name: str) -> SpeakerProfile:
+    def profile(self, name: str) -> SpeakerProfile:
         """The voice of a speaker, as though its clips had been given as targets.
 
         Raises:
@@ -142,7 +142,7 @@ class SpeakerBank:
             self._require(name)
         if not chosen:
             raise EmbeddingError(f"{self.path}: holds no speakers; add some with voiceae speakers add")
-        clips = {clip: heard for name in chosen for clip, heard in self.voices[name].items()}
+        clips = {clip: profile for name in chosen for clip, profile in self.voices[name].items()}
         owners = {clip: name for name in chosen for clip in self.voices[name]}
         return SpeakerTable.from_files(clips, owners, self.model)
 
@@ -233,7 +233,7 @@ def profile_of_target(voice: Voice, target: str, bank: Path | None = None) -> Sp
         bank or default_bank(voice.fingerprint), voice.fingerprint, must_exist=bool(bank)
     )
     if target in known.voices:
-        return known.heard(target)
+        return known.profile(target)
     if set(target) & set("/\\") or Path(target).suffix.lower() in READABLE:
         return voice.profile(target)
     raise EmbeddingError(

@@ -86,10 +86,10 @@ def fit_posterior(
         ConfigError: for more components than the clips can bear.
     """
     rng = np.random.default_rng(seed)
-    coded, heard, failures = _hear(voice, clips, rng, watch)
-    if len(heard) < _FEWEST_VOICES or len(coded) < HELD_OUT:
+    coded, profile, failures = _hear(voice, clips, rng, watch)
+    if len(profile) < _FEWEST_VOICES or len(coded) < HELD_OUT:
         raise AudioError(
-            f"{len(coded)} clips of {len(heard)} speakers could be used; a posterior needs {HELD_OUT} clips "
+            f"{len(coded)} clips of {len(profile)} speakers could be used; a posterior needs {HELD_OUT} clips "
             f"of {_FEWEST_VOICES} speakers"
         )
     dealt = rng.permutation(len(coded))
@@ -97,10 +97,12 @@ def fit_posterior(
     fit = [coded[place] for place in dealt[-(-len(coded) // HELD_OUT) :]]
     content, figures = _fit_content(fit, held, components, rng)
     # A voice whose pitch cannot be relied on (whispered, creaking, noise) has no place in a space with one for pitch.
-    means = [mean for each in heard.values() if (mean := SpeakerProfile.mean(each)).pitch_centre is not None]
+    means = [
+        mean for each in profile.values() if (mean := SpeakerProfile.mean(each)).pitch_centre is not None
+    ]
     if len(means) < _FEWEST_VOICES:
         raise AudioError(
-            f"{len(means)} of {len(heard)} speakers have a pitch that can be relied on; a posterior needs "
+            f"{len(means)} of {len(profile)} speakers have a pitch that can be relied on; a posterior needs "
             f"{_FEWEST_VOICES}; give clearer recordings"
         )
     voices = fit_voices(means, voice_components, rng)
@@ -111,16 +113,16 @@ def fit_posterior(
 def _hear(
     voice: Voice, clips: Sequence[Clip], rng: np.random.Generator, watch: Watch
 ) -> tuple[list[Coded], dict[str, list[SpeakerProfile]], list[Failure]]:
-    coded, heard, failures = [], defaultdict(list), []
+    coded, profile, failures = [], defaultdict(list), []
     for clip in watch(clips):
         try:
             mel = clip.mel()
         except FILE_ERRORS as error:
             failures.append(Failure(clip.name, reason(error, clip.name)))
         else:
-            heard[clip.speaker].append(describe_mel(voice, mel))
+            profile[clip.speaker].append(describe_mel(voice, mel))
             coded.append(_coded(voice, encode_mel(voice, mel), rng))
-    return coded, dict(heard), failures
+    return coded, dict(profile), failures
 
 
 def _coded(voice: Voice, content: Content, rng: np.random.Generator) -> Coded:
@@ -300,12 +302,16 @@ def fit_voices(voices: Sequence[SpeakerProfile], components: int, rng: np.random
         mixture = Mixture(np.ones(1), np.zeros((1, standard.shape[1])), factor[None])
     else:
         mixture = fit_mixture(standard, components, rng)
-    frames = float(np.mean([voice.colour.frames for voice in voices if voice.colour is not None]))
-    return VoicePosterior(mixture, offset, scale, len(voices[0].speaker), frames)
+    frames = float(
+        np.mean([voice.mel_statistics.frames for voice in voices if voice.mel_statistics is not None])
+    )
+    return VoicePosterior(mixture, offset, scale, len(voices[0].embedding), frames)
 
 
 def voice_row(voice: SpeakerProfile) -> Array:
     """Speaker vector, pitch, means and log deviations of a voice that was heard whole: -> (S + 1 + 2 M,)."""
-    assert voice.pitch_centre is not None and voice.colour is not None
-    logs = np.log(np.maximum(voice.colour.deviation, 1e-3))
-    return np.concatenate([voice.speaker, [voice.pitch_centre], voice.colour.mean, logs]).astype(np.float64)
+    assert voice.pitch_centre is not None and voice.mel_statistics is not None
+    logs = np.log(np.maximum(voice.mel_statistics.deviation, 1e-3))
+    return np.concatenate([voice.embedding, [voice.pitch_centre], voice.mel_statistics.mean, logs]).astype(
+        np.float64
+    )

@@ -151,7 +151,7 @@ def profile_clips(
     Raises:
         AudioError: when none of them can be used.
     """
-    heard: dict[str, list[SpeakerProfile]] = defaultdict(list)
+    profile: dict[str, list[SpeakerProfile]] = defaultdict(list)
     failures = []
     for clip in watch(clips):
         try:
@@ -159,7 +159,7 @@ def profile_clips(
         except FILE_ERRORS as error:
             failures.append(Failure(clip.name, reason(error, clip.name)))
         else:
-            heard[clip.speaker].append(each)
-    if not heard:
+            profile[clip.speaker].append(each)
+    if not profile:
         raise AudioError(f"none of {len(clips)} clips could be used; the first: {failures[0].reason}")
-    return dict(heard), failures
+    return dict(profile), failures

@@ -135,10 +135,10 @@ def _waypoint(
     semitones = 12 * (came.pitch_centre - first.pitch_centre) if known else None  # type: ignore[operator]
     return Waypoint(
         share=share,
-        asked_first=float(asked.speaker @ first.speaker),
-        asked_second=float(asked.speaker @ second.speaker),
-        heard_first=float(came.speaker @ first.speaker),
-        heard_second=float(came.speaker @ second.speaker),
+        asked_first=float(asked.embedding @ first.embedding),
+        asked_second=float(asked.embedding @ second.embedding),
+        heard_first=float(came.embedding @ first.embedding),
+        heard_second=float(came.embedding @ second.embedding),
         semitones=semitones,
     )
 

@@ -33,8 +33,8 @@ def resolve_target(
     Raises:
         VoiceAEError: for a target or an attribute that cannot be used.
     """
-    heard = SpeakerProfile.mean([profile_of_target(voice, target, bank) for target in targets])
-    return move_along(heard, steps, voice.fingerprint)
+    profile = SpeakerProfile.mean([profile_of_target(voice, target, bank) for target in targets])
+    return move_along(profile, steps, voice.fingerprint)
 
 
 def resolved(voice: Voice, targets: Sequence[str], bank: Path | None = None) -> list[str | SpeakerProfile]:
@@ -72,8 +72,8 @@ def as_files(
         yield targets
         return
     voice = parts.load()
-    heard = resolve_target(voice, targets, steps, bank)
+    profile = resolve_target(voice, targets, steps, bank)
     with TemporaryDirectory(prefix="voiceae-") as folder:
         path = Path(folder) / "target.npz"
-        SpeakerTable.from_files({"target": heard}, {"target": "target"}, voice.fingerprint).save(path)
+        SpeakerTable.from_files({"target": profile}, {"target": "target"}, voice.fingerprint).save(path)
         yield (f"{path}:target",)

@@ -57,8 +57,8 @@ def test_a_frozen_length_is_noticed(
     voice, portable = both
     real = portable.convert_mel
 
-    def frozen(mel: np.ndarray, heard: SpeakerProfile, matching: float | None = None) -> np.ndarray:
-        return real(mel, heard, matching)[:, :100]
+    def frozen(mel: np.ndarray, profile: SpeakerProfile, matching: float | None = None) -> np.ndarray:
+        return real(mel, profile, matching)[:, :100]
 
     monkeypatch.setattr(portable, "convert_mel", frozen)
     with pytest.raises(ModelFileError, match=r"came out of the graphs as \(80, 100\)"):

@@ -67,15 +67,15 @@ def test_a_bare_embedding_moves_no_pitch_and_has_no_colour(portable: PortableVoi
 
 def test_a_voice_is_heard_as_torch_hears_it(portable: PortableVoice, on_torch: Voice) -> None:
     wanted, found = on_torch.profile([SOURCE, TARGET]), portable.profile([SOURCE, TARGET])
-    assert wanted.colour is not None and found.colour is not None
-    np.testing.assert_allclose(found.speaker, wanted.speaker, atol=1e-4)
+    assert wanted.mel_statistics is not None and found.mel_statistics is not None
+    np.testing.assert_allclose(found.embedding, wanted.embedding, atol=1e-4)
     assert found.pitch_centre == pytest.approx(wanted.pitch_centre, abs=1e-6)
-    np.testing.assert_allclose(found.colour.pack(), wanted.colour.pack(), atol=1e-3)
-    np.testing.assert_allclose(found.colour.covariance, wanted.colour.covariance, atol=1e-3)
-    np.testing.assert_array_equal(portable.embed(TARGET), portable.profile(TARGET).speaker)
+    np.testing.assert_allclose(found.mel_statistics.pack(), wanted.mel_statistics.pack(), atol=1e-3)
+    np.testing.assert_allclose(found.mel_statistics.covariance, wanted.mel_statistics.covariance, atol=1e-3)
+    np.testing.assert_array_equal(portable.embed(TARGET), portable.profile(TARGET).embedding)
     assert portable.profile(found) is found
     mixed = portable.mix([SOURCE, TARGET], [1.0, 0.0])
-    np.testing.assert_allclose(mixed.speaker, portable.embed(SOURCE), atol=1e-6)
+    np.testing.assert_allclose(mixed.embedding, portable.embed(SOURCE), atol=1e-6)
 
 
 def test_a_wave_in_memory_is_a_source(portable: PortableVoice) -> None:

@@ -199,10 +199,10 @@ class Devices:
         class Open:
             def __enter__(inner) -> None:
                 for index in range(20):
-                    heard = np.arange(index * blocksize, (index + 1) * blocksize, dtype=np.float32)[:, None]
+                    profile = np.arange(index * blocksize, (index + 1) * blocksize, dtype=np.float32)[:, None]
                     played = np.zeros((blocksize, 1), np.float32)
                     try:
-                        callback(heard + 1, played, blocksize, None, None)
+                        callback(profile + 1, played, blocksize, None, None)
                     except self.CallbackAbort:
                         break
                     self.played.append(played[:, 0])

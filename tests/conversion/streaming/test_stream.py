@@ -104,12 +104,13 @@ def test_what_will_speak_may_be_known_before(tiny_voice: Voice, target: Audio) -
 
 
 def test_the_voices_covariance_is_taken_on_as_far_as_it_is_wanted(tiny_voice: Voice, target: Audio) -> None:
-    heard, wav = tiny_voice.profile(target), buzz(1.5)
-    assert heard.colour is not None
-    older = replace(heard, colour=replace(heard.colour, covariance=None))
+    profile, wav = tiny_voice.profile(target), buzz(1.5)
+    assert profile.mel_statistics is not None
+    older = replace(profile, mel_statistics=replace(profile.mel_statistics, covariance=None))
     for matching, alike in ((1.0, False), (0.0, True)):
         ours, theirs = (
-            in_blocks(tiny_voice.stream(each, matching=matching), wav, [len(wav)]) for each in (heard, older)
+            in_blocks(tiny_voice.stream(each, matching=matching), wav, [len(wav)])
+            for each in (profile, older)
         )
         assert np.array_equal(ours, theirs) is alike
 
@@ -179,8 +180,8 @@ def test_silence_inside_speech_stays_silence(tiny_voice: Voice, target: Audio) -
 
 def test_a_stranger_counts_for_some_seconds_and_the_speaker_for_all(tiny_voice: Voice, target: Audio) -> None:
     mel = torch.randn(SPEC.n_mels, 1000, generator=torch.Generator().manual_seed(0)) - 4
-    heard = tiny_voice.profile(target)
-    stranger, speaker = (prior_of(tiny_voice.model, mel, heard, own=own) for own in (False, True))
+    profile = tiny_voice.profile(target)
+    stranger, speaker = (prior_of(tiny_voice.model, mel, profile, own=own) for own in (False, True))
     assert (stranger.frames, speaker.frames) == (STRANGER_FRAMES, 1000 / tiny_voice.model.rate)
     assert stranger.mel.shape[1] == stranger.pitch.shape[1] == 0 and speaker.mel.shape[1] == 1000
 

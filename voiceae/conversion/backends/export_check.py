@@ -77,14 +77,14 @@ def check_voice(voice: Voice, portable: PortableVoice, clips: Sequence[Path]) ->
     for clip, other in zip(clips, islice(cycle(clips), 1, None), strict=False):
         mel, ours = voice.mel(clip), portable.mel(clip)
         _features(found, exact, voice, clip, ours)
-        heard, heard_here = voice.profile(other), portable.profile(other)
-        found.note("speaker", np.abs(heard.speaker - heard_here.speaker).max())
-        _mels(found, _converted(voice, mel, heard), portable.convert_mel(ours, heard_here))
+        profile, heard_here = voice.profile(other), portable.profile(other)
+        found.note("speaker", np.abs(profile.embedding - heard_here.embedding).max())
+        _mels(found, _converted(voice, mel, profile), portable.convert_mel(ours, heard_here))
         for part in _cuts(mel, voice.model.rate, voice.spec.seconds_to_frames(SOURCE_SECONDS)):
             plain = np.ascontiguousarray(part.numpy())
             for asked in (
-                heard,
-                SpeakerProfile(heard.speaker),
+                profile,
+                SpeakerProfile(profile.embedding),
             ):  # the latter is all that a bare embedding says
                 _mels(found, _converted(voice, part, asked), portable.convert_mel(plain, asked))
     return found
@@ -125,10 +125,12 @@ def _mels(found: Differences, wanted: Tensor, ours: NDArray[np.float32]) -> None
     found.note("mel_max", difference.max())
 
 
-def _converted(voice: Voice, mel: Tensor, heard: SpeakerProfile) -> Tensor:
+def _converted(voice: Voice, mel: Tensor, profile: SpeakerProfile) -> Tensor:
     """(M, T) -> (M, T), with the statistics of the voice."""
     with torch.inference_mode():
-        return match(decode(voice.model, voice.model.encode(mel[None]), heard), heard, voice.model.matching)
+        return match(
+            decode(voice.model, voice.model.encode(mel[None]), profile), profile, voice.model.matching
+        )
 
 
 def _cuts(mel: Tensor, rate: int, shortest: int) -> Iterator[Tensor]:

@@ -162,9 +162,9 @@ class Correct(nn.Module):
         super().__init__()
         self.vocoder = vocoder
 
-    def forward(self, mel: Tensor, heard: Tensor, f0: Tensor) -> tuple[Tensor, ...]:
+    def forward(self, mel: Tensor, profile: Tensor, f0: Tensor) -> tuple[Tensor, ...]:
         """Correct the filter, the share of noise and the phase."""
-        return self.vocoder.corrections(mel, heard, f0)
+        return self.vocoder.corrections(mel, profile, f0)
 
 
 _KINDS = {"F16": TensorProto.FLOAT16, "F32": TensorProto.FLOAT}

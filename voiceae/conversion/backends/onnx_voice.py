@@ -80,9 +80,9 @@ class PortableVoice:
         """
         whole = as_source(source)
         matching = as_strength(matching, self._matching)
-        heard = self.profile(target)
+        profile = self.profile(target)
         levelled = self._levelled(whole, SOURCE_SECONDS, "a source")
-        mel = self.convert_mel(self._mel(levelled.wav), heard, matching)
+        mel = self.convert_mel(self._mel(levelled.wav), profile, matching)
         wav = finite(self.vocoder(mel))[: len(levelled.wav)]
         rate = self.spec.sample_rate
         wav = SilenceEnvelope.of(levelled.wav, rate).apply(at_level_of(wav, levelled, rate))
@@ -106,7 +106,7 @@ class PortableVoice:
             AudioError: for audio that is missing, damaged, silent, shorter than 0.5 s or too long.
             EmbeddingError: for a stored embedding that cannot be used.
         """
-        return self.profile(source).speaker
+        return self.profile(source).embedding
 
     def profile(self, target: Target) -> SpeakerProfile:
         """All that the model takes from a target, for use with many sources.
@@ -119,9 +119,9 @@ class PortableVoice:
         if known is not None:
             return known
         given = as_source(target, "a target")
-        heard, quality = self._reference(given)
-        warn_of_reference(name_of(given), quality, heard.pitch_centre is not None or not self._reads_pitch)
-        return heard
+        profile, quality = self._reference(given)
+        warn_of_reference(name_of(given), quality, profile.pitch_centre is not None or not self._reads_pitch)
+        return profile
 
     def quality(self, target: Source) -> ReferenceQuality:
         """How good a recording is as a target, see `Voice.quality`.
@@ -147,28 +147,28 @@ class PortableVoice:
         """
         return self._mel(self._levelled(as_source(source, what), min_seconds, what).wav)
 
-    def convert_mel(self, mel: Floats, heard: SpeakerProfile, matching: float | None = None) -> Floats:
+    def convert_mel(self, mel: Floats, profile: SpeakerProfile, matching: float | None = None) -> Floats:
         """A mel in a voice, with the voice's statistics: (M, T) -> (M, T)."""
-        colour = heard.colour or MelStatistics(
+        colour = profile.mel_statistics or MelStatistics(
             np.zeros(len(mel), np.float32), np.ones(len(mel), np.float32), 0.0
         )
         mel = as_mel(mel, self.spec.n_mels)
         strength = as_strength(matching, self._matching)
-        heard = self.profile(heard)
+        profile = self.profile(profile)
         units, pitch, centre = self._export.run("encode", mel=mel[None])
         octaves = 0.0
-        if heard.pitch_centre is not None and pitch_confidence(pitch[0], mel) >= CONFIDENT:
-            octaves = heard.pitch_centre - float(centre[0])
+        if profile.pitch_centre is not None and pitch_confidence(pitch[0], mel) >= CONFIDENT:
+            octaves = profile.pitch_centre - float(centre[0])
         matched: Floats = self._export.run(
             "decode",
             units=units,
             pitch=pitch,
-            speaker=heard.speaker[None],
+            speaker=profile.embedding[None],
             octaves=np.array([octaves], np.float32),
             mean=colour.mean[None],
             deviation=colour.deviation[None],
             frames=np.array([colour.frames], np.float32),
-            strength=np.array(strength if heard.colour else 0.0, np.float32),
+            strength=np.array(strength if profile.mel_statistics else 0.0, np.float32),
         )[0][0]
         if colour.covariance is None or not strength:
             return matched
@@ -178,12 +178,12 @@ class PortableVoice:
         """What is heard of a recording, and how good it is; its pitch is known only where both say so."""
         levelled = self._levelled(target, TARGET_SECONDS, "a target")
         mel = self._mel(levelled.wav)
-        heard = self._listen(mel)
+        profile = self._listen(mel)
         parts = stretches(mel.shape[-1], self.spec.frame_rate)
         vectors = [self._export.run("describe", mel=mel[None, :, start:stop])[0][0] for start, stop in parts]
         measured = measure(levelled.wav, self.spec.sample_rate, levelled.gain_db)
         quality = replace(measured, agreement=agreement(vectors))
-        return heard if quality.has_pitch else replace(heard, pitch_centre=None), quality
+        return profile if quality.has_pitch else replace(profile, pitch_centre=None), quality
 
     def _listen(self, mel: Floats) -> SpeakerProfile:
         speaker, centre, mean, deviation, loud = self._export.run("describe", mel=mel[None])

@@ -258,9 +258,9 @@ def run_devices(
     stopped = threading.Event()
     with StreamWorker(stream, slack_seconds) as relay:
 
-        def exchange(heard: NDArray[Any], played: NDArray[Any], *_: object) -> None:
+        def exchange(profile: NDArray[Any], played: NDArray[Any], *_: object) -> None:
             try:
-                played[:, 0] = relay.exchange(heard[:, 0])
+                played[:, 0] = relay.exchange(profile[:, 0])
             except (
                 Exception
             ):  # it is raised again where it can be read: the device's thread has nobody to tell

@@ -91,7 +91,7 @@ class Stream:
 
     Args:
         engine: network, mel and vocoder.
-        heard: the target.
+        profile: the target.
         matching: how far the result is given the target's statistics.
         options: delay and quality.
         prior: to begin with.
@@ -100,7 +100,7 @@ class Stream:
     def __init__(
         self,
         engine: Engine,
-        heard: SpeakerProfile,
+        profile: SpeakerProfile,
         matching: float,
         options: StreamOptions,
         prior: Prior | None = None,
@@ -110,7 +110,7 @@ class Stream:
         self._device = engine.transform.window.device
         self._rate = engine.model.rate
         self._mel = MelStream(engine.transform)
-        self._speaker = _Speaker(engine.model, heard, matching, options, spec.frame_rate, prior)
+        self._speaker = _Speaker(engine.model, profile, matching, options, spec.frame_rate, prior)
         vocoder = weight_sharing_copy(engine.vocoder)
         if self._device.type == "cpu":
             optimise_for_few_frames(self._speaker.model, eight_bit=options.eight_bit)
@@ -209,7 +209,7 @@ class _Speaker:
 
     Args:
         model: shared weights.
-        heard: the target.
+        profile: the target.
         matching: as in `match`.
         options: of the stream.
         frame_rate: mel frames a second.
@@ -219,13 +219,13 @@ class _Speaker:
     def __init__(
         self,
         model: Autoencoder,
-        heard: SpeakerProfile,
+        profile: SpeakerProfile,
         matching: float,
         options: StreamOptions,
         frame_rate: float,
         prior: Prior | None,
     ) -> None:
-        self._heard, self._matching = heard, matching
+        self._heard, self._matching = profile, matching
         self._rate, self._ahead = model.rate, options.look_ahead
         self._clock = FrameClock(options.look_ahead)
         memory = options.memory_seconds * frame_rate
@@ -272,7 +272,7 @@ class _Speaker:
         newest = converted[:, stop - self._rate : stop]
         if said_counts:
             self._converted.add(newest)
-        self._learn_colour()
+        self._learn_statistics()
         self._said += 1
         return newest if self._own is None else match(newest, self._heard, self._matching, self._own)
 
@@ -292,7 +292,7 @@ class _Speaker:
             sure = float(self.model.pitch.confidence(pitch, mel)[0]) >= CONFIDENT
             self._pitch_centre = float(self.model.pitch.centre(pitch, mel)[0]) if sure else math.nan
 
-    def _learn_colour(self) -> None:
+    def _learn_statistics(self) -> None:
         if self._due and self._converted.parts:
             self._own = source_statistics(self._converted.parts[0], self._heard, self._matching)
 
@@ -343,13 +343,13 @@ def _running(clock: FrameClock, memory: float, index: int, prior: Prior | None) 
 
 
 @torch.inference_mode()
-def prior_of(model: Autoencoder, mel: Tensor, heard: SpeakerProfile, *, own: bool) -> Prior:
+def prior_of(model: Autoencoder, mel: Tensor, profile: SpeakerProfile, *, own: bool) -> Prior:
     """What a recording lets a stream take for granted: (M, T) ->.
 
     Args:
         model: the network.
         mel: of the recording.
-        heard: the target.
+        profile: the target.
         own: whether the recording is of the speaker to come. One of somebody else says what speech does to the norms,
             which counts for some seconds, but not how high or how loud in each bin the speaker is.
     """
@@ -357,7 +357,7 @@ def prior_of(model: Autoencoder, mel: Tensor, heard: SpeakerProfile, *, own: boo
     listener = FirstSpeaker(twin.speaker)
     twin.content.join(listener)
     content = twin.encode(mel[None])
-    converted = decode(twin, content, heard)
+    converted = decode(twin, content, profile)
     frames = -(-mel.shape[-1] // model.rate)
     prior = Prior(recorded_statistics(twin), float(frames), content.pitch[0], mel, converted, listener.voice)
     if own:
