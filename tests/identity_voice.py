@@ -13,7 +13,7 @@ from torch import Tensor, nn
 import voiceae
 from tests.tiny import SPEC, write_model
 from voiceae.conversion.voice import Voice
-from voiceae.dsp.statistics import loud_moments
+from voiceae.dsp.statistics import active_moments
 from voiceae.models import VoiceTraits
 from voiceae.specs import AudioSpec
 from voiceae.vocoders import Vocoder
@@ -43,7 +43,7 @@ class Identity(nn.Module):
         return nn.functional.normalize(mel[:, :4].mean(-1) + 1, dim=-1)
 
     def describe(self, mel: Tensor, mask: Tensor | None = None) -> VoiceTraits:
-        return VoiceTraits(self.embed(mel), torch.ones(1), *loud_moments(mel))
+        return VoiceTraits(self.embed(mel), torch.ones(1), *active_moments(mel))
 
     def decode(self, content: Kept, speaker: Tensor, *, octaves: Tensor | None = None) -> Tensor:
         return content.mel

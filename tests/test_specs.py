@@ -113,3 +113,13 @@ def test_the_window_is_that_of_torch_in_the_middle_of_a_frame(spec: AudioSpec) -
     window = spec.window()
     np.testing.assert_allclose(window[margin : margin + spec.win_length], wanted.numpy(), atol=1e-15)
     assert window.sum() == pytest.approx(float(wanted.sum())) and len(window) == spec.n_fft
+
+
+@pytest.mark.parametrize("n_samples", [0, 1, 255, 256, 257, 22050])
+def test_a_wave_is_extended_to_whole_hops(n_samples: int) -> None:
+    added = SPEC.pad_to_hop(n_samples)
+    assert 0 <= added < SPEC.hop_length and (n_samples + added) % SPEC.hop_length == 0
+
+
+def test_frames_overlap_in_every_sample() -> None:
+    assert SPEC.overlap == 4 and replace(SPEC, n_fft=1026).overlap == 5

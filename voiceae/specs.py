@@ -99,13 +99,26 @@ class AudioSpec:
         """Samples that `n_frames` stand for."""
         return n_frames * self.hop_length
 
-    def window(self) -> NDArray[np.float64]:
-        """Periodic Hann window, in the middle of a frame: -> (n_fft,)."""
-        import numpy as np  # commands read specs, and start without it
+    def pad_to_hop(self, n_samples: int) -> int:
+        """How many zeros at its end make a wave of `n_samples` one of whole hops, so that its last frame is kept."""
+        return -n_samples % self.hop_length
 
-        turns = np.arange(self.win_length) / self.win_length
-        slack = self.n_fft - self.win_length
-        return np.pad(0.5 - 0.5 * np.cos(2 * np.pi * turns), (slack // 2, slack - slack // 2))
+    @property
+    def overlap(self) -> int:
+        """Hops that one frame reaches over: how many frames add up in every sample of an overlap-add."""
+        return -(-self.n_fft // self.hop_length)
+
+    def window(self) -> NDArray[np.float64]:
+        """Analysis window, a periodic Hann window with zeros on both sides: -> (n_fft,).
+
+        Periodic ("DFT-even", Harris 1978), since the squares of such windows, overlapping by three quarters, add up to
+        a constant; those of a symmetric one would ripple.
+        """
+        import numpy as np  # here, so that commands which only read a spec start without numpy
+
+        hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(self.win_length) / self.win_length)
+        before = (self.n_fft - self.win_length) // 2
+        return np.pad(hann, (before, self.n_fft - self.win_length - before))
 
     def seconds_to_frames(self, seconds: float) -> int:
         """Nearest number of frames to a duration, at least one."""

@@ -9,8 +9,8 @@ import torch
 
 from voiceae.conversion.speaker_profile import MelStatistics, SpeakerProfile
 from voiceae.conversion.statistics_matching import match, source_statistics
-from voiceae.dsp.covariance_matching import loud_covariance
-from voiceae.dsp.statistics import loud_moments, match_moments
+from voiceae.dsp.covariance_matching import active_covariance
+from voiceae.dsp.statistics import active_moments, match_moments
 
 pytestmark = pytest.mark.numeric
 
@@ -24,8 +24,8 @@ def speech(seed: int) -> torch.Tensor:
 @pytest.fixture
 def voice() -> SpeakerProfile:
     mel = speech(1)
-    mean, deviation, frames = (each[0] for each in loud_moments(mel[None]))
-    colour = MelStatistics(mean.numpy(), deviation.numpy(), float(frames), loud_covariance(mel.numpy()))
+    mean, deviation, frames = (each[0] for each in active_moments(mel[None]))
+    colour = MelStatistics(mean.numpy(), deviation.numpy(), float(frames), active_covariance(mel.numpy()))
     return SpeakerProfile(torch.ones(4).numpy() / 2, 1.0, colour)
 
 
@@ -44,7 +44,7 @@ def test_moments_first_and_then_the_covariance(voice: SpeakerProfile) -> None:
     mel = speech(2)
     assert voice.mel_statistics is not None and voice.mel_statistics.covariance is not None
     before, after = (
-        abs(loud_covariance(each.numpy()) - voice.mel_statistics.covariance).max()
+        abs(active_covariance(each.numpy()) - voice.mel_statistics.covariance).max()
         for each in (plain(mel, voice, 1.0), match(mel, voice, 1.0))
     )
     assert after < 0.8 * before

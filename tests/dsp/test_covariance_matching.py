@@ -7,14 +7,14 @@ import pytest
 import torch
 from scipy.fft import dct
 
+from voiceae.dsp.activity import active_frames
 from voiceae.dsp.covariance_matching import (
     CEPSTRA,
     LARGEST_CHANGE_NATS,
+    active_covariance,
     basis,
     covariance_match,
-    loud_covariance,
 )
-from voiceae.dsp.statistics import loud_frames
 
 pytestmark = pytest.mark.numeric
 
@@ -36,16 +36,16 @@ def test_the_basis_is_that_of_scipy() -> None:
 def test_a_covariance_is_that_of_numpy_over_the_frames_that_are_loud_for_torch() -> None:
     mel = speech(600, seed=1)
     mel[:, ::3] -= np.linspace(0, 9, 200, dtype=np.float32)
-    loud = loud_frames(torch.from_numpy(mel)[None])[0].numpy()
+    loud = active_frames(torch.from_numpy(mel)[None])[0].numpy()
     assert 400 < loud.sum() < 590
     wanted = np.cov(dct(mel[:, loud], axis=0, norm="ortho")[1 : CEPSTRA + 1], bias=True)
-    np.testing.assert_allclose(loud_covariance(mel), wanted, atol=1e-5)
+    np.testing.assert_allclose(active_covariance(mel), wanted, atol=1e-5)
 
 
 def test_all_the_way_is_the_voices_covariance() -> None:
-    mel, voice = speech(50_000, seed=1), loud_covariance(speech(50_000, seed=2))
-    there = loud_covariance(covariance_match(mel, voice, 1e9, 1.0, way=1.0)(mel))
-    before, after = (np.abs(each - voice).max() for each in (loud_covariance(mel), there))
+    mel, voice = speech(50_000, seed=1), active_covariance(speech(50_000, seed=2))
+    there = active_covariance(covariance_match(mel, voice, 1e9, 1.0, way=1.0)(mel))
+    before, after = (np.abs(each - voice).max() for each in (active_covariance(mel), there))
     assert after < 0.01 * before
     half = covariance_match(mel, voice, 1e9, 1.0, way=0.5)(mel)
     np.testing.assert_allclose(
@@ -55,7 +55,7 @@ def test_all_the_way_is_the_voices_covariance() -> None:
 
 def test_mean_and_level_and_high_cepstra_stay() -> None:
     mel = speech(5_000, seed=1)
-    change = covariance_match(mel, loud_covariance(speech(5_000, seed=2)), 5_000, 1.0)(mel) - mel
+    change = covariance_match(mel, active_covariance(speech(5_000, seed=2)), 5_000, 1.0)(mel) - mel
     assert np.abs(change).max() > 0.02
     np.testing.assert_allclose(change.mean(1), 0, atol=1e-5)
     np.testing.assert_allclose(dct(change, axis=0, norm="ortho")[OTHERS], 0, atol=1e-5)
@@ -63,8 +63,8 @@ def test_mean_and_level_and_high_cepstra_stay() -> None:
 
 def test_own_covariance_and_no_strength_change_nothing() -> None:
     mel = speech(2_000, seed=1)
-    np.testing.assert_allclose(covariance_match(mel, loud_covariance(mel), 2_000, 1.0)(mel), mel, atol=1e-4)
-    other = loud_covariance(speech(2_000, seed=2))
+    np.testing.assert_allclose(covariance_match(mel, active_covariance(mel), 2_000, 1.0)(mel), mel, atol=1e-4)
+    other = active_covariance(speech(2_000, seed=2))
     np.testing.assert_array_equal(covariance_match(mel, other, 2_000, 0.0)(mel), mel)
 
 
@@ -72,7 +72,7 @@ def test_own_covariance_and_no_strength_change_nothing() -> None:
 def test_few_frames_are_trusted_little(own: int, theirs: int) -> None:
     """A frame or two have no covariance of their own; what comes after must not be blown up to the voice's."""
     mel, later = speech(own, seed=1), speech(500, seed=3)
-    voice = loud_covariance(speech(theirs, seed=2, scale=0.5))
+    voice = active_covariance(speech(theirs, seed=2, scale=0.5))
     changed = covariance_match(mel, voice, theirs, 1.0)(later)
     assert np.abs(changed - later).max() < 0.02 * np.abs(later - mel.mean(1, keepdims=True)).max()
 
@@ -81,14 +81,14 @@ def test_a_slip_of_the_network_is_not_made_a_click() -> None:
     mel = speech(2_000, seed=1)
     mel[:20, 700] = -1.0  # forty deviations above the mean
     mel[:, 900] = -11.0
-    wider = covariance_match(mel, loud_covariance(speech(2_000, seed=2, scale=3.0)), 2_000, 1.0)(mel)
-    assert loud_covariance(wider).trace() > 1.8 * loud_covariance(mel).trace()
+    wider = covariance_match(mel, active_covariance(speech(2_000, seed=2, scale=3.0)), 2_000, 1.0)(mel)
+    assert active_covariance(wider).trace() > 1.8 * active_covariance(mel).trace()
     assert np.abs(wider - mel).max() == pytest.approx(LARGEST_CHANGE_NATS)
 
 
 def test_a_broken_network_is_left_to_others() -> None:
     mel = speech(50, seed=1)
     mel[3, 7] = np.nan
-    left = covariance_match(mel, loud_covariance(speech(50, seed=2)), 50, 1.0)(mel)
+    left = covariance_match(mel, active_covariance(speech(50, seed=2)), 50, 1.0)(mel)
     np.testing.assert_array_equal(np.delete(left, 7, axis=1), np.delete(mel, 7, axis=1))
     assert np.isnan(left[:, 7]).all()

@@ -85,7 +85,7 @@ def test_traits_are_of_the_reference():
     traits = model.describe(mel)
     torch.testing.assert_close(traits.speaker, model.embed(mel))
     torch.testing.assert_close(traits.mel_mean, mel.mean(-1))  # no pauses in these
-    assert traits.loud_frames.tolist() == [40, 40]
+    assert traits.active_frames.tolist() == [40, 40]
 
 
 def test_convert_lands_on_the_targets_statistics():

@@ -44,7 +44,7 @@ _BLOCK = 1 << 16  # samples whose mel is worked out together
 
 def whole_hops(wav: Tensor, spec: AudioSpec) -> Tensor:
     """Zero-extend so that the frames cover every sample: (N,) -> (N',), N' the next multiple of the hop."""
-    return torch.nn.functional.pad(wav, (0, -wav.shape[-1] % spec.hop_length))
+    return torch.nn.functional.pad(wav, (0, spec.pad_to_hop(wav.shape[-1])))
 
 
 def spans(frames: int, piece: int, overlap: int) -> list[tuple[int, int]]:

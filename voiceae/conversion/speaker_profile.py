@@ -75,7 +75,7 @@ class MelStatistics:
         mean: (M,).
         deviation: (M,).
         frames: how many frames they come from.
-        covariance: (Q, Q) of the low cepstra, as `loud_covariance` gives it; None where it is not known.
+        covariance: (Q, Q) of the low cepstra, as `active_covariance` gives it; None where it is not known.
     """
 
     mean: NDArray[np.float32]

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from voiceae.conversion.speaker_profile import MelStatistics, SpeakerProfile
-from voiceae.dsp.activity import CONFIDENT
+from voiceae.dsp.activity import MIN_PITCH_CONFIDENCE
 from voiceae.dsp.covariance_matching import CovarianceMatch, covariance_match
-from voiceae.dsp.statistics import loud_moments, match_moments
+from voiceae.dsp.statistics import active_moments, match_moments
 from voiceae.models import Autoencoder, Content, VoiceTraits
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class Engine:
 
 
 LoudMoments = tuple[Tensor, Tensor, Tensor]
-"""What `loud_moments` gives: mean and deviation (1, M) and number (1,) of loud frames."""
+"""What `active_moments` gives: mean and deviation (1, M) and number (1,) of loud frames."""
 
 
 def decode(
@@ -62,7 +62,9 @@ def decode(
 def known_centre(content: Content | VoiceTraits) -> float:
     """Where the pitch of one recording is, octaves; NaN where it has none that can be relied on."""
     sure = getattr(content, "pitch_confidence", None)
-    return float(content.pitch_centre[0]) if sure is None or float(sure[0]) >= CONFIDENT else math.nan
+    return (
+        float(content.pitch_centre[0]) if sure is None or float(sure[0]) >= MIN_PITCH_CONFIDENCE else math.nan
+    )
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,7 @@ def source_statistics(mel: Tensor, profile: SpeakerProfile, strength: float) -> 
         profile: the voice that it is to be given the statistics of.
         strength: as in `match`.
     """
-    moments, colour = loud_moments(mel[None]), profile.mel_statistics
+    moments, colour = active_moments(mel[None]), profile.mel_statistics
     if colour is None:
         return SourceStatistics(moments, None)
     return SourceStatistics(moments, _reshaping(_matched(mel, colour, strength, moments), colour, strength))
@@ -105,7 +107,7 @@ def match(
     """
     if profile.mel_statistics is None:
         return mel
-    moments = loud_moments(mel[None]) if own is None else own.moments
+    moments = active_moments(mel[None]) if own is None else own.moments
     matched = _matched(mel, profile.mel_statistics, strength, moments)
     change = _reshaping(matched, profile.mel_statistics, strength) if own is None else own.covariance_match
     return matched if change is None else torch.from_numpy(change(matched.numpy(force=True))).to(mel.device)

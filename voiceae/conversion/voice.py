@@ -30,7 +30,7 @@ from voiceae.conversion.reference_quality import (
 from voiceae.conversion.speaker_profile import Embedding, MelStatistics, SpeakerProfile
 from voiceae.conversion.statistics_matching import Engine, decode, known_centre, match
 from voiceae.conversion.targets import Source, Target, as_targets, first_recording, known_voice
-from voiceae.dsp.covariance_matching import loud_covariance
+from voiceae.dsp.covariance_matching import active_covariance
 from voiceae.dsp.loudness import (
     LevelCorrection,
     Levelled,
@@ -387,8 +387,8 @@ class Voice:
             with self._inference(stop - start):
                 traits = self.model.describe(mel[None, :, start:stop])
             mean, deviation = (x[0].numpy(force=True) for x in (traits.mel_mean, traits.mel_deviation))
-            covariance = loud_covariance(mel[:, start:stop].numpy(force=True))
-            colour = MelStatistics(mean, deviation, float(traits.loud_frames[0]), covariance)
+            covariance = active_covariance(mel[:, start:stop].numpy(force=True))
+            colour = MelStatistics(mean, deviation, float(traits.active_frames[0]), covariance)
             centre = known_centre(traits)
             speaker = traits.speaker[0].float().numpy(force=True)
             parts.append(SpeakerProfile(speaker, None if math.isnan(centre) else centre, colour))

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 
 from voiceae.data.corpora import Recording
 from voiceae.data.splits import TRAIN
+from voiceae.dsp.activity import trim
 from voiceae.dsp.loudness import normalise
 from voiceae.dsp.mel import LogMel
-from voiceae.dsp.trim import trim
 from voiceae.errors import AudioError
 from voiceae.hardware import torch_threads
 from voiceae.io.audio import UpperBandWarning, load

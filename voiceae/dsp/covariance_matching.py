@@ -9,7 +9,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from voiceae.dsp.activity import LOUD_NATS
+from voiceae.dsp.activity import active_frames
 
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
@@ -53,9 +53,9 @@ def basis(n_mels: int) -> Doubles:
     return np.asarray(np.sqrt(2 / n_mels) * np.cos(np.pi * order * place / n_mels), np.float64)
 
 
-def loud_covariance(mel: Floats) -> Floats:
+def active_covariance(mel: Floats) -> Floats:
     """Covariance of the cepstra of the loud frames: natural-log mel (M, T) -> (Q, Q)."""
-    return _covariance(mel[:, _loud(mel)]).astype(np.float32)
+    return _covariance(mel[:, active_frames(mel)]).astype(np.float32)
 
 
 def covariance_match(
@@ -74,7 +74,7 @@ def covariance_match(
         strength: from 0, nothing, to 1, all of what is done.
         way: how far that is.
     """
-    own = mel[:, _loud(mel)]
+    own = mel[:, active_frames(mel)]
     if not own.shape[1]:  # nothing is louder than NaN: what a broken network says is for others to refuse
         return CovarianceMatch(
             np.zeros((len(mel), 1), np.float32), np.zeros((len(mel), len(mel)), np.float32)
@@ -89,13 +89,6 @@ def covariance_match(
     return CovarianceMatch(
         own.mean(1, keepdims=True, dtype=np.float64).astype(np.float32), change.astype(np.float32)
     )
-
-
-def _loud(mel: Floats) -> NDArray[np.bool_]:
-    """As `loud_frames` has it: (M, T) -> (T,)."""
-    highest = mel.max(0)
-    level = highest + np.log(np.exp(mel - highest).sum(0))
-    return np.asarray(level > level.max() - LOUD_NATS)
 
 
 def _covariance(mel: Floats) -> Doubles:

@@ -35,10 +35,8 @@ class LogMel(nn.Module):
         weights = mel_filters(spec)
         used = np.flatnonzero(weights.any(axis=0))
         self._low, self._high = int(used[0]), int(used[-1]) + 1  # the other bins reach no filter
-        slack = spec.n_fft - spec.win_length
-        window = torch.hann_window(spec.win_length, periodic=True, dtype=torch.float64)
         self._exact = {
-            "window": functional.pad(window, (slack // 2, slack - slack // 2)),
+            "window": torch.from_numpy(spec.window()),
             "filters": torch.tensor(weights[:, self._low : self._high].T.copy()),
         }
         for name, value in self._exact.items():
@@ -126,7 +124,7 @@ class MelStream:
 
     def flush(self) -> Tensor:
         """The frames up to the last sample: -> (M, t); the wave is zero-extended to whole hops."""
-        self._wav = functional.pad(self._wav, (0, -self.samples % self._spec.hop_length))
+        self._wav = functional.pad(self._wav, (0, self._spec.pad_to_hop(self.samples)))
         return self._frames(-(-self.samples // self._spec.hop_length))
 
     def _frames(self, stop: int) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from voiceae.dsp.activity import LOUD_NATS
+from voiceae.dsp.activity import active_frames
 
 SETTLED_FRAMES = 43
 """Half a second: with as many loud frames, statistics are trusted by half."""
@@ -32,19 +32,11 @@ def masked_moments(x: Tensor, mask: Tensor | None, eps: float) -> tuple[Tensor, 
     return mean, (variance + eps).sqrt()
 
 
-def loud_frames(mel: Tensor, mask: Tensor | None = None) -> Tensor:
-    """Frames that are not pauses: natural-log mel (B, M, T), mask (B, T) -> (B, T) bool."""
-    level = torch.logsumexp(mel.float(), dim=1)
-    if mask is not None:
-        level = level.masked_fill(~mask.bool(), float("-inf"))
-    return level > level.amax(-1, keepdim=True) - LOUD_NATS
-
-
-def loud_moments(mel: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+def active_moments(mel: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
     """Mean, deviation and number of the loud frames: (B, M, T), (B, T) -> (B, M), (B, M), (B,)."""
-    loud = loud_frames(mel, mask)
-    mean, deviation = masked_moments(mel.transpose(1, 2), loud, eps=1e-4)
-    return mean[:, 0], deviation[:, 0], loud.sum(-1)
+    active = active_frames(mel.float(), mask)
+    mean, deviation = masked_moments(mel.transpose(1, 2), active, eps=1e-4)
+    return mean[:, 0], deviation[:, 0], active.sum(-1)
 
 
 def match_moments(
@@ -68,9 +60,9 @@ def match_moments(
         deviation: of the voice, per bin.
         frames: how many loud frames those come from.
         strength: from 0, nothing, to 1, all of it.
-        own: what `loud_moments` says of the mel, where the mel is a piece of a longer one; by default it is asked.
+        own: what `active_moments` says of the mel, where the mel is a piece of a longer one; by default it is asked.
     """
-    own_mean, own_deviation, own_frames = loud_moments(mel) if own is None else own
+    own_mean, own_deviation, own_frames = active_moments(mel) if own is None else own
     fewest = torch.minimum(frames.to(own_frames), own_frames).float()
     trust = (strength * fewest / (fewest + SETTLED_FRAMES))[:, None]
     ratio = (deviation / own_deviation).clamp(1 / LARGEST_RATIO, LARGEST_RATIO) ** trust

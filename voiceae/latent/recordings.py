@@ -19,7 +19,7 @@ from voiceae.conversion.batch import Failure, find_recordings
 from voiceae.conversion.speaker_profile import MelStatistics, SpeakerProfile
 from voiceae.conversion.statistics_matching import known_centre
 from voiceae.data.store import STORE, FeatureStore
-from voiceae.dsp.covariance_matching import loud_covariance
+from voiceae.dsp.covariance_matching import active_covariance
 from voiceae.errors import AudioError
 from voiceae.hardware import inference
 from voiceae.io.filesystem import FILE_ERRORS, is_file, reason
@@ -37,7 +37,7 @@ def describe_mel(voice: Voice, mel: Tensor) -> SpeakerProfile:
         x[0].float().numpy(force=True) for x in (traits.mel_mean, traits.mel_deviation, traits.speaker)
     )
     colour = MelStatistics(
-        mean, deviation, float(traits.loud_frames[0]), loud_covariance(mel.float().numpy(force=True))
+        mean, deviation, float(traits.active_frames[0]), active_covariance(mel.float().numpy(force=True))
     )
     centre = known_centre(traits)
     return SpeakerProfile(speaker, None if math.isnan(centre) else centre, colour)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from voiceae.dsp.statistics import loud_moments, match_moments
+from voiceae.dsp.statistics import active_moments, match_moments
 from voiceae.models.bottlenecks import Bottlenecked, BottleneckPart, Noise
 from voiceae.models.decoders import DecoderPart
 from voiceae.models.encoders import ContentPart, SpeakerPart
@@ -53,7 +53,7 @@ class VoiceTraits:
         pitch_centre: (B,) octaves.
         mel_mean: (B, M) per bin over the loud frames, natural log.
         mel_deviation: (B, M), of the same frames.
-        loud_frames: (B,) how many those are.
+        active_frames: (B,) how many those are.
         pitch_confidence: (B,) 0 to 1, how far the pitch centre can be relied on; None where nobody asked.
     """
 
@@ -61,7 +61,7 @@ class VoiceTraits:
     pitch_centre: Tensor
     mel_mean: Tensor
     mel_deviation: Tensor
-    loud_frames: Tensor
+    active_frames: Tensor
     pitch_confidence: Tensor | None = None
 
 
@@ -161,7 +161,7 @@ class Autoencoder(nn.Module):
         """All that conversion needs to know of a reference: mel (B, M, T), mask (B, T) -> traits."""
         pitch = self.pitch(mel, mask)
         centre, sure = self.pitch.centre(pitch, mel, mask), self.pitch.confidence(pitch, mel, mask)
-        return VoiceTraits(self.embed(mel, mask), centre, *loud_moments(mel, mask), sure)
+        return VoiceTraits(self.embed(mel, mask), centre, *active_moments(mel, mask), sure)
 
     def decode(
         self, content: Content, speaker: Tensor, *, octaves: Tensor | None = None, mask: Tensor | None = None
@@ -192,7 +192,7 @@ class Autoencoder(nn.Module):
         converted = self.decode(content, target.speaker, octaves=target.pitch_centre - content.pitch_centre)
         strength = self.matching if matching is None else matching
         return match_moments(
-            converted, target.mel_mean, target.mel_deviation, target.loud_frames, strength=strength
+            converted, target.mel_mean, target.mel_deviation, target.active_frames, strength=strength
         )
 
     def normalise(self, mel: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from voiceae.dsp.activity import active_frames
 from voiceae.dsp.mel_filters import mel_filters
 from voiceae.hardware import full_precision
 from voiceae.nn.masking import apply_mask
@@ -134,10 +135,9 @@ class MelPitch(nn.Module):
 
     def _loud(self, mel: Tensor, mask: Tensor | None) -> Tensor:
         """Frames whose compared bins are within 22 dB of the loudest frame's: (B, M, T), (B, T) -> (B, T) bool."""
-        level = torch.logsumexp(2 * mel[:, : self.compared_mels].float(), dim=1)
-        if mask is not None:
-            level = level.masked_fill(~mask.bool(), float("-inf"))
-        return level > level.amax(-1, keepdim=True) - 5.0
+        # Twice the log-magnitude is log-power: the same range of 5 nats is then 22 dB instead of 43, since a vowel's
+        # pitch can be read where its harmonics stand out, and quieter frames would only add noise to the median.
+        return active_frames(2 * mel[:, : self.compared_mels].float(), mask)
 
     def shift(self, pitch: Tensor, octaves: Tensor) -> Tensor:
         """Move each distribution along the grid: (B, K, T), (B,) -> (B, K, T); what leaves gathers at the edge."""

@@ -36,10 +36,7 @@ class Excitation(nn.Module):
         super().__init__()
         self.spec = spec
         self.margin = math.ceil(spec.n_fft / (2 * spec.hop_length))
-        slack = spec.n_fft - spec.win_length
-        window = torch.hann_window(spec.win_length, periodic=True)
-        window = functional.pad(window, (slack // 2, slack - slack // 2))
-        self.register_buffer("window", window, persistent=False)
+        self.register_buffer("window", torch.from_numpy(spec.window()).float(), persistent=False)
         noise = torch.randn(_NOISE_SAMPLES, generator=torch.Generator().manual_seed(seed))
         self.register_buffer("noise", noise, persistent=False)
 
@@ -117,7 +114,7 @@ class Excitation(nn.Module):
     def _added(self, frames: Tensor) -> Tensor:
         """Overlapping frames added up: (B, T, n_fft) -> (B, (T - 1) * hop + n_fft)."""
         hop, count = self.spec.hop_length, frames.shape[1]
-        overlap = -(-self.spec.n_fft // hop)
+        overlap = self.spec.overlap
         frames = functional.pad(frames, (0, overlap * hop - self.spec.n_fft)).unflatten(-1, (overlap, hop))
         out = frames.new_zeros(frames.shape[0], count + overlap - 1, hop)
         for shift in range(overlap):

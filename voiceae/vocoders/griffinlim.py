@@ -38,10 +38,7 @@ class GriffinLim(Vocoder):
         self.spec, self.n_iter, self.momentum, self.seed = spec, n_iter, momentum, seed
         self.piece_frames = _PIECE_BLOCKS * block_frames(spec)
         self.magnitudes = MelInverse(spec)
-        window = torch.hann_window(spec.win_length, periodic=True)
-        slack = spec.n_fft - spec.win_length
-        window = torch.nn.functional.pad(window, (slack // 2, slack - slack // 2))
-        self.register_buffer("window", window, persistent=False)
+        self.register_buffer("window", torch.from_numpy(spec.window()).float(), persistent=False)
 
     @torch.inference_mode()
     def forward(self, mel: Tensor) -> Tensor:

@@ -31,7 +31,7 @@ _HISTORY = 4  # blocks behind the one being made that later iterations still rea
 
 def block_frames(spec: AudioSpec) -> int:
     """Frames of a block: at least the tail of its last frame; 6 was fastest at the default spec."""
-    return max(6, -(-spec.n_fft // spec.hop_length) - 1)
+    return max(6, spec.overlap - 1)
 
 
 class PipelinedGriffinLim:
@@ -56,7 +56,7 @@ class PipelinedGriffinLim:
         self.spec, self.n_iter = spec, n_iter
         batch, self.bins, self.frames = shape
         self.hop = spec.hop_length
-        self.overlap = -(-spec.n_fft // self.hop)  # hops that a frame touches
+        self.overlap = spec.overlap
         self.rows = block_frames(spec)
         self.blocks = -(-(self.frames + self.overlap - 1) // self.rows)
         self._block = self.rows * self.hop

@@ -171,7 +171,7 @@ class StreamingGriffinLim:
         spec = vocoder.spec
         self._magnitudes, self._window, self._spec = vocoder.magnitudes, vocoder.window, spec
         self._ahead, self._n_iter = look_ahead, n_iter
-        self._overlap = -(-spec.n_fft // spec.hop_length)
+        self._overlap = spec.overlap
         self._tail = (self._overlap - 1) * spec.hop_length
         self.delay_samples = spec.samples(look_ahead) + spec.padding
         square = vocoder.window.square()

@@ -12,7 +12,7 @@ from tests.tiny import SPEC
 from voiceae import Audio
 from voiceae.conversion.streaming.stream import STRANGER_FRAMES, Stream, StreamOptions, _History, prior_of
 from voiceae.conversion.voice import Voice
-from voiceae.dsp.statistics import loud_frames
+from voiceae.dsp.activity import active_frames
 from voiceae.errors import AudioError
 from voiceae.io import audio as audio_io
 from voiceae.nn.int8 import DynamicInt8Linear
@@ -154,7 +154,7 @@ def test_eight_bits_are_hardly_heard_in_real_speech(minivctk: Path) -> None:
     assert isinstance(streams[1]._vocoder, StreamingSourceFilter)
     assert isinstance(streams[1]._vocoder._vocoder.leave, DynamicInt8Linear)
     exact, rounded = (voice._mel(in_blocks(stream, source, [len(source)])) for stream in streams)
-    loud = loud_frames(exact[None])[0]
+    loud = active_frames(exact[None])[0]
     assert 1e-3 < float((rounded - exact)[:, loud].abs().mean()) < 0.2
 
 

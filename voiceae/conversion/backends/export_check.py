@@ -108,7 +108,7 @@ def _features(found: Differences, exact: LogMel, voice: Voice, clip: Path, mel: 
         normalise(audio_io.load(clip, rate := voice.spec.sample_rate).wav, rate).wav
     ).double()
     with torch.inference_mode():
-        wanted = exact(torch.nn.functional.pad(wav, (0, -len(wav) % voice.spec.hop_length))).numpy()
+        wanted = exact(torch.nn.functional.pad(wav, (0, voice.spec.pad_to_hop(len(wav))))).numpy()
     difference, loud = np.abs(mel - wanted), wanted > _LOUD
     found.note("features_mean", difference.mean())
     found.note("features_loud", difference[loud].max(initial=0.0))

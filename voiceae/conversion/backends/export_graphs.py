@@ -40,7 +40,7 @@ class Describe(nn.Module):
     def forward(self, mel: Tensor) -> tuple[Tensor, ...]:
         """Speaker vector, pitch centre in octaves, mean and deviation of the loud frames, and how many those are."""
         traits = self.model.describe(mel)
-        loud = traits.loud_frames.float()
+        loud = traits.active_frames.float()
         return traits.speaker, traits.pitch_centre, traits.mel_mean, traits.mel_deviation, loud
 
 
@@ -302,12 +302,10 @@ def features_graph(spec: AudioSpec) -> onnx.ModelProto:
 
 def _tables(spec: AudioSpec) -> dict[str, NDArray[Any]]:
     turn = 2 * np.pi * np.arange(spec.n_fft) / spec.n_fft
-    slack = spec.n_fft - spec.win_length
-    window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(spec.win_length) / spec.win_length)
     return {
         "cosine": np.cos(turn),
         "sine": -np.sin(turn),
-        "window": np.pad(window, (slack // 2, slack - slack // 2)),
+        "window": spec.window(),
         "length": np.array(spec.n_fft, np.int64),
         "zero": np.array([0], np.int64),
         "reflected": np.array([spec.padding, spec.padding], np.int64),

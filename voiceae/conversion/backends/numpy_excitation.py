@@ -58,9 +58,7 @@ class Excitation:
 
     def __init__(self, spec: AudioSpec, seed: int = 0) -> None:
         self.spec = spec
-        slack = spec.n_fft - spec.win_length
-        turns = np.arange(spec.win_length) / spec.win_length
-        window = np.pad(0.5 - 0.5 * np.cos(2 * np.pi * turns), (slack // 2, slack - slack // 2))
+        window = spec.window()
         self.window = window.astype(np.float32)
         self._scaled = (window * math.sqrt(spec.n_fft)).astype(np.float32)
         self._noise = normal(twister(seed), _NOISE_SAMPLES)

@@ -31,10 +31,7 @@ class GriffinLim:
         self.spec, self.n_iter, self.momentum, self.seed = spec, n_iter, momentum, seed
         self.piece_frames = _PIECE_BLOCKS * block_frames(spec)
         self.magnitudes = MelInverse(spec)
-        slack = spec.n_fft - spec.win_length
-        turns = np.arange(spec.win_length) / spec.win_length
-        window = 0.5 - 0.5 * np.cos(2 * np.pi * turns)
-        self.window = np.pad(window, (slack // 2, slack - slack // 2)).astype(np.float32)
+        self.window = spec.window().astype(np.float32)
 
     def __call__(self, mel: Floats) -> Floats:
         """Synthesise: (M, T) -> (T * hop_length,)."""

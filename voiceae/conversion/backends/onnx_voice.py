@@ -20,8 +20,8 @@ from voiceae.conversion.reference_quality import (
 )
 from voiceae.conversion.speaker_profile import Embedding, MelStatistics, SpeakerProfile
 from voiceae.conversion.targets import as_targets, known_voice
-from voiceae.dsp.activity import CONFIDENT, pitch_confidence
-from voiceae.dsp.covariance_matching import covariance_match, loud_covariance
+from voiceae.dsp.activity import MIN_PITCH_CONFIDENCE, pitch_confidence
+from voiceae.dsp.covariance_matching import active_covariance, covariance_match
 from voiceae.dsp.loudness import Levelled, SilenceEnvelope, at_level_of, normalise
 from voiceae.errors import AudioError, OutputError
 from voiceae.io import audio as audio_io
@@ -157,7 +157,7 @@ class PortableVoice:
         profile = self.profile(profile)
         units, pitch, centre = self._export.run("encode", mel=mel[None])
         octaves = 0.0
-        if profile.pitch_centre is not None and pitch_confidence(pitch[0], mel) >= CONFIDENT:
+        if profile.pitch_centre is not None and pitch_confidence(pitch[0], mel) >= MIN_PITCH_CONFIDENCE:
             octaves = profile.pitch_centre - float(centre[0])
         matched: Floats = self._export.run(
             "decode",
@@ -187,15 +187,15 @@ class PortableVoice:
 
     def _listen(self, mel: Floats) -> SpeakerProfile:
         speaker, centre, mean, deviation, loud = self._export.run("describe", mel=mel[None])
-        colour = MelStatistics(mean[0], deviation[0], float(loud[0]), loud_covariance(mel))
+        colour = MelStatistics(mean[0], deviation[0], float(loud[0]), active_covariance(mel))
         _, pitch, _ = self._export.run("encode", mel=mel[None])
         self._reads_pitch = bool(pitch.shape[1])
-        sure = pitch_confidence(pitch[0], mel) >= CONFIDENT
+        sure = pitch_confidence(pitch[0], mel) >= MIN_PITCH_CONFIDENCE
         return SpeakerProfile(speaker[0], float(centre[0]) if sure else None, colour)
 
     def _mel(self, wav: Floats) -> Floats:
         """(N,) -> (M, T), with frames up to the last sample."""
-        return self._export.run("features", wav=np.pad(wav, (0, -len(wav) % self.spec.hop_length)))[0][0]
+        return self._export.run("features", wav=np.pad(wav, (0, self.spec.pad_to_hop(len(wav)))))[0][0]
 
     def _levelled(self, source: Path | Audio, min_seconds: float, what: str) -> Levelled:
         """Audio at the model's rate and the common level."""

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from voiceae.conversion.speaker_profile import SpeakerProfile
 from voiceae.conversion.statistics_matching import Engine, SourceStatistics, decode, match, source_statistics
-from voiceae.dsp.activity import CONFIDENT
+from voiceae.dsp.activity import MIN_PITCH_CONFIDENCE
 from voiceae.dsp.mel import MelStream
 from voiceae.dsp.streaming_loudness import Gate, RunningLevel
 from voiceae.errors import AudioError
@@ -289,7 +289,7 @@ class _Speaker:
     def _learn_pitch(self) -> None:
         if self._due and self._source.parts:
             pitch, mel = (part[None] for part in self._source.parts)
-            sure = float(self.model.pitch.confidence(pitch, mel)[0]) >= CONFIDENT
+            sure = float(self.model.pitch.confidence(pitch, mel)[0]) >= MIN_PITCH_CONFIDENCE
             self._pitch_centre = float(self.model.pitch.centre(pitch, mel)[0]) if sure else math.nan
 
     def _learn_statistics(self) -> None:

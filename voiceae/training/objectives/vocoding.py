@@ -13,7 +13,7 @@ from voiceae.data.crops import Crops
 from voiceae.data.store import FeatureStore
 from voiceae.data.waves import WaveBatch, WaveCrops
 from voiceae.dsp.mel import LogMel
-from voiceae.dsp.statistics import loud_moments, match_moments
+from voiceae.dsp.statistics import active_moments, match_moments
 from voiceae.dsp.yin import yin
 from voiceae.io import modelfile
 from voiceae.models.discriminators import WaveDiscriminators, wave_adversarial_losses, wave_discriminator_loss
@@ -121,7 +121,7 @@ class Vocoding(Objective):
             speaker = through.embed(batch.reference, batch.reference_mask)
             content = through.encode(batch.mel, batch.mask)
             mel = through.decode(content, speaker, mask=batch.mask)
-            own, wanted = (loud_moments(each, batch.mask) for each in (mel, batch.mel))
+            own, wanted = (active_moments(each, batch.mask) for each in (mel, batch.mel))
             mel = match_moments(mel, *wanted, own=own)
         chance = torch.rand(len(mel), 1, 1, generator=generator, device=mel.device)
         return torch.where((chance < self.through_share) & batch.mask[:, None], mel, batch.mel)

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from voiceae.dsp.activity import speech_bounds, trim
 from voiceae.dsp.loudness import active_power, frame_powers
-from voiceae.dsp.trim import speech_bounds, trim
 from voiceae.io.audio import load
 
 RATE = 22050
