@@ -53,7 +53,7 @@ def test_bad_input_is_one_line(
     few = worlds.write_store(tmp_path / "few", speakers=2, clips=5)
     vocoder = tmp_path / "vocoder.safetensors"
     about = worlds.description("Open", 8)
-    module = worlds.build("Open", 8, FeatureStore.open(store))
+    module = worlds.build("LinearBottleneck", 8, FeatureStore.open(store))
     modelfile.save(vocoder, module, kind="vocoder", description=about, spec=worlds.SPEC)
     for other, features, reason in (
         (narrow, store, "do not share one mel: hop_length"),

@@ -21,7 +21,7 @@ Examples:
 \b
 Areas: collapse (does the decoder use the code), leakage (do the codes tell who speaks),
 aggregate (do the codes lie where the prior expects them), codebook (is it in use),
-speakers (are voices told apart), spoken (does the speaker vector say what is said).
+speakers (are voices trace apart), spoken (does the speaker vector say what is said).
 --out gets diagnosis.json and diagnosis.png. The exit code is 1 when any area failed."""
 
 
@@ -46,10 +46,10 @@ def command(
     for finding in found.findings:
         click.echo(f"{finding.verdict!s:9}{finding.area:11}{finding.reason}")
     if out:
-        from voiceae.evaluation.diagnosis.page import save_page
+        from voiceae.evaluation.diagnosis.diagnose import save_plots
 
         found.save(out / "diagnosis.json")
-        save_page(found, out / "diagnosis.png")
+        save_plots(found, out / "diagnosis.png")
         click.echo(f"{out}: diagnosis.json and diagnosis.png")
     return int(str(found.verdict) == "failed")
 
@@ -68,7 +68,7 @@ def _diagnose(name: str, path: Path, *, quick: bool, seed: int, threads: int) ->
     module = modelfile.load(file, kind="autoencoder").module
     about = {"model": file.stem, "checksum": header.checksum, "mel": header.spec.fingerprint}
     with torch_threads(threads):
-        return diagnose(module, store, seed=seed, quick=quick, about=about, watch=_watch)
+        return diagnose(module, store, seed=seed, quick=quick, about=about, progress=_watch)
 
 
 def _watch(items: Iterable[Any], total: int, what: str) -> Iterable[Any]:

@@ -1,6 +1,6 @@
-"""What is wrong inside a model: collapse, leakage, codes unlike their prior, dead codebooks, muddled voices."""
+"""Faults inside a model: collapse, speaker leakage, codes unlike their prior, dead codes, muddled speakers."""
 
 from voiceae.evaluation.diagnosis.diagnose import Diagnosis, diagnose
-from voiceae.evaluation.diagnosis.verdicts import Finding, Verdict
+from voiceae.evaluation.diagnosis.findings import Finding, Verdict
 
 __all__ = ["Diagnosis", "Finding", "Verdict", "diagnose"]

@@ -1,4 +1,4 @@
-"""Posterior collapse, the aggregated posterior against its prior, and codebook usage."""
+"""The content code: posterior collapse, the aggregated posterior against its prior, and codebook usage."""
 
 from __future__ import annotations
 
@@ -10,32 +10,34 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from voiceae.evaluation.diagnosis.readings import BATCH, Clips, Readings, Watch, batch
-from voiceae.evaluation.diagnosis.verdicts import Finding, Verdict, grade, worst
+from voiceae.evaluation.diagnosis.encoded_clips import BATCH, Clips, EncodedClips, batch
+from voiceae.evaluation.diagnosis.findings import Finding, Verdict, grade, worst
+from voiceae.evaluation.scoring import Progress
 from voiceae.models import Autoencoder, GaussianBottleneck
 from voiceae.models.bottlenecks import codebook_figures
 from voiceae.nn.layers import gaussian_kl
 from voiceae.nn.losses import reconstruction_loss
 
 ACTIVE_VARIANCE = 0.01  # of the posterior mean; Burda et al. 2016 (arXiv 1509.00519)
-MOST_CLIPS = 128
+MAX_CLIPS = 128  # that are reconstructed, each five times: a bound on the time it takes
+# How many times worse another clip's code reconstructs: 1 where the decoder ignores the code.
 RATIO_WARNING, RATIO_FAILED = 1.3, 1.1
-OWN_VOICE = "own voice"  # the code as it is, and the speaker vector of the clip itself
+OWN_SPEAKER = "own voice"  # the code as it is, and the speaker vector of the clip itself
 NATS_WARNING, NATS_FAILED = 1.0, 0.05  # per code frame; phone identity alone is about 2 to 3
 
 
 def find_collapse(
-    model: Autoencoder, clips: Clips, readings: Readings, generator: torch.Generator, watch: Watch
+    model: Autoencoder, clips: Clips, encoded: EncodedClips, generator: torch.Generator, progress: Progress
 ) -> Finding:
     """Reconstruct with the code as it is and with other codes, and measure what each dimension carries."""
-    errors = reconstruction_errors(model, clips, readings, generator, watch)
+    errors = reconstruction_errors(model, clips, encoded, generator, progress)
     ratio = errors["shuffled"] / max(errors["as it is"], 1e-9)
     figures: dict[str, Any] = {"reconstruction": errors, "shuffled_to_own": ratio}
     verdict = grade(ratio, RATIO_WARNING, RATIO_FAILED)
     reason = f"another utterance's code makes the reconstruction {ratio:.2f} times worse"
     series = {}
-    if readings.log_variance is not None:
-        kl, variance = dimension_figures(readings)
+    if encoded.log_variance is not None:
+        kl, variance = dimension_figures(encoded)
         active = int((variance > ACTIVE_VARIANCE).sum())
         figures |= {"kl_nats": float(kl.sum()), "active_units": active, "dimensions": len(kl)}
         series = {"kl_per_dimension": kl, "variance_of_mean": variance}
@@ -54,16 +56,16 @@ def find_collapse(
     )
 
 
-def dimension_figures(readings: Readings) -> tuple[np.ndarray, np.ndarray]:
+def dimension_figures(encoded: EncodedClips) -> tuple[np.ndarray, np.ndarray]:
     """Mean KL against N(0, 1), nats per code frame, and variance of the posterior mean: -> (D,), (D,)."""
-    assert readings.log_variance is not None
-    mean, log_variance = readings.frames(readings.units), readings.frames(readings.log_variance)
+    assert encoded.log_variance is not None
+    mean, log_variance = encoded.frames(encoded.units), encoded.frames(encoded.log_variance)
     return gaussian_kl(mean, log_variance).mean(0).numpy(), mean.var(0, correction=0).numpy()
 
 
 @torch.inference_mode()
 def reconstruction_errors(
-    model: Autoencoder, clips: Clips, readings: Readings, generator: torch.Generator, watch: Watch
+    model: Autoencoder, clips: Clips, encoded: EncodedClips, generator: torch.Generator, progress: Progress
 ) -> dict[str, float]:
     """Mean distance per bin and frame, in standard deviations of the bin, by what was done to the code.
 
@@ -71,20 +73,20 @@ def reconstruction_errors(
     about the same length stand together, and only frames that both have are compared.
     """
     rows = clips.rows("held")[:: clips.held]
-    rows = rows[torch.randperm(len(rows), generator=generator)[:MOST_CLIPS]]
+    rows = rows[torch.randperm(len(rows), generator=generator)[:MAX_CLIPS]]
     rows = rows[clips.mask[rows].sum(-1).argsort(stable=True)]
-    codes = other_codes(model, readings, rows, generator)
+    codes = other_codes(model, encoded, rows, generator)
     total = dict.fromkeys(codes, 0.0)
     places = torch.arange(len(rows)).split(BATCH)
-    for some in watch(places, len(places), "reconstructing"):
+    for some in progress(places, len(places), "reconstructing"):
         mel, mask = batch(clips, rows[some])
         content = model.encode(mel, mask)
         both = mask & batch(clips, rows.roll(1)[some])[1]
         # The row before a speaker's first held-out clip is another clip of that speaker.
-        own, other = readings.speaker[rows[some]], readings.speaker[rows[some] - 1]
+        own, other = encoded.speaker[rows[some]], encoded.speaker[rows[some] - 1]
         for name, units in codes.items():
             changed = replace(content.bottlenecked, units=units[some].transpose(1, 2))
-            speaker = own if name == OWN_VOICE else other
+            speaker = own if name == OWN_SPEAKER else other
             given = model.decode(replace(content, bottlenecked=changed), speaker, mask=mask)
             error = reconstruction_loss(model.normalise(given), model.normalise(mel), both)
             total[name] += float(error) * len(some)
@@ -92,22 +94,22 @@ def reconstruction_errors(
 
 
 def other_codes(
-    model: Autoencoder, readings: Readings, rows: Tensor, generator: torch.Generator
+    model: Autoencoder, encoded: EncodedClips, rows: Tensor, generator: torch.Generator
 ) -> dict[str, Tensor]:
     """The codes of some clips as they are, of another clip, none, and drawn from the prior: (n, T', D) each.
 
     The prior is N(0, I) of a Gaussian bottleneck; of another kind, frames of any clips, drawn one by one.
     """
-    own = readings.units[rows]
+    own = encoded.units[rows]
     if isinstance(model.bottleneck, GaussianBottleneck):
         drawn = torch.randn(own.shape, generator=generator)
     else:
-        pool = readings.frames(readings.units)
+        pool = encoded.frames(encoded.units)
         drawn = pool[torch.randint(len(pool), own.shape[:2], generator=generator)]
-    mask = readings.mask[rows][..., None]
+    mask = encoded.mask[rows][..., None]
     return {
         "as it is": own,
-        OWN_VOICE: own,
+        OWN_SPEAKER: own,
         "shuffled": own.roll(1, 0) * mask,
         "zeroed": torch.zeros_like(own),
         "prior": drawn * mask,
@@ -116,14 +118,14 @@ def other_codes(
 
 # KL of the fitted Gaussian as a share of the whole KL: what the code pays for its place instead of for content.
 WARNING, FAILED = 0.25, 0.75
-BINS = np.linspace(-5, 5, 81)
+BINS = np.linspace(-5, 5, 81)  # five deviations of the prior: one sample in two million lies beyond
 
 Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Moments:
-    """Of z drawn from the aggregated posterior.
+    """Mean and covariance of z drawn from the aggregated posterior.
 
     Attributes:
         mean: (D,).
@@ -142,27 +144,27 @@ class Moments:
         )
 
 
-def aggregated_moments(readings: Readings) -> Moments:
-    """Law of total variance: covariance of the means plus mean of the variances."""
-    assert readings.log_variance is not None
-    mean = readings.frames(readings.units).double().numpy()
-    variance = readings.frames(readings.log_variance).double().exp().numpy()
+def aggregated_moments(encoded: EncodedClips) -> Moments:
+    """Moments of q(z) by the law of total variance: covariance of the means plus mean of the variances."""
+    assert encoded.log_variance is not None
+    mean = encoded.frames(encoded.units).double().numpy()
+    variance = encoded.frames(encoded.log_variance).double().exp().numpy()
     covariance = np.atleast_2d(np.cov(mean, rowvar=False, bias=True)) + np.diag(variance.mean(0))
     return Moments(mean.mean(0), covariance)
 
 
-def find_aggregate(readings: Readings, total_kl: float, generator: torch.Generator) -> Finding:
-    """Compare the codes of all clips with N(0, I).
+def find_aggregate(encoded: EncodedClips, total_kl: float, generator: torch.Generator) -> Finding:
+    """Compare the aggregated posterior of all clips with the prior N(0, I).
 
     The whole KL is the information of the code plus KL(q(z) || p(z)) (Hoffman and Johnson 2016), and the latter is at
     least the KL of the Gaussian fitted to q(z); so the code carries at most the difference.
 
     Args:
-        readings: of a Gaussian bottleneck.
+        encoded: of a Gaussian bottleneck.
         total_kl: mean KL of the posteriors, nats per code frame.
         generator: of the samples that the histograms count.
     """
-    moments = aggregated_moments(readings)
+    moments = aggregated_moments(encoded)
     deviation = np.sqrt(np.diag(moments.covariance))
     correlation = moments.covariance / np.outer(deviation, deviation)
     share = moments.kl / max(total_kl, 1e-9)
@@ -193,40 +195,40 @@ def find_aggregate(readings: Readings, total_kl: float, generator: torch.Generat
             "mean": moments.mean,
             "deviation": deviation,
             "correlation": correlation,
-            "histograms": histograms(readings, generator),
+            "histograms": histograms(encoded, generator),
         },
     )
 
 
-def histograms(readings: Readings, generator: torch.Generator) -> Array:
+def histograms(encoded: EncodedClips, generator: torch.Generator) -> Array:
     """Density of samples in `BINS`, by dimension: -> (D, 80)."""
-    assert readings.log_variance is not None
-    mean, log_variance = readings.frames(readings.units), readings.frames(readings.log_variance)
+    assert encoded.log_variance is not None
+    mean, log_variance = encoded.frames(encoded.units), encoded.frames(encoded.log_variance)
     z = mean + torch.randn(mean.shape, generator=generator) * (0.5 * log_variance).exp()
     counts = np.stack([np.histogram(column, BINS)[0] for column in z.T.numpy()])
     return counts / (len(z) * np.diff(BINS))
 
 
 PERPLEXITY_WARNING, PERPLEXITY_FAILED = 16.0, 4.0  # phones are about 40, broad phone classes about 6
-DEAD_WARNING, DEAD_FAILED = 0.5, 0.95
+DEAD_WARNING, DEAD_FAILED = 0.5, 0.95  # shares; some dead codes are common in VQ and do no harm
 
 
 def find_codebook(
-    readings: Readings, size: int, codes_per_second: float, *, combines: bool = False
+    encoded: EncodedClips, size: int, codes_per_second: float, *, combines: bool = False
 ) -> Finding:
-    """Count the codes of all clips.
+    """Count how often each code of a codebook is used.
 
     Args:
-        readings: of a discrete bottleneck.
+        encoded: of a discrete bottleneck.
         size: of the codebook.
         codes_per_second: rate of the bottleneck.
         combines: whether codes are combinations, most of which need never occur.
     """
-    assert readings.codes is not None
-    usage = torch.bincount(readings.frames(readings.codes), minlength=size)
+    assert encoded.codes is not None
+    usage = torch.bincount(encoded.frames(encoded.codes), minlength=size)
     dead = float((usage == 0).double().mean())
     whole = {name: float(value) for name, value in codebook_figures(usage.double()).items()}
-    runs = run_lengths(readings.codes, readings.mask)
+    runs = run_lengths(encoded.codes, encoded.mask)
     # A small codebook cannot have as large a perplexity; half of it is always enough.
     verdict = worst(
         [

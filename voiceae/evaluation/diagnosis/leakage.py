@@ -1,4 +1,4 @@
-"""Leakage: how well fresh probes tell the speaker from codes that should not say."""
+"""Speaker leakage: how well freshly trained probes tell the speaker from the content codes."""
 
 from __future__ import annotations
 
@@ -12,29 +12,31 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from voiceae.evaluation.diagnosis.readings import Clips, Readings, Watch, pooled_statistics
-from voiceae.evaluation.diagnosis.verdicts import Finding, Verdict, grade
+from voiceae.evaluation.diagnosis.encoded_clips import Clips, EncodedClips, pooled_statistics
+from voiceae.evaluation.diagnosis.findings import Finding, Verdict, grade
+from voiceae.evaluation.scoring import Progress
 
+# Small, with much dropout and weight decay, since a probe has only about a dozen clips of a speaker to learn from.
 HIDDEN, CHANNELS, HEADS, DROPOUT = 192, 96, 4, 0.3
 BATCH, LEARNING_RATE, WEIGHT_DECAY = 128, 3e-3, 0.02
-MOST_EPOCHS, PATIENCE = 80, 8
+MAX_EPOCHS, PATIENCE = 80, 8
 
 
-class Linear(nn.Module):
-    """Pooled statistics (U, F) -> logits (U, speakers)."""
+class LinearProbe(nn.Module):
+    """A linear classifier of speakers: pooled statistics (U, F) -> logits (U, speakers)."""
 
     def __init__(self, width: int, classes: int) -> None:
         super().__init__()
         self.layers = nn.Sequential(nn.Dropout(DROPOUT), nn.Linear(width, classes))
 
     def forward(self, statistics: Tensor) -> Tensor:
-        """Score the speakers."""
+        """Logits of the speakers: (U, F) -> (U, speakers)."""
         scores: Tensor = self.layers(statistics)
         return scores
 
 
-class TwoLayer(Linear):
-    """The same with a hidden layer."""
+class TwoLayerProbe(LinearProbe):
+    """A classifier of speakers with one hidden layer: pooled statistics (U, F) -> logits (U, speakers)."""
 
     def __init__(self, width: int, classes: int) -> None:
         super().__init__(width, classes)
@@ -57,7 +59,7 @@ class AttentivePooling(nn.Module):
         self.leave = nn.Sequential(nn.Dropout(DROPOUT), nn.Linear(2 * CHANNELS, classes))
 
     def forward(self, frames: Tensor, mask: Tensor) -> Tensor:
-        """Score the speakers."""
+        """Logits of the speakers: (U, T', X), (U, T') -> (U, speakers)."""
         frames, mask = _thirds(frames * mask[..., None], mask)
         hidden = functional.gelu(self.enter(frames))
         weight = self.attend(hidden).masked_fill(~mask[..., None], float("-inf")).softmax(1)
@@ -91,12 +93,16 @@ class Probe:
     frames: bool = False
 
 
-PROBES = (Probe("linear", Linear), Probe("two-layer", TwoLayer), Probe("attention", AttentivePooling, True))
+PROBES = (
+    Probe("linear", LinearProbe),
+    Probe("two-layer", TwoLayerProbe),
+    Probe("attention", AttentivePooling, True),
+)
 
 
 @dataclass(frozen=True)
-class Evidence:
-    """What probes are given.
+class ProbeInputs:
+    """Inputs of the probes, frames and pooled statistics.
 
     Attributes:
         frames: (U, T', X), each channel of zero mean and unit variance over the clips to fit.
@@ -109,19 +115,19 @@ class Evidence:
     statistics: Tensor
 
     @classmethod
-    def of(cls, frames: Tensor, mask: Tensor, clips: Clips) -> Evidence:
-        """Scale frames, and pool them."""
+    def of(cls, frames: Tensor, mask: Tensor, clips: Clips) -> ProbeInputs:
+        """Scale frames by the clips to fit, and pool them."""
         fit = clips.rows("fit")
         statistics = pooled_statistics(frames, mask)
         scaled = _scale(frames, frames[fit][mask[fit]])
         return cls(scaled, mask, _scale(statistics, statistics[fit]))
 
-    def inputs(self, probe: Probe) -> tuple[Tensor, ...]:
+    def given_to(self, probe: Probe) -> tuple[Tensor, ...]:
         """Tensors that a probe is called with."""
         return (self.frames, self.mask) if probe.frames else (self.statistics,)
 
 
-def probe_accuracy(probe: Probe, evidence: Evidence, labels: Tensor, clips: Clips, seed: int) -> float:
+def probe_accuracy(probe: Probe, evidence: ProbeInputs, labels: Tensor, clips: Clips, seed: int) -> float:
     """Share of held-out clips whose speaker a fresh probe tells; it is trained until it gets no better.
 
     Args:
@@ -131,7 +137,7 @@ def probe_accuracy(probe: Probe, evidence: Evidence, labels: Tensor, clips: Clip
         clips: which to fit, to stop by and to score.
         seed: of weights, dropout and batches.
     """
-    inputs = evidence.inputs(probe)
+    inputs = evidence.given_to(probe)
     with torch.random.fork_rng(devices=[]), torch.enable_grad():
         torch.manual_seed(seed)
         module = probe.make(inputs[0].shape[-1], int(labels.max()) + 1)
@@ -144,7 +150,7 @@ def _train(module: nn.Module, inputs: tuple[Tensor, ...], labels: Tensor, clips:
     optimizer = torch.optim.AdamW(module.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
     fit, check = clips.rows("fit"), clips.rows("check")
     best, waited, weights = (-1.0, 0.0), 0, module.state_dict()
-    for _ in range(MOST_EPOCHS):
+    for _ in range(MAX_EPOCHS):
         module.train()
         for rows in fit[torch.randperm(len(fit))].split(BATCH):
             loss = functional.cross_entropy(module(*(x[rows] for x in inputs)), labels[rows])
@@ -180,22 +186,22 @@ def _scale(values: Tensor, sample: Tensor) -> Tensor:
 
 # On the scale of `leaked_share`; beside them what they are among 170 speakers.
 WARNING, FAILED = 0.45, 0.58  # 10 and 20 times chance
-ALIVE = 0.66  # 30 times chance: what probes must reach where the voice is plain, on the mel
-UNLIKELY_DEVIATIONS = 4.0
+MIN_MEL_SHARE = 0.66  # 30 times chance: what probes must reach where the voice is plain, on the mel
+CHANCE_DEVIATIONS = 4.0  # of the binomial law: by chance alone once in 30,000 diagnoses
 
 
 @dataclass(frozen=True)
-class Suspect:
-    """Something to be probed.
+class ProbeTarget:
+    """Something to be probed for the speaker.
 
     Attributes:
         name: as reported.
-        evidence: of all clips.
+        inputs: of all clips.
         labels: (U,).
     """
 
     name: str
-    evidence: Evidence
+    inputs: ProbeInputs
     labels: Tensor
 
 
@@ -204,20 +210,22 @@ def leaked_share(accuracy: float, speakers: int) -> float:
     return math.log(max(accuracy, 1e-9) * speakers) / math.log(speakers)
 
 
-def find_leakage(readings: Readings, clips: Clips, seed: int, watch: Watch) -> Finding:
+def find_leakage(encoded: EncodedClips, clips: Clips, seed: int, progress: Progress) -> Finding:
     """Probe the codes, the mel, and the codes with shuffled labels; of several probes the worst counts.
 
     Of a Gaussian posterior both its means are probed, which conversion uses, and what is drawn from it, as the decoder
     was given in training; the latter decide, and a voice that is plain only in the means is worth a warning. Probes
     see it there however far it lies below the noise that the decoder has learned to disregard.
     """
-    tasks = [(suspect, probe) for suspect in _suspects(readings, clips, seed) for probe in PROBES]
+    tasks = [(probed, probe) for probed in _probe_targets(encoded, clips, seed) for probe in PROBES]
     accuracy: dict[str, dict[str, float]] = {}
-    for suspect, probe in watch(tasks, len(tasks), "probing"):
-        accuracy.setdefault(suspect.name, {})[probe.name] = _accuracy(suspect, probe, clips, seed)
+    for probed, probe in progress(tasks, len(tasks), "probing"):
+        accuracy.setdefault(probed.name, {})[probe.name] = probe_accuracy(
+            probe, probed.inputs, probed.labels, clips, seed
+        )
     speakers, trials = len(clips.speakers), len(clips.rows("held"))
     worst = {name: max(scores.values()) for name, scores in accuracy.items()}
-    verdict, reason = _judge(worst, speakers, trials)
+    verdict, reason = _verdict(worst, speakers, trials)
     figures = {
         "speakers": speakers,
         "clips_to_fit": clips.per_speaker - clips.held,
@@ -233,38 +241,34 @@ def find_leakage(readings: Readings, clips: Clips, seed: int, watch: Watch) -> F
     )
 
 
-def _suspects(readings: Readings, clips: Clips, seed: int) -> Iterator[Suspect]:
-    codes = Evidence.of(readings.units, readings.mask, clips)
+def _probe_targets(encoded: EncodedClips, clips: Clips, seed: int) -> Iterator[ProbeTarget]:
+    codes = ProbeInputs.of(encoded.units, encoded.mask, clips)
     order = torch.randperm(len(clips.speaker), generator=torch.Generator().manual_seed(seed))
-    yield Suspect("codes", codes, clips.speaker)
-    if readings.log_variance is not None:
+    yield ProbeTarget("codes", codes, clips.speaker)
+    if encoded.log_variance is not None:
         generator = torch.Generator().manual_seed(seed)
-        noise = torch.randn(readings.units.shape, generator=generator)
-        sampled = readings.units + noise * (0.5 * readings.log_variance).exp()
-        yield Suspect("sampled", Evidence.of(sampled, readings.mask, clips), clips.speaker)
-    yield Suspect("mel", Evidence.of(readings.mel, readings.mask, clips), clips.speaker)
-    yield Suspect("shuffled", codes, clips.speaker[order])
+        noise = torch.randn(encoded.units.shape, generator=generator)
+        sampled = encoded.units + noise * (0.5 * encoded.log_variance).exp()
+        yield ProbeTarget("sampled", ProbeInputs.of(sampled, encoded.mask, clips), clips.speaker)
+    yield ProbeTarget("mel", ProbeInputs.of(encoded.mel, encoded.mask, clips), clips.speaker)
+    yield ProbeTarget("shuffled", codes, clips.speaker[order])
 
 
-def _accuracy(suspect: Suspect, probe: Probe, clips: Clips, seed: int) -> float:
-    return probe_accuracy(probe, suspect.evidence, suspect.labels, clips, seed)
-
-
-def _judge(worst: dict[str, float], speakers: int, trials: int) -> tuple[Verdict, str]:
+def _verdict(worst: dict[str, float], speakers: int, trials: int) -> tuple[Verdict, str]:
     chance = 1 / speakers
     noise = math.sqrt(chance * (1 - chance) / trials)
-    if worst["shuffled"] > chance + UNLIKELY_DEVIATIONS * noise + 1 / trials:
+    if worst["shuffled"] > chance + CHANCE_DEVIATIONS * noise + 1 / trials:
         return Verdict.FAILED, (
             f"with shuffled labels a probe still scores {worst['shuffled'] * speakers:.1f} times chance, "
             "so its scores mean nothing: the clips of one speaker repeat"
         )
-    if leaked_share(worst["mel"], speakers) < ALIVE:
+    if leaked_share(worst["mel"], speakers) < MIN_MEL_SHARE:
         return Verdict.WARNING, (
             f"on the mel itself the probes score only {worst['mel'] * speakers:.1f} times chance, "
             "so this store cannot show a leak"
         )
-    heard = "sampled" if "sampled" in worst else "codes"
-    verdict = grade(leaked_share(worst[heard], speakers), WARNING, FAILED)
+    decisive = "sampled" if "sampled" in worst else "codes"
+    verdict = grade(leaked_share(worst[decisive], speakers), WARNING, FAILED)
     if verdict is Verdict.OK and leaked_share(worst["codes"], speakers) >= FAILED:
         verdict, mild = Verdict.WARNING, "the means, not what is drawn around them, tell who speaks"
     else:
@@ -275,8 +279,8 @@ def _judge(worst: dict[str, float], speakers: int, trials: int) -> tuple[Verdict
         Verdict.FAILED: "the codes tell who speaks: narrow the bottleneck, or weight its loss more",
     }[verdict]
     beside = {"codes": "on the means", "mel": "on the mel", "shuffled": "with shuffled labels"}
-    others = [f"{worst[name] * speakers:.1f} {where}" for name, where in beside.items() if name != heard]
+    others = [f"{worst[name] * speakers:.1f} {where}" for name, where in beside.items() if name != decisive]
     return verdict, (
-        f"{says}; the best probe scores {worst[heard] * speakers:.1f} times chance among {speakers} speakers "
+        f"{says}; the best probe scores {worst[decisive] * speakers:.1f} times chance among {speakers} speakers "
         f"({', '.join(others)})"
     )

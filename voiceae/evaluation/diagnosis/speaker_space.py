@@ -1,4 +1,4 @@
-"""The speaker embedding: whether it separates unseen speakers, and whether it knows what is said."""
+"""The speaker embedding: whether it separates unseen speakers, and whether it carries content."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from scipy.fft import dct
 from torch import Tensor
 from torch.nn import functional
 
-from voiceae.evaluation.diagnosis.collapse import OWN_VOICE
-from voiceae.evaluation.diagnosis.readings import Clips, Readings, pooled_statistics
-from voiceae.evaluation.diagnosis.verdicts import Finding, Verdict, grade, worst
+from voiceae.evaluation.diagnosis.collapse import OWN_SPEAKER
+from voiceae.evaluation.diagnosis.encoded_clips import Clips, EncodedClips, pooled_statistics
+from voiceae.evaluation.diagnosis.findings import Finding, Verdict, grade, worst
 from voiceae.evaluation.scores import equal_error
 
 EER_WARNING, EER_FAILED = 0.15, 0.35  # 0.5 is chance
-FEWEST_PAIRS = 10
+MIN_PAIRS = 10  # of one speaker; fewer make an equal error rate in steps of more than 10 %
 
 
-def find_voices(vectors: Tensor, speaker: Tensor, *, held_out: bool) -> Finding:
-    """Equal error rate over all pairs of clips, and accuracy of the nearest other clip.
+def find_speaker_space(vectors: Tensor, speaker: Tensor, *, held_out: bool) -> Finding:
+    """Measure how the speaker vectors separate speakers: equal error rate, and accuracy of the nearest other clip.
 
     Args:
         vectors: (U, S).
@@ -38,7 +38,7 @@ def find_voices(vectors: Tensor, speaker: Tensor, *, held_out: bool) -> Finding:
     accuracy = float((speaker[nearest] == speaker).double().mean())
     verdict = grade(error.rate, EER_WARNING, EER_FAILED)
     where = "held-out" if held_out else "training"
-    if not held_out or len(right) < FEWEST_PAIRS:
+    if not held_out or len(right) < MIN_PAIRS:
         verdict = worst([verdict, Verdict.WARNING])
     says = {
         Verdict.OK: "the speaker space tells voices apart",
@@ -71,52 +71,55 @@ def find_voices(vectors: Tensor, speaker: Tensor, *, held_out: bool) -> Finding:
     )
 
 
-CLUSTERS, CEPSTRA, ROUNDS, SAMPLE = 64, 16, 12, 20_000
+# Somewhat more clusters than phones (40), on cepstra that keep formants and drop harmonics; the sample has 300 frames
+# for each cluster.
+CLUSTERS, CEPSTRA, SAMPLE = 64, 16, 20_000
+# Of the ridge regression, per clip to fit; the best is chosen on the `check` clips.
 PENALTIES = (0.01, 0.1, 1.0, 10.0, 100.0)
-HEARD = 0.35  # of the way from chance to certainty: below it the vector says too little to matter
+MIN_TRACE = 0.35  # of the way from chance to certainty: below it the vector says too little to matter
 WARNING, FAILED = 0.05, 0.2  # share of the reconstruction error that the clip's own vector takes away
 
 Array = NDArray[np.float64]
 
 
-def find_spoken(
-    readings: Readings, clips: Clips, errors: Mapping[str, float], rng: np.random.Generator
+def find_spoken_content(
+    encoded: EncodedClips, clips: Clips, errors: Mapping[str, float], rng: np.random.Generator
 ) -> Finding:
     """Can a speaker vector tell its own utterance from others of the speaker by what is said in them?
 
-    What is said is the share of phone-like clusters in a clip: 64 means of level- and colour-free cepstra, found
-    without the model. A ridge regression learns to foretell how these shares depart from the speaker's own mean from
-    how the vector departs from the speaker's mean vector; on held-out clips it must pick the right one among those of
-    one speaker. Who speaks cannot help, as all choices are the same speaker's, so chance is one in their number. Beside
-    it the same from statistics of the mel, and from vectors shuffled among the clips of each speaker.
+    What is said is the share of phone-like clusters in a clip: 64 means of cepstra without level and long-term
+    spectrum, found without the model. A ridge regression learns to predict how these shares depart from the speaker's
+    own mean from how the vector departs from the speaker's mean vector; on held-out clips it must pick the right one
+    among those of one speaker. Who speaks cannot help, as all choices are the same speaker's, so chance is one in their
+    number. Beside it the same from statistics of the mel, and from vectors shuffled among the clips of each speaker.
 
     Anything pooled over a clip keeps a trace of what is said, however faint. What decides is whether the decoder makes
     use of it: how much better it reconstructs with the clip's own vector than with one of another clip. That is an
     upper bound, since the level and the room of a clip help as well.
 
     Args:
-        readings: of all clips.
+        encoded: of all clips.
         clips: which to fit, to stop by and to score.
         errors: what `reconstruction_errors` gave.
         rng: of the clusters and the shuffling.
     """
-    shares = cluster_shares(readings, rng)
+    shares = cluster_shares(encoded, rng)
     shuffled = np.concatenate(
         [row + rng.permutation(clips.per_speaker) for row in range(0, len(shares), clips.per_speaker)]
     )
-    vectors = readings.speaker.double().numpy()
+    vectors = encoded.speaker.double().numpy()
     evidence = {
         "speaker vector": vectors,
-        "mel": pooled_statistics(readings.mel, readings.mask).double().numpy(),
+        "mel": pooled_statistics(encoded.mel, encoded.mask).double().numpy(),
         "shuffled": vectors[shuffled],
     }
-    accuracy = {name: pick_accuracy(values, shares, clips) for name, values in evidence.items()}
+    accuracy = {name: retrieval_accuracy(values, shares, clips) for name, values in evidence.items()}
     choices = clips.held
     if choices < 2:
-        return _unknown(accuracy, choices)
-    told = (accuracy["speaker vector"] - 1 / choices) / (1 - 1 / choices)
-    gain = 1 - errors[OWN_VOICE] / max(errors["as it is"], 1e-9)
-    verdict = grade(gain, WARNING, FAILED) if told >= HEARD else Verdict.OK
+        return _too_few_clips(accuracy, choices)
+    trace = (accuracy["speaker vector"] - 1 / choices) / (1 - 1 / choices)
+    gain = 1 - errors[OWN_SPEAKER] / max(errors["as it is"], 1e-9)
+    verdict = grade(gain, WARNING, FAILED) if trace >= MIN_TRACE else Verdict.OK
     says = {
         Verdict.OK: "next to nothing of what is said passes through the speaker vector",
         Verdict.WARNING: "something of what is said passes through the speaker vector",
@@ -140,44 +143,37 @@ def find_spoken(
     )
 
 
-def cluster_shares(readings: Readings, rng: np.random.Generator) -> Array:
+def cluster_shares(encoded: EncodedClips, rng: np.random.Generator) -> Array:
     """Square root of the share of every phone-like cluster in every clip: -> (U, 64)."""
-    weight = readings.mask[..., None].float()
-    mean = (readings.mel * weight).sum(1, keepdim=True) / weight.sum(1, keepdim=True)
-    variance = ((readings.mel - mean).square() * weight).sum(1, keepdim=True) / weight.sum(1, keepdim=True)
-    plain = (readings.mel - mean) / (variance + 1e-3).sqrt()
+    from sklearn.cluster import KMeans
+
+    weight = encoded.mask[..., None].float()
+    mean = (encoded.mel * weight).sum(1, keepdim=True) / weight.sum(1, keepdim=True)
+    variance = ((encoded.mel - mean).square() * weight).sum(1, keepdim=True) / weight.sum(1, keepdim=True)
+    plain = (encoded.mel - mean) / (variance + 1e-3).sqrt()
     cepstra = dct(plain.numpy(), norm="ortho", axis=-1)[..., :CEPSTRA].astype(np.float32)
-    frames = torch.from_numpy(np.ascontiguousarray(cepstra))
-    centres = k_means(readings.frames(frames), rng)
-    nearest = _nearest(frames.flatten(0, 1), centres).view(readings.mask.shape)
-    counts = torch.zeros(len(nearest), len(centres)).scatter_add_(1, nearest, readings.mask.float())
-    return (counts / counts.sum(1, keepdim=True)).sqrt().double().numpy()
+    mask = encoded.mask.numpy()
+    speech = cepstra[mask]
+    sample = speech[rng.permutation(len(speech))[:SAMPLE]]
+    seed = int(rng.integers(2**31))
+    clusters = KMeans(min(CLUSTERS, len(sample)), n_init=1, random_state=seed).fit(sample).predict(speech)
+    counts = np.zeros((len(mask), CLUSTERS))
+    np.add.at(counts, (np.nonzero(mask)[0], clusters), 1)
+    return np.sqrt(counts / counts.sum(1, keepdims=True))
 
 
-def k_means(frames: Tensor, rng: np.random.Generator) -> Tensor:
-    """Centres after a few rounds on a sample: (n, X) -> (64, X)."""
-    sample = frames[torch.from_numpy(rng.permutation(len(frames))[:SAMPLE])]
-    centres = sample[:CLUSTERS].clone()
-    for _ in range(ROUNDS):
-        nearest = _nearest(sample, centres)
-        count = torch.bincount(nearest, minlength=len(centres))[:, None]
-        total = torch.zeros_like(centres).index_add_(0, nearest, sample)
-        centres = torch.where(count > 0, total / count.clamp_min(1), centres)
-    return centres
+def retrieval_accuracy(evidence: Array, shares: Array, clips: Clips) -> float:
+    """How often held-out evidence predicts its own clip best, by ridge regression: (U, F), (U, 64) -> share."""
+    from sklearn.linear_model import Ridge
 
-
-def pick_accuracy(evidence: Array, shares: Array, clips: Clips) -> float:
-    """How often held-out evidence foretells its own clip best: (U, F), (U, 64) -> share."""
     x, y = ({part: _centred(v, clips, part) for part in ("fit", "check", "held")} for v in (evidence, shares))
     scale = np.concatenate(list(x["fit"])).std(0) + 1e-9
     x = {part: values / scale for part, values in x.items()}
-    flat, wanted = (np.concatenate(list(v["fit"])) for v in (x, y))
-    # Eigenvectors once, so that every penalty costs one product.
-    values, axes = np.linalg.eigh(flat.T @ flat)
-    turned = axes.T @ (flat.T @ wanted)
-    maps = [axes @ (turned / (values + p * len(flat))[:, None]) for p in PENALTIES]
-    best = min(maps, key=lambda m: float(np.square(x["check"] @ m - y["check"]).sum()))
-    return _picked(x["held"] @ best, y["held"])
+    flat, shares_fit = (np.concatenate(list(v["fit"])) for v in (x, y))
+    ridges = [Ridge(penalty * len(flat), fit_intercept=False) for penalty in PENALTIES]
+    fits = [ridge.fit(flat, shares_fit).coef_.T for ridge in ridges]
+    best = min(fits, key=lambda fit: float(np.square(x["check"] @ fit - y["check"]).sum()))
+    return _nearest_share(x["held"] @ best, y["held"])
 
 
 def _centred(values: Array, clips: Clips, part: str) -> Array:
@@ -186,18 +182,14 @@ def _centred(values: Array, clips: Clips, part: str) -> Array:
     return grouped - grouped.mean(1, keepdims=True)
 
 
-def _picked(foretold: Array, true: Array) -> float:
+def _nearest_share(predicted: Array, true: Array) -> float:
     """Share of clips nearer by cosine to their own than to the others: (P, n, C), (P, n, C) ->."""
-    unit = [v / (np.linalg.norm(v, axis=-1, keepdims=True) + 1e-12) for v in (foretold, true)]
+    unit = [v / (np.linalg.norm(v, axis=-1, keepdims=True) + 1e-12) for v in (predicted, true)]
     best = (unit[0] @ unit[1].transpose(0, 2, 1)).argmax(-1)
     return float((best == np.arange(best.shape[1])).mean())
 
 
-def _nearest(frames: Tensor, centres: Tensor) -> Tensor:
-    return (centres.square().sum(-1) - 2 * frames @ centres.T).argmin(-1)
-
-
-def _unknown(accuracy: dict[str, float], choices: int) -> Finding:
+def _too_few_clips(accuracy: dict[str, float], choices: int) -> Finding:
     return Finding(
         area="spoken",
         verdict=Verdict.WARNING,

@@ -1,11 +1,10 @@
-"""What a model makes of clips, drawn with a seed: codes, posteriors and speaker vectors, read once."""
+"""Clips drawn from a store with a seed, and what a model encodes them to: codes, posteriors, speaker vectors."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -15,10 +14,11 @@ from torch.nn import functional
 from voiceae.data.splits import TRAIN, VALID_SPEAKERS, VALID_UTTERANCES
 from voiceae.data.store import FeatureStore, Utterance
 from voiceae.errors import StoreError
+from voiceae.evaluation.scoring import Progress
 from voiceae.models import Autoencoder, GaussianBottleneck
 from voiceae.nn.masking import coarser_mask
 
-FEWEST_SPEAKERS, FEWEST_CLIPS = 4, 5
+MIN_SPEAKERS, MIN_CLIPS = 4, 5  # a probe needs clips to fit, to stop by and to score, of several speakers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +31,7 @@ class Size:
         seconds: of each clip, at most.
     """
 
-    speakers: int = 170
+    speakers: int = 170  # the thresholds of leakage were measured with so many; more only take longer
     clips: int = 20
     seconds: float = 3.0
 
@@ -78,7 +78,7 @@ class Clips:
         return torch.arange(len(self.speaker)).view(-1, self.per_speaker)[:, first:last].flatten()
 
 
-def draw_clips(store: FeatureStore, size: Size, rng: np.random.Generator) -> Clips:
+def draw_training_clips(store: FeatureStore, size: Size, rng: np.random.Generator) -> Clips:
     """Balanced clips of the training speakers: of the number of clips each, that which keeps the most clips.
 
     Args:
@@ -91,12 +91,12 @@ def draw_clips(store: FeatureStore, size: Size, rng: np.random.Generator) -> Cli
     """
     known = _by_speaker(u for u in store.utterances if u.split in (TRAIN, VALID_UTTERANCES))
     counts = np.array([len(each) for each in known.values()])
-    kept = {n: n * min(int((counts >= n).sum()), size.speakers) for n in range(FEWEST_CLIPS, size.clips + 1)}
-    able = {n: clips for n, clips in kept.items() if clips >= FEWEST_SPEAKERS * n}
+    kept = {n: n * min(int((counts >= n).sum()), size.speakers) for n in range(MIN_CLIPS, size.clips + 1)}
+    able = {n: clips for n, clips in kept.items() if clips >= MIN_SPEAKERS * n}
     if not able:
         raise StoreError(
-            f"{store.path}: {int((counts >= FEWEST_CLIPS).sum())} training speakers with {FEWEST_CLIPS} utterances; "
-            f"a diagnosis needs {FEWEST_SPEAKERS}; give a store with more speech"
+            f"{store.path}: {int((counts >= MIN_CLIPS).sum())} training speakers with {MIN_CLIPS} utterances; "
+            f"a diagnosis needs {MIN_SPEAKERS}; give a store with more speech"
         )
     per_speaker = max(able, key=lambda n: (able[n], n))
     names = [name for name, each in known.items() if len(each) >= per_speaker]
@@ -105,7 +105,7 @@ def draw_clips(store: FeatureStore, size: Size, rng: np.random.Generator) -> Cli
     return _cut(store, rows, size, rng, per_speaker)
 
 
-def held_out_clips(store: FeatureStore, size: Size, rng: np.random.Generator) -> Clips | None:
+def draw_held_out_clips(store: FeatureStore, size: Size, rng: np.random.Generator) -> Clips | None:
     """Clips of the held-out speakers that have at least two, or None when fewer than two do."""
     known = _by_speaker(store.split(VALID_SPEAKERS))
     names = [name for name, each in known.items() if len(each) > 1][: size.speakers]
@@ -141,13 +141,10 @@ def _cut(
 
 BATCH = 32
 
-Watch = Callable[[Iterable[Any], int, str], Iterable[Any]]
-"""Hands the items on and shows how far it is: items, their number, what is done."""
-
 
 @dataclass(frozen=True)
-class Readings:
-    """Of all clips, time-major.
+class EncodedClips:
+    """What a model makes of clips, time-major.
 
     Attributes:
         units: (U, T', D) what the decoder is given.
@@ -166,26 +163,26 @@ class Readings:
     mel: Tensor
 
     def frames(self, values: Tensor) -> Tensor:
-        """Only what counts: (U, T', X) -> (n, X)."""
+        """The valid code frames of all clips: (U, T', X) -> (n, X)."""
         return values[self.mask]
 
 
 @torch.inference_mode()
-def read(model: Autoencoder, clips: Clips, watch: Watch) -> Readings:
-    """Encode and embed every clip."""
-    parts = [_read_batch(model, clips, rows) for rows in _batches(clips, watch)]
+def encode_clips(model: Autoencoder, clips: Clips, progress: Progress) -> EncodedClips:
+    """Encode every clip and embed its speaker."""
+    parts = [_encode_batch(model, clips, rows) for rows in _batches(clips, progress)]
     columns = zip(*parts, strict=True)
     units, mask, log_variance, codes, speaker, mel = (
         None if column[0] is None else torch.cat(column) for column in columns
     )
     assert units is not None and mask is not None and speaker is not None and mel is not None
-    return Readings(units, mask, log_variance, codes, speaker, mel)
+    return EncodedClips(units, mask, log_variance, codes, speaker, mel)
 
 
 @torch.inference_mode()
-def embed(model: Autoencoder, clips: Clips, watch: Watch) -> Tensor:
-    """Speaker vectors only: -> (U, S)."""
-    return torch.cat([model.embed(*batch(clips, rows)) for rows in _batches(clips, watch)])
+def embed(model: Autoencoder, clips: Clips, progress: Progress) -> Tensor:
+    """Embed the speaker of every clip: -> (U, S)."""
+    return torch.cat([model.embed(*batch(clips, rows)) for rows in _batches(clips, progress)])
 
 
 def batch(clips: Clips, rows: Tensor) -> tuple[Tensor, Tensor]:
@@ -205,15 +202,15 @@ def _moments(x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
     count = weight.sum(1).clamp_min(1)
     mean = (x * weight).sum(1) / count
     variance = ((x - mean[:, None]).square() * weight).sum(1) / count
-    return mean, (variance + 1e-6).sqrt()
+    return mean, (variance + 1e-6).sqrt()  # a channel that never varies has a logarithm too
 
 
-def _batches(clips: Clips, watch: Watch) -> Iterable[Tensor]:
+def _batches(clips: Clips, progress: Progress) -> Iterable[Tensor]:
     rows = torch.arange(len(clips.mel)).split(BATCH)
-    return watch(rows, len(rows), "listening")
+    return progress(rows, len(rows), "encoding")
 
 
-def _read_batch(model: Autoencoder, clips: Clips, rows: Tensor) -> tuple[Tensor | None, ...]:
+def _encode_batch(model: Autoencoder, clips: Clips, rows: Tensor) -> tuple[Tensor | None, ...]:
     mel, mask = batch(clips, rows)
     coarse = coarser_mask(mask, model.rate)
     features = model.content(model.normalise(mel), mask)

@@ -1,4 +1,4 @@
-"""One verdict an area, with the sentence and the figures that it stands on."""
+"""What was found in one area of a diagnosis: a verdict, one sentence, and the figures behind it."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from numpy.typing import NDArray
 
 
 class Verdict(IntEnum):
-    """From harmless to harmful, so that the worst of several is their maximum."""
+    """How bad a finding is, rising, so that the worst of several is their maximum."""
 
     OK = 0
     WARNING = 1
     FAILED = 2
 
     def __str__(self) -> str:
-        """As it is printed and written."""
+        """Lower case, as it is printed and written."""
         return self.name.lower()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """What was found in one area.
+    """What was found in one area of the model.
 
     Attributes:
         area: short name.
@@ -60,7 +60,7 @@ def grade(value: float, warning: float, failed: float) -> Verdict:
 
 
 def worst(verdicts: Iterable[Verdict]) -> Verdict:
-    """The worst of some."""
+    """The worst of several verdicts, OK for none."""
     return max(verdicts, default=Verdict.OK)
 
 

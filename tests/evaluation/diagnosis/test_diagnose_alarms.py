@@ -12,7 +12,7 @@ import torch
 from tests.evaluation.diagnosis import worlds
 from voiceae.data.store import FeatureStore
 from voiceae.evaluation.diagnosis import Diagnosis, Verdict, diagnose
-from voiceae.evaluation.diagnosis.page import save_page
+from voiceae.evaluation.diagnosis.diagnose import save_plots
 from voiceae.models import VQ
 
 OK, FAILED = Verdict.OK, Verdict.FAILED
@@ -20,18 +20,18 @@ OK, FAILED = Verdict.OK, Verdict.FAILED
 
 @pytest.fixture(scope="module")
 def healthy(world: FeatureStore) -> Diagnosis:
-    model = worlds.build("Gaussian", 8, world)
+    model = worlds.build("GaussianBottleneck", 8, world)
     return diagnose(worlds.train(model, world, 160, kl=0.03, changed=0.75), world)
 
 
 @pytest.fixture(scope="module")
 def collapsed(world: FeatureStore) -> Diagnosis:
-    return diagnose(worlds.train(worlds.build("Gaussian", 8, world), world, 60, kl=100.0), world)
+    return diagnose(worlds.train(worlds.build("GaussianBottleneck", 8, world), world, 60, kl=100.0), world)
 
 
 @pytest.fixture(scope="module")
 def wide_open(world: FeatureStore) -> Diagnosis:
-    return diagnose(worlds.train(worlds.build("Open", 32, world), world, 80), world)
+    return diagnose(worlds.train(worlds.build("LinearBottleneck", 32, world), world, 80), world)
 
 
 @pytest.fixture(scope="module")
@@ -106,12 +106,12 @@ def test_a_page_is_drawn_for_every_kind(
     healthy: Diagnosis, wide_open: Diagnosis, dead_codebook: Diagnosis, tmp_path: Path
 ) -> None:
     for number, diagnosis in enumerate((healthy, wide_open, dead_codebook)):
-        save_page(diagnosis, tmp_path / f"{number}.png")
+        save_plots(diagnosis, tmp_path / f"{number}.png")
         assert (tmp_path / f"{number}.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_the_same_seed_gives_the_same_diagnosis(world: FeatureStore) -> None:
-    model = worlds.build("Gaussian", 8, world)
+    model = worlds.build("GaussianBottleneck", 8, world)
     noise = torch.get_rng_state()
     first, second = (diagnose(model, world, quick=True) for _ in range(2))
     assert [f.to_dict() for f in first.findings] == [f.to_dict() for f in second.findings]
@@ -121,7 +121,9 @@ def test_the_same_seed_gives_the_same_diagnosis(world: FeatureStore) -> None:
 def test_without_held_out_speakers_it_is_said(small_world: Path) -> None:
     store = FeatureStore.open(small_world)
     kept = [replace(u, split="train") for u in store.utterances]
-    found = diagnose(worlds.build("Open", 8, store), replace(store, utterances=kept)).area("speakers")
+    found = diagnose(worlds.build("LinearBottleneck", 8, store), replace(store, utterances=kept)).area(
+        "speakers"
+    )
     assert found.verdict is not OK and "nothing is known of new voices" in found.reason
 
 
@@ -129,5 +131,7 @@ def test_a_store_without_voices_cannot_show_a_leak(small_world: Path) -> None:
     store = FeatureStore.open(small_world)
     rng = np.random.default_rng(0)
     noise = rng.standard_normal(store.shards[0].shape).astype(np.float16)
-    found = diagnose(worlds.build("Open", 8, store), replace(store, shards=[noise])).area("leakage")
+    found = diagnose(worlds.build("LinearBottleneck", 8, store), replace(store, shards=[noise])).area(
+        "leakage"
+    )
     assert found.verdict is Verdict.WARNING and "cannot show a leak" in found.reason
