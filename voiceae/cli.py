@@ -1,4 +1,4 @@
-"""The `voiceae` command: a group whose sub-commands are imported when they are called, and one way to fail.
+"""The `voiceae` command: sub-commands are imported when they are called, and every failure is one line.
 
 Exit codes: 0 done, 1 bad input (one line on standard error), 2 wrong usage, 128 + N ended by signal N (130
 interrupted), 141 nobody reads standard output.
@@ -12,7 +12,6 @@ import sys
 import warnings
 from collections.abc import Sequence
 from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -25,28 +24,40 @@ from voiceae.io.console import OutputClosed, finish, protect
 from voiceae.io.filesystem import reason
 from voiceae.processes import Terminated, ending_on_signals
 
-COMMANDS = {
-    "convert": "Speak a recording in another voice.",
-    "live": "Speak in another voice from microphone to loudspeaker.",
-    "embed": "Turn recordings into speaker embeddings, with a map of the voices.",
-    "mix": "Speak in a voice between voices.",
-    "interpolate": "Go from one sentence to another through the content code.",
-    "attribute": "Fit directions among voices, such as gender.",
-    "posterior": "Fit where a model's codes and voices lie.",
-    "sample": "Draw new voices and contents.",
-    "units": "Write speech as units, and speak units.",
-    "speakers": "Keep voices under names that work as targets.",
-    "info": "Show what a model file says of itself.",
-    "prepare": "Turn a corpus into a feature store.",
-    "train": "Train a model on a feature store.",
-    "vocoder": "Bring in and check vocoders.",
-    "export": "Write a model as ONNX graphs, for inference without torch.",
-    "evaluate": "Score a model on speakers it never heard.",
-    "diagnose": "Look for collapse and leakage in a model.",
-    "curves": "Show where a training run departs from another.",
-    "bench": "Print how fast every stage runs here.",
+GROUPS = {
+    "Convert": {
+        "convert": "Convert recordings to another speaker's voice.",
+        "live": "Convert the microphone as you speak.",
+        "speakers": "Enrol speakers under names that work as targets.",
+    },
+    "Train": {
+        "prepare": "Turn a corpus into a feature store.",
+        "train": "Train a model or a vocoder on a feature store.",
+    },
+    "Measure": {
+        "evaluate": "Score a model on held-out speakers.",
+        "diagnose": "Check a model's latents for collapse and leakage.",
+        "curves": "Compare the training curves of two runs.",
+        "bench": "Measure how fast every stage runs here.",
+    },
+    "Explore the latent space": {
+        "embed": "Compute speaker embeddings, and draw a map of them.",
+        "mix": "Convert to a weighted mean of speakers.",
+        "interpolate": "Interpolate between the content of two sentences.",
+        "attribute": "Fit attribute directions, such as gender.",
+        "posterior": "Fit the aggregated posterior of codes and speakers.",
+        "sample": "Draw speakers and content, and synthesise them.",
+        "units": "Write speech as discrete units, and decode units.",
+    },
+    "Tools": {
+        "info": "Show a model file's header, or how good a clip is as a target.",
+        "export": "Write a model as ONNX graphs, for inference without torch.",
+        "vocoder": "Import vocoders of other toolkits.",
+    },
 }
-"""Name and one-line help of every sub-command, so that `voiceae --help` imports none of them."""
+"""Commands by task with their one-line help, so that `voiceae --help` imports none of them."""
+
+COMMANDS = {name: help_text for group in GROUPS.values() for name, help_text in group.items()}
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 
@@ -63,14 +74,16 @@ class LazyGroup(click.Group):
     """A group that knows its commands by name and imports a command's module only to run it."""
 
     def list_commands(self, context: click.Context) -> list[str]:
-        """Names of the commands that this installation has."""
-        return [name for name in COMMANDS if find_spec(f"voiceae.commands.{name}")]
+        """Names of all commands, in the order of the help."""
+        return list(COMMANDS)
 
     def get_command(self, context: click.Context, name: str) -> click.Command | None:
         """Import one command."""
-        if name not in self.list_commands(context):
+        if name not in COMMANDS:
             return None
-        return _train() if name == "train" else _command_of(name)
+        command = import_module(f"voiceae.commands.{name}").command
+        assert isinstance(command, click.Command), f"voiceae.commands.{name} holds no click command"
+        return command
 
     def invoke(self, context: click.Context) -> Any:
         """Run the command; what the file system refuses is bad input, whoever asked it.
@@ -89,32 +102,11 @@ class LazyGroup(click.Group):
             raise VoiceAEError(f"the input ended too early: {error}") from error
 
     def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
-        """List the commands by the table above, without importing them."""
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, COMMANDS[name]) for name in self.list_commands(context)])
-
-
-def _command_of(name: str) -> click.Command:
-    module = import_module(f"voiceae.commands.{name}")
-    command = getattr(module, "command", None) or getattr(module, name)
-    assert isinstance(command, click.Command), f"voiceae.commands.{name} holds no click command"
-    return command
-
-
-def _train() -> click.Command:
-    """`voiceae train`: everything after the name goes to Hydra unread, `--help` and `-m` included."""
-
-    @click.command(
-        "train",
-        add_help_option=False,
-        context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
-        help=COMMANDS["train"],
-    )
-    @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
-    def train(arguments: tuple[str, ...]) -> Any:
-        return import_module("voiceae.commands.train").main(list(arguments))
-
-    return train
+        """List the commands by task, without importing them."""
+        for task, commands in GROUPS.items():
+            with formatter.section(task):
+                # One width for all sections, so that the texts stand under each other.
+                formatter.write_dl([(f"{name:<11}", text) for name, text in commands.items()])
 
 
 @click.group(cls=LazyGroup, context_settings=CONTEXT, epilog=EXAMPLES)

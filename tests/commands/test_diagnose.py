@@ -52,7 +52,7 @@ def test_bad_input_is_one_line(
     narrow = tiny.write_model(tmp_path / "narrow.safetensors", spec=replace(worlds.SPEC, hop_length=128))
     few = worlds.write_store(tmp_path / "few", speakers=2, clips=5)
     vocoder = tmp_path / "vocoder.safetensors"
-    about = worlds.description("Open", 8)
+    about = worlds.description("LinearBottleneck", 8)
     module = worlds.build("LinearBottleneck", 8, FeatureStore.open(store))
     modelfile.save(vocoder, module, kind="vocoder", description=about, spec=worlds.SPEC)
     for other, features, reason in (

@@ -30,7 +30,7 @@ def test_a_way_with_its_picture_and_figures(mix: Run, clips: Path) -> None:
     assert sorted(path.name for path in Path().glob("way*")) == [
         *("way-1.wav", "way-2.wav", "way-3.wav", "way.json", "way.png", "way.wav")
     ]
-    way = json.loads(Path("way.json").read_text())["way"]
+    way = json.loads(Path("way.json").read_text())["path"]
     assert [point["share"] for point in way] == [0, 0.5, 1]
     assert way[0]["asked_first"] == pytest.approx(1) and way[2]["asked_second"] == pytest.approx(1)
 

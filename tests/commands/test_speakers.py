@@ -90,13 +90,13 @@ ADD = """
 import sys
 from pathlib import Path
 import numpy as np
-from voiceae.conversion.speaker_profile import Heard
+from voiceae.conversion.speaker_profile import SpeakerProfile
 from voiceae.latent.enrollment import SpeakerBank
 
 for number in range(15):
     name = f"{sys.argv[2]}{number}"
     with SpeakerBank.changing(Path(sys.argv[1]), "model") as bank:
-        bank.add(name, {f"/{name}.wav": Heard(np.ones(4, np.float32) / 2)})
+        bank.add(name, {f"/{name}.wav": SpeakerProfile(np.ones(4, np.float32) / 2)})
 """
 
 

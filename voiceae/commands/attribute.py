@@ -1,18 +1,22 @@
-"""`voiceae attribute`: directions among voices."""
+"""`voiceae attribute`: fit attribute directions in the speaker space."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
-from voiceae.commands.options import PATH, force_option, model_options
-
-if TYPE_CHECKING:
-    from voiceae.conversion.batch import Failure
-    from voiceae.conversion.speaker_profile import SpeakerProfile
-    from voiceae.latent.labels import Classes
+from voiceae.commands.options import (
+    PATH,
+    ModelChoice,
+    clips_option,
+    force_option,
+    model_options,
+    progress,
+    report_failures,
+    require_files,
+    seed_option,
+)
 
 EPILOG = """\b
 Examples:
@@ -20,15 +24,15 @@ Examples:
   voiceae attribute fit --labels speakers.csv --column age --at 16 --recordings store/ --out adult.json
   voiceae convert alice.wav --target bob.wav --add gender.json:+0.5 --out shifted.wav
 \b
-The direction is the difference of the two classes' mean speaker vectors; the
-differences of their pitch and colour go with it. An amount of 1 leads from the
-mean of one class to that of the other. Its accuracy is that on speakers it was
-not fitted on, in five folds, the mean of both sides (.5 is chance)."""
+The direction is the difference of the two classes' mean speaker embeddings; the
+differences of their pitch and mel statistics go with it. An amount of 1 leads
+from the mean of one class to that of the other. Its accuracy is that on speakers
+held out of the fit, in five folds, the mean of both classes (.5 is chance)."""
 
 
 @click.group("attribute", epilog=EPILOG)
 def command() -> None:
-    """Fit directions among voices, such as gender, to move voices along."""
+    """Fit attribute directions in the speaker space, such as gender, to shift voices along."""
 
 
 @command.command("fit", epilog=EPILOG)
@@ -44,10 +48,8 @@ def command() -> None:
     help="Folder with a subfolder for each speaker, at any depth, or a feature store; "
     "the folder of the labels by default.",
 )
-@click.option(
-    "--clips", default=4, show_default=True, type=click.IntRange(1), help="Heard of each speaker, at most."
-)
-@click.option("--seed", default=0, show_default=True, help="Of the clips and the folds.")
+@clips_option(4)
+@seed_option
 @click.option("--out", required=True, type=PATH, metavar="JSON", help="Attribute to write.")
 @model_options(vocoder=False)
 @force_option
@@ -61,43 +63,29 @@ def fit(
     clips: int,
     seed: int,
     out: Path,
-    model: str,
-    device: str,
+    choice: ModelChoice,
     force: bool,
 ) -> int:
-    """Fit a direction between two classes of speakers."""
-    from voiceae.commands.options import require_files, tell
-    from voiceae.conversion.voice import load
+    """Fit the direction between two classes of speakers."""
+    import numpy as np
+
     from voiceae.latent.attributes import fit_attribute
     from voiceae.latent.labels import read_labels, two_classes
+    from voiceae.latent.recordings import draw_recordings, find_clips, profile_clips
 
+    # Labels first: a wrong column is said before the model is loaded.
     classes = two_classes(read_labels(labels, column, key), at=at, positive=positive)
     require_files([out], force)
-    voice = load(model, "griffinlim", device)
-    profile, failures, total = _hear(voice, recordings or labels.absolute().parent, classes, clips, seed)
-    fitted = fit_attribute(out.name.split(".")[0], profile, classes, voice.fingerprint, seed=seed)
+    voice = choice.load()
+    clips_of = find_clips(voice, recordings or labels.absolute().parent, set(classes.members))
+    drawn = draw_recordings(clips_of, clips, np.random.default_rng(seed))
+    profiles, failures = profile_clips(voice, drawn, progress("embed", "clip"))
+    fitted = fit_attribute(out.name.split(".")[0], profiles, classes, voice.fingerprint, seed=seed)
     fitted.save(out, force=force)
     held = fitted.held_out
     pitch = "" if held.pitch_accuracy is None else f" (pitch alone: {held.pitch_accuracy:.1%})"
     click.echo(
-        f"{out}: {held.accuracy:.1%} of held-out speakers told{pitch}; "
+        f"{out}: {held.accuracy:.1%} of held-out speakers classified{pitch}; "
         f"- is {fitted.negative} ({held.negative} speakers), + is {fitted.positive} ({held.positive})"
     )
-    return tell(failures, total, "clips")
-
-
-def _hear(
-    voice: object, source: Path, classes: Classes, per_speaker: int, seed: int
-) -> tuple[dict[str, list[SpeakerProfile]], list[Failure], int]:
-    import numpy as np
-
-    from voiceae.commands.options import bar
-    from voiceae.conversion.voice import Voice
-    from voiceae.latent.recordings import draw_recordings, find_clips, profile_clips
-
-    assert isinstance(voice, Voice)
-    found = draw_recordings(
-        find_clips(voice, source, set(classes.members)), per_speaker, np.random.default_rng(seed)
-    )
-    profile, failures = profile_clips(voice, found, bar("listen", "clip"))
-    return profile, failures, len(found)
+    return report_failures(failures, len(drawn), "clips")

@@ -1,16 +1,14 @@
-"""`voiceae bench`: how fast every stage runs here, beside what it should reach and beside yardsticks."""
+"""`voiceae bench`: how fast every stage runs here, beside its target and beside other libraries."""
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from voiceae.commands.options import PATH
+from voiceae.commands.options import PATH, force_option, model_option, require_files, write_json
 
 if TYPE_CHECKING:
     from voiceae.benchmark.measuring import Figure
@@ -30,14 +28,12 @@ own rate (a float32 matrix product on as many threads) is taken in turn with the
 
 @click.command("bench", epilog=EPILOG)
 @click.argument("names", nargs=-1)
-@click.option(
-    "--model", default="base", show_default=True, metavar="NAME|PATH", help="Model to convert with."
-)
+@model_option
 @click.option(
     "--corpus",
     type=PATH,
     metavar="DIR",
-    help="A folder of speakers, to prepare and train on; without one, a buzz that sounds like none.",
+    help="Folder of speakers, to prepare and train on; a synthetic pulse train without one.",
 )
 @click.option("--hifigan", type=PATH, metavar="DIR", help="A HiFi-GAN checkpoint.")
 @click.option("--runs", default=7, show_default=True, type=click.IntRange(1), help="Runs of every timing.")
@@ -46,7 +42,7 @@ own rate (a float32 matrix product on as many threads) is taken in turn with the
     type=click.Choice(["one", "all", "both"]),
     default="one",
     show_default=True,
-    help="Of torch: one, as many as there are processors, or one after the other.",
+    help="Threads of torch: one, as many as there are processors, or one after the other.",
 )
 @click.option(
     "--lengths", default="5,60", show_default=True, metavar="S,S,...", help="Seconds, for the stage lengths."
@@ -56,7 +52,7 @@ own rate (a float32 matrix product on as many threads) is taken in turn with the
 )
 @click.option("--out", type=PATH, metavar="JSON", help="Also write the figures here.")
 @click.option("--plot", type=PATH, metavar="PNG", help="Draw cost and memory by length.")
-@click.option("--force", is_flag=True, help="Overwrite existing files.")
+@force_option
 def command(
     names: tuple[str, ...],
     model: str,
@@ -70,21 +66,19 @@ def command(
     plot: Path | None,
     force: bool,
 ) -> int:
-    """Print how fast every stage runs here; NAMES chooses some of the stages."""
+    """Measure how fast every stage runs here; NAMES chooses some of the stages."""
+    # For the processes that stages start, and before numpy reads them; torch's own number is set by `measure`.
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-        os.environ[name] = "1"  # of the processes that stages start; torch's own number is set below
+        os.environ[name] = "1"
 
     from voiceae.benchmark.context import Bench
     from voiceae.benchmark.stages import STAGES, draw_lengths, measure
     from voiceae.hardware import available_cpus
-    from voiceae.io.filesystem import require_new
 
     unknown = sorted(set(names) - set(STAGES))
     if unknown:
         raise click.UsageError(f"{', '.join(unknown)}: no such stage; there are {', '.join(STAGES)}")
-    for path in (out, plot):
-        if path:
-            require_new(path, force)
+    require_files([out, plot], force)
     counts = {"one": [1], "all": [available_cpus()], "both": sorted({1, available_cpus()})}[threads]
     bench = Bench(
         model=model, corpus=corpus, hifigan=hifigan, runs=runs, lengths=_seconds(lengths), files=files
@@ -97,7 +91,7 @@ def command(
     finally:
         bench.close()
     if out:
-        _write(found, out)
+        write_json(out, [vars(each) for each in found])
     if plot:
         draw_lengths(found, plot)
     missing = any(figure.value is None and not figure.skipped for figure in found)
@@ -118,13 +112,7 @@ def _line(figure: Figure) -> str:
     value = "-" if figure.value is None else f"{figure.value:,.4g} {figure.unit}"
     spread = f"[{figure.low:,.4g}, {figure.high:,.4g}]" if figure.low != figure.high else ""
     name = figure.name + (f", {figure.threads} threads" if figure.threads > 1 else "")
+    # None: the stage has no target to reach, so its figure is for information.
     verdict = {True: "reached", False: "MISSED", None: ""}[figure.reached]
     machine = f"@ {figure.machine_gflops:,.0f} GFLOP/s  " if figure.machine_gflops else ""
     return f"{name:46}{value:>24} {spread:22} {figure.bar:20}{verdict:9}{machine}{figure.note}".rstrip()
-
-
-def _write(figures: Sequence[Figure], path: Path) -> None:
-    from voiceae.io.filesystem import atomic_path
-
-    with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps([vars(each) for each in figures], indent=1) + "\n", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""`voiceae curves`: where a training departs from another."""
+"""`voiceae curves`: compare the training curves of two runs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from voiceae.commands.options import PATH
+from voiceae.commands.options import PATH, force_option, require_files
 
 EPILOG = """\b
 Examples:
@@ -21,12 +21,7 @@ than four times the reference's own noise. Speed is the machine's and is not com
 @click.command("curves", epilog=EPILOG)
 @click.argument("run", type=PATH, metavar="RUN.jsonl")
 @click.option(
-    "--compare",
-    "reference",
-    required=True,
-    type=PATH,
-    metavar="REF.jsonl",
-    help="The run to compare with.",
+    "--compare", "reference", required=True, type=PATH, metavar="REF.jsonl", help="The run to compare with."
 )
 @click.option("--plot", type=PATH, metavar="PNG", help="Draw both.")
 @click.option(
@@ -34,16 +29,14 @@ than four times the reference's own noise. Speed is the machine's and is not com
     default="step",
     show_default=True,
     type=click.Choice(["step", "frames", "seconds"]),
-    help="What counts as the same moment.",
+    help="Horizontal axis on which the runs are compared.",
 )
-@click.option("--force", is_flag=True, help="Overwrite an existing picture.")
+@force_option
 def command(run: Path, reference: Path, plot: Path | None, by: str, force: bool) -> int:
-    """Print where a training departs from a reference, and draw both."""
+    """Print where the curves of a training run depart from a reference, and draw both."""
     from voiceae.evaluation.training_curves import compare_curves, only_in_one, read_curves, save_plots
-    from voiceae.io.filesystem import require_new
 
-    if plot:
-        require_new(plot, force)
+    require_files([plot], force)
     ours, theirs = read_curves(run, by), read_curves(reference, by)
     compared = compare_curves(ours, theirs)
     for each in compared:

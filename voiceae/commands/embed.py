@@ -3,10 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from voiceae.commands.options import PATH
+from voiceae.commands.options import (
+    PATH,
+    ModelChoice,
+    force_option,
+    model_options,
+    progress,
+    recordings_argument,
+    report_failures,
+)
+
+if TYPE_CHECKING:
+    from voiceae.conversion.batch import Failure
 
 EPILOG = """\b
 Examples:
@@ -24,44 +36,30 @@ Files that cannot be read are listed at the end."""
 
 
 @click.command("embed", epilog=EPILOG)
-@click.argument("paths", nargs=-1, required=True, metavar="PATH...")
+@recordings_argument
 @click.option("--out", required=True, type=PATH, metavar="FILE", help=".npz or .csv to write.")
 @click.option(
-    "--plot",
-    type=PATH,
-    metavar="PNG",
-    help="Draw a map of the voices and a matrix of their similarity.",
+    "--plot", type=PATH, metavar="PNG", help="Draw a map of the speakers and a matrix of their similarity."
 )
-@click.option("--model", default="base", show_default=True, metavar="NAME|PATH", help="Bundled or own model.")
-@click.option(
-    "--device", default="auto", show_default=True, metavar="auto|cpu|cuda", help="Where to compute."
-)
-@click.option("--force", is_flag=True, help="Overwrite existing files.")
-def command(
-    paths: tuple[str, ...], out: Path, plot: Path | None, model: str, device: str, force: bool
-) -> int:
-    """Turn recordings into speaker embeddings: files, or folders with a subfolder for each speaker."""
-    from tqdm import tqdm
-
-    from voiceae.commands.convert import report
-    from voiceae.conversion.batch import Failure, embed_files, find_recordings
+@model_options(vocoder=False)
+@force_option
+def command(paths: tuple[str, ...], out: Path, plot: Path | None, choice: ModelChoice, force: bool) -> int:
+    """Compute speaker embeddings of recordings: files, or folders with a subfolder for each speaker."""
+    from voiceae.conversion.batch import embed_files, find_recordings
     from voiceae.conversion.embedding_files import require_table_path
 
     require_table_path(out, force)
     if plot:
+        # Only here: matplotlib is slow to import and not needed for the table.
         from voiceae.latent.plotting import require_picture_path
 
         require_picture_path(plot, force)
     closed: list[Failure] = []
     files = find_recordings(paths, closed)
-
-    from voiceae.conversion.voice import load
-
-    voice = load(model, "griffinlim", device)
-    collected = embed_files(voice, files, lambda each: tqdm(each, desc="embed", unit="file"))
+    collected = embed_files(choice.load(), files, progress("embed", "file"))
     collected.table.save(out, force=force)
     if plot:
         from voiceae.latent.plotting import draw_map
 
         draw_map(collected.table, plot, force=force)
-    return report([*closed, *collected.failures], len(files) + len(closed), "files")
+    return report_failures([*closed, *collected.failures], len(files) + len(closed), "files")

@@ -1,4 +1,4 @@
-"""`voiceae evaluate`: score a model, or other people's output, on speakers that the model never heard."""
+"""`voiceae evaluate`: score a model, or another system's output, on held-out speakers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from voiceae.commands.options import PATH
+from voiceae.commands.options import (
+    PATH,
+    ModelChoice,
+    counted_progress,
+    force_option,
+    model_options,
+    require_files,
+    seed_option,
+    write_text,
+)
 
 if TYPE_CHECKING:
     from voiceae.evaluation.pairs import Clip, Pair
@@ -22,17 +31,13 @@ Examples:
   voiceae evaluate --compare old/report.json new/report.json
   voiceae evaluate --corpus vctk/ --out report/ --tolerances tolerances.json
 \b
-The scorers come with: pip install voiceae[eval]. A tolerance file is JSON,
+The scorers come with: pip install 'voiceae[eval]'. A tolerance file is JSON,
 {"conversion.sim_target": [0.6, null], "differences.shuffled.cer_recogniser": [null, -0.15]};
 a figure out of its range makes the exit code 1."""
 
 
 @click.command("evaluate", epilog=EPILOG)
-@click.option("--model", default="base", show_default=True, metavar="NAME|PATH", help="Bundled or own model.")
-@click.option("--vocoder", default="default", show_default=True, metavar="NAME|PATH", help="As for convert.")
-@click.option(
-    "--device", default="auto", show_default=True, metavar="auto|cpu|cuda", help="Where to convert."
-)
+@model_options()
 @click.option(
     "--mode",
     default="full",
@@ -40,13 +45,13 @@ a figure out of its range makes the exit code 1."""
     metavar="full|chunked|streaming|streaming-warm",
     help="Convert whole recordings, in chunks as very long ones, or as a stream, cold or warm.",
 )
-@click.option("--corpus", type=PATH, metavar="DIR", help="Speakers to evaluate on.")
+@click.option("--corpus", type=PATH, metavar="DIR", help="Corpus of held-out speakers.")
 @click.option(
     "--kind", default="vctk", show_default=True, metavar="KIND", help="vctk, libritts, folder or csv."
 )
 @click.option("--out", type=PATH, metavar="DIR", help="Folder of the report.")
 @click.option("--n-pairs", default=100, show_default=True, type=click.IntRange(1), help="Pairs to draw.")
-@click.option("--seed", default=0, show_default=True, help="Of everything that is drawn.")
+@seed_option
 @click.option("--pairs", type=PATH, metavar="CSV", help="Use these pairs instead.")
 @click.option("--root", type=PATH, metavar="DIR", help="Folder of the table's clips.")
 @click.option("--converted", type=PATH, metavar="DIR", help="Score files made elsewhere.")
@@ -55,16 +60,18 @@ a figure out of its range makes the exit code 1."""
     default="speaker,content,mos,pitch,mcd",
     show_default=True,
     metavar="LIST",
-    help="Which to use.",
+    help="Which scorers to use.",
 )
 @click.option("--jobs", default=1, show_default=True, type=click.IntRange(1), help="Processes that score.")
 @click.option("--cache", type=PATH, metavar="DIR", help="Folder of earlier scores.")
 @click.option("--no-cache", is_flag=True, help="Score everything anew.")
-@click.option("--force", is_flag=True, help="Overwrite an existing report.")
-@click.option("--tolerances", type=PATH, metavar="JSON", help="Ranges to keep, or exit 1.")
+@force_option
+@click.option(
+    "--tolerances", type=PATH, metavar="JSON", help="Ranges that figures must keep; exit code 1 otherwise."
+)
 @click.option("--compare", nargs=2, type=PATH, metavar="A B", help="Compare two report.json.")
 def command(compare: tuple[Path, Path] | None, **options: Any) -> int:
-    """Score a model by models that this project did not train, and write a report."""
+    """Score a model on held-out speakers by models that this project did not train, and write a report."""
     if compare:
         return _compare(*compare)
     if options["corpus"] is None or options["out"] is None:
@@ -77,15 +84,13 @@ def command(compare: tuple[Path, Path] | None, **options: Any) -> int:
 def _evaluate(*, out: Path, tolerances: Path | None, force: bool, **options: Any) -> int:
     from voiceae.evaluation.report import departures, read_tolerances, write_report
     from voiceae.evaluation.report_rendering import headline_figures, markdown
-    from voiceae.io.filesystem import require_new
 
-    for suffix in ("json", "md", "html"):
-        require_new(out / f"report.{suffix}", force)
+    require_files([out / f"report.{suffix}" for suffix in ("json", "md", "html")], force)
     limits = read_tolerances(tolerances) if tolerances else {}
     report, page = _report(**options)
     write_report(report, out / "report.json")
-    _write_text(out / "report.md", markdown(report))
-    _write_text(out / "report.html", page)
+    write_text(out / "report.md", markdown(report))
+    write_text(out / "report.html", page)
     for what, value in headline_figures(report):
         click.echo(f"{value}  {what}")
     for line in _summed_up(each["reason"] for each in report["excluded"]):
@@ -129,15 +134,13 @@ def _report(
     names = tuple(name.strip() for name in scorers.split(",") if name.strip())
     for line in load_scorers(names).missing.values():
         click.echo(f"voiceae: {line}", err=True)
-    systems, voice, about = _system_runner(
-        options["model"], options["vocoder"], options["device"], options["converted"], options["mode"]
-    )
+    systems, voice, about = _system_runner(options["choice"], options["converted"], options["mode"])
     clips, left_out = _clips(kind, corpus, about.pop("trained_on", ()))
     pairs, bad = _pairs(clips, seed, corpus, options)
     choices = Options(
         scorers=names, seed=seed, jobs=jobs, cache=None if no_cache else cache or default_cache()
     )
-    evaluation = evaluate(pairs, group_by_speaker(clips), systems, choices, _progress)
+    evaluation = evaluate(pairs, group_by_speaker(clips), systems, choices, counted_progress)
     evaluation.excluded.extend(Exclusion(name, reason) for name, reason in {**left_out, **bad}.items())
     about |= {"corpus": corpus.name, "speakers": len(group_by_speaker(clips)), "clips": len(clips)}
     if voice is not None and options["mode"] == "full":
@@ -151,11 +154,10 @@ def _report(
 
 
 def _system_runner(
-    model: str, vocoder: str, device: str, converted: Path | None, mode: str
+    choice: ModelChoice, converted: Path | None, mode: str
 ) -> tuple[SystemRunner, Any, dict[str, Any]]:
-    """What makes the rows, the model if there is one, and what to say of both."""
+    """What makes the rows, the model if there is one, and what the report says of both."""
     from voiceae.assets import find_model, find_vocoder
-    from voiceae.conversion.voice import load
     from voiceae.evaluation.pairs import trained_speakers
     from voiceae.evaluation.systems import SystemRunner, converter
     from voiceae.hardware import resolve_device
@@ -164,13 +166,13 @@ def _system_runner(
     from voiceae.vocoders.base import load_vocoder
 
     if converted is not None:
-        spec, where = AudioSpec(), resolve_device(device)
-        speaks = load_vocoder(find_vocoder(vocoder, spec), spec, where)
+        spec, where = AudioSpec(), resolve_device(choice.device)
+        speaks = load_vocoder(find_vocoder(choice.vocoder, spec), spec, where)
         theirs = {"converted": converted.name, "mel": spec.fingerprint, "vocoder": speaks.name}
         return SystemRunner(spec, speaks, device=where), None, theirs
 
-    voice = load(model, vocoder, device)
-    extra = read_header(find_model(model)).extra
+    voice = choice.load()
+    extra = read_header(find_model(choice.model)).extra
     about: dict[str, Any] = {
         "model": voice.name,
         "model fingerprint": voice.fingerprint,
@@ -183,8 +185,7 @@ def _system_runner(
         about["voices"] = voice.model.speaker.limits
     if mode != "full":
         about["mode"] = mode
-    systems = SystemRunner(voice.spec, voice.vocoder, converter(voice, mode), voice.device)
-    return systems, voice, about
+    return SystemRunner(voice.spec, voice.vocoder, converter(voice, mode), voice.device), voice, about
 
 
 def _clips(kind: str, corpus: Path, trained_on: Iterable[str]) -> tuple[list[Clip], dict[str, str]]:
@@ -215,7 +216,7 @@ def _pairs(
 
 
 def _speed(voice: Any, pairs: Iterable[Pair]) -> dict[str, float]:
-    """Median over a few pairs of seconds of compute per second of source audio, by stage."""
+    """Seconds of compute per second of source audio by stage, median over at most ten pairs."""
     from statistics import median
 
     from voiceae.evaluation.systems import stage_seconds
@@ -241,16 +242,3 @@ def _compare(first: Path, second: Path) -> int:
     exceeding = sum(change.exceeds for change in changes)
     click.echo(f"{exceeding} of {len(changes)} differences exceed their intervals")
     return 0
-
-
-def _progress(items: Iterable[Any], total: int, what: str) -> Iterable[Any]:
-    from tqdm import tqdm
-
-    return tqdm(items, total=total, desc=what)
-
-
-def _write_text(path: Path, text: str) -> None:
-    from voiceae.io.filesystem import atomic_path
-
-    with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from voiceae.commands.options import PATH
+from voiceae.commands.options import PATH, force_option, vocoder_option
 
 EPILOG = """\b
 Examples:
@@ -25,13 +25,7 @@ Exporting needs the extra: pip install 'voiceae[onnx]'"""
 @click.command("export", epilog=EPILOG)
 @click.argument("model")
 @click.option("--out", required=True, type=PATH, metavar="DIR", help="The folder to write.")
-@click.option(
-    "--vocoder",
-    default="default",
-    show_default=True,
-    metavar="NAME|PATH",
-    help="What the model's mels are spoken by; a network is exported too.",
-)
+@vocoder_option
 @click.option(
     "--clip",
     "clips",
@@ -43,13 +37,14 @@ Exporting needs the extra: pip install 'voiceae[onnx]'"""
 @click.option(
     "--graphs-only", is_flag=True, help="Leave the weights in the model file; DIR must stand beside it."
 )
-@click.option("--force", is_flag=True, help="Replace an earlier export.")
+@force_option
 def command(
     model: str, out: Path, vocoder: str, clips: tuple[Path, ...], graphs_only: bool, force: bool
 ) -> None:
     """Write MODEL, a bundled name or a path, as ONNX graphs."""
     from voiceae.errors import ConfigError
 
+    # Both are needed only here, so that an installation without the extra has every other command.
     try:
         import onnx  # noqa: F401
         import onnxruntime  # noqa: F401
@@ -57,22 +52,10 @@ def command(
         raise ConfigError(f"voiceae export needs {error.name}; pip install 'voiceae[onnx]'") from None
     from voiceae.conversion.backends.export import export
 
-    manifest = export(
-        model, out, vocoder=vocoder, clips=clips or _demo(), force=force, graphs_only=graphs_only
-    )
-    found = ", ".join(f"{name} {value:g}" for name, value in manifest.checked["largest"].items())
-    click.echo(f"wrote {out}; largest differences from torch: {found}")
-
-
-def _demo() -> list[Path]:
-    """The clips of the demo, where this is a checkout.
-
-    Raises:
-        ConfigError: where it is not.
-    """
-    from voiceae.errors import ConfigError
-
-    clips = sorted((Path(__file__).parents[2] / "recipes/demo/clips").glob("*.flac"))
+    # In a checkout the clips of the demo stand beside the package; a wheel has none.
+    clips = clips or tuple(sorted((Path(__file__).parents[2] / "recipes/demo/clips").glob("*.flac")))
     if not clips:
         raise ConfigError("no speech to compare on; give two recordings, as --clip A.wav --clip B.wav")
-    return clips
+    manifest = export(model, out, vocoder=vocoder, clips=clips, force=force, graphs_only=graphs_only)
+    found = ", ".join(f"{name} {value:g}" for name, value in manifest.checked["largest"].items())
+    click.echo(f"wrote {out}; largest differences from torch: {found}")

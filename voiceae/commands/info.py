@@ -1,4 +1,4 @@
-"""`voiceae info`: what a model file says of itself, and how good a recording is as a reference."""
+"""`voiceae info`: the header of a model file, and how good a recording is as a target."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ clipping, bandwidth, pitch, and whether its parts sound like one voice."""
 @click.argument("model", default="base")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for other programs.")
 def command(model: str, as_json: bool) -> None:
-    """Show what MODEL, a bundled name or a path, says of itself; or how good a recording is as a target."""
+    """Show the header of MODEL, a bundled name or a path; or how good a recording is as a target."""
     if _is_recording(model):
         _show_clip(Path(model), as_json)
         return
@@ -39,8 +39,11 @@ def command(model: str, as_json: bool) -> None:
     path = find_model(model)
     header = read_header(path)
     if as_json:
-        click.echo(json.dumps(_as_dict(header), indent=2))
+        facts = {"kind": header.kind, "parameters": header.parameters, "description": header.description}
+        facts |= {"spec": header.spec.to_dict(), "fingerprint": header.spec.fingerprint}
+        click.echo(json.dumps({**facts, "weights": header.checksum, "extra": header.extra}, indent=2))
         return
+    # Strings of a file that anybody may have written must not reach a terminal as they are.
     for line in [f"{path}", *_lines(header)]:
         click.echo(printable(line.replace("\n", " ")))
 
@@ -66,18 +69,20 @@ def _show_clip(path: Path, as_json: bool) -> None:
     from voiceae.conversion.batch import Parts
     from voiceae.io.audio import info
 
+    # Griffin-Lim and the CPU: nothing is synthesised, and no vocoder need be loaded.
     voice = select_backend(Parts(vocoder="griffinlim", device="cpu"), "auto", (str(path), str(path))).load()
     quality = voice.quality(path)
-    told = info(path)
-    facts = {name: getattr(told, name) for name in ("container", "codec", "sample_rate", "channels")}
+    header = info(path)
+    facts = {name: getattr(header, name) for name in ("container", "codec", "sample_rate", "channels")}
+    # JSON has no NaN: what could not be measured is null.
     numbers = {name: None if value != value else value for name, value in asdict(quality).items()}
     if as_json:
         click.echo(json.dumps({"path": str(path), **facts, **numbers, "faults": quality.faults}, indent=2))
         return
     rows = {
-        "format": f"{told.container}, {told.codec}",
-        "sample rate": f"{told.sample_rate:,} Hz",
-        "channels": str(told.channels),
+        "format": f"{header.container}, {header.codec}",
+        "sample rate": f"{header.sample_rate:,} Hz",
+        "channels": str(header.channels),
         "duration": f"{quality.seconds:.2f} s, of it {quality.active_seconds:.2f} s of speech",
         "level": f"{quality.level_dbfs:.1f} dBFS",
         "noise": f"{quality.signal_to_noise_db:.0f} dB below the speech",
@@ -90,18 +95,6 @@ def _show_clip(path: Path, as_json: bool) -> None:
     }
     for line in [f"{path}", *(f"{name:12}{value}" for name, value in rows.items())]:
         click.echo(printable(line))
-
-
-def _as_dict(header: ModelHeader) -> dict[str, Any]:
-    return {
-        "kind": header.kind,
-        "parameters": header.parameters,
-        "description": header.description,
-        "spec": header.spec.to_dict(),
-        "fingerprint": header.spec.fingerprint,
-        "weights": header.checksum,
-        "extra": header.extra,
-    }
 
 
 def _lines(header: ModelHeader) -> Iterator[str]:

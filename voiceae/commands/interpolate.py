@@ -1,16 +1,23 @@
-"""`voiceae interpolate`: from one sentence to another."""
+"""`voiceae interpolate`: interpolate between the content of two sentences."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import click
 
-from voiceae.commands.options import PATH, bank_option, force_option, model_options
-
-if TYPE_CHECKING:
-    from voiceae.latent.interpolation import Interpolation
+from voiceae.commands.options import (
+    PATH,
+    ModelChoice,
+    bank_option,
+    force_option,
+    model_options,
+    numbered,
+    progress,
+    require_files,
+    require_sounds,
+    write_json,
+)
 
 EPILOG = """\b
 Examples:
@@ -19,7 +26,7 @@ Examples:
 \b
 The two are brought onto one time axis by dynamic time warping of their content
 codes. Written are between-1.wav (the first sentence) to between-5.wav (the
-second), all in one voice, between.png and between.json: how smooth the way is,
+second), all in one voice, between.png and between.json: how smooth the path is,
 beside that of mixing the mels of its two ends on the same time axis."""
 
 
@@ -43,14 +50,10 @@ def command(
     mels: bool,
     out: Path,
     bank: Path | None,
-    model: str,
-    vocoder: str,
-    device: str,
+    choice: ModelChoice,
     force: bool,
 ) -> int:
-    """Go from the sentence FIRST to the sentence SECOND through the content code."""
-    from voiceae.commands.options import bar, numbered, require_files, require_sounds, write_json
-    from voiceae.conversion.voice import load
+    """Interpolate from the sentence FIRST to the sentence SECOND through the content code."""
     from voiceae.io import audio as audio_io
     from voiceae.latent.enrollment import profile_of_target
     from voiceae.latent.interpolation import draw_interpolation, interpolate
@@ -58,25 +61,17 @@ def command(
     plain = numbered(out.with_name(f"{out.stem}-mel{out.suffix}"), steps if mels else 0)
     require_sounds([*numbered(out, steps), *plain], force)
     require_files([out.with_suffix(suffix) for suffix in (".png", ".json")], force)
-    voice = load(model, vocoder, device)
+    voice = choice.load()
     speaker = profile_of_target(voice, target, bank) if target else None
-    found = interpolate(voice, first, second, steps=steps, speaker=speaker, watch=bar("interpolate", "step"))
+    found = interpolate(
+        voice, first, second, steps=steps, speaker=speaker, watch=progress("interpolate", "step")
+    )
     written = [*zip(numbered(out, steps), found.mels, strict=True)]
-    written += [*zip(plain, found.mixed_mels, strict=False)]
+    written += [*zip(plain, found.mixed_mels, strict=False)]  # `plain` is empty without --mels
     for path, mel in written:
         audio_io.write(path, voice.synthesise(mel), force=force)
     draw_interpolation(found, out.with_suffix(".png"), force=force)
-    write_json(out.with_suffix(".json"), _figures(found, first, second))
-    for name, smooth in (("codes mixed", found.codes), ("mels mixed", found.plain)):
-        click.echo(
-            f"{name}: detour {smooth.detour:.2f}, largest step {smooth.largest_step:.2f} of the mean, "
-            f"contrast at least {min(smooth.contrast):.2f} of the ends'"
-        )
-    return 0
-
-
-def _figures(found: Interpolation, first: str, second: str) -> dict[str, Any]:
-    return {
+    figures = {
         "first": first,
         "second": second,
         "shares": [round(share, 4) for share in found.shares],
@@ -84,3 +79,10 @@ def _figures(found: Interpolation, first: str, second: str) -> dict[str, Any]:
         "codes": found.codes.to_dict(),
         "mels": found.plain.to_dict(),
     }
+    write_json(out.with_suffix(".json"), figures)
+    for name, smooth in (("codes mixed", found.codes), ("mels mixed", found.plain)):
+        click.echo(
+            f"{name}: detour {smooth.detour:.2f}, largest step {smooth.largest_step:.2f} of the mean, "
+            f"contrast at least {min(smooth.contrast):.2f} of the ends'"
+        )
+    return 0

@@ -1,4 +1,4 @@
-"""`voiceae posterior`: where a model's codes and voices really lie."""
+"""`voiceae posterior`: the aggregated posterior of a model's codes and speakers."""
 
 from __future__ import annotations
 
@@ -6,7 +6,17 @@ from pathlib import Path
 
 import click
 
-from voiceae.commands.options import PATH, force_option, model_options
+from voiceae.commands.options import (
+    PATH,
+    ModelChoice,
+    clips_option,
+    force_option,
+    model_options,
+    progress,
+    report_failures,
+    require_files,
+    seed_option,
+)
 
 EPILOG = """\b
 Examples:
@@ -14,16 +24,16 @@ Examples:
   voiceae posterior fit --recordings recordings/ --model mine.safetensors --components 1
   voiceae sample --from aggregated --out samples/
 \b
-Fitted are a mixture of Gaussians over the code frames of all recordings, how one
-frame follows another, and a Gaussian over the voices of their speakers with
-their pitch and colour. A discrete model has its codes for components. It is
+Fitted are a mixture of Gaussians over the code frames of all recordings, the
+transitions between its components, and a Gaussian over the speakers with their
+pitch and mel statistics. A discrete model has its codes for components. It is
 written beside the model, MODEL.posterior.safetensors; that of a bundled model
 among the user's data."""
 
 
 @click.group("posterior", epilog=EPILOG)
 def command() -> None:
-    """Fit the aggregated posterior of codes and voices."""
+    """Fit the aggregated posterior of codes and speakers."""
 
 
 @command.command("fit", epilog=EPILOG)
@@ -35,20 +45,18 @@ def command() -> None:
     default=8,
     show_default=True,
     type=click.IntRange(1),
-    help="Of the mixture over code frames.",
+    help="Components of the mixture over code frames.",
 )
 @click.option(
     "--voice-components",
     default=1,
     show_default=True,
     type=click.IntRange(1),
-    help="Of the mixture over voices; each takes ten speakers.",
+    help="Components of the mixture over speakers; each takes ten speakers.",
 )
-@click.option(
-    "--clips", default=3, show_default=True, type=click.IntRange(1), help="Heard of each speaker, at most."
-)
-@click.option("--seed", default=0, show_default=True, help="Of all that is drawn.")
-@click.option("--out", type=PATH, metavar="FILE", help="Elsewhere than with the model.")
+@clips_option(3)
+@seed_option
+@click.option("--out", type=PATH, metavar="FILE", help="File to write; the one beside the model by default.")
 @model_options(vocoder=False)
 @force_option
 def fit(
@@ -58,33 +66,28 @@ def fit(
     clips: int,
     seed: int,
     out: Path | None,
-    model: str,
-    device: str,
+    choice: ModelChoice,
     force: bool,
 ) -> int:
     """Fit the posterior to recordings, and write it with the model."""
     import numpy as np
 
-    from voiceae.assets import bundled, find_model
-    from voiceae.commands.options import bar, require_files, tell
-    from voiceae.conversion.voice import load
-    from voiceae.latent.posterior import posterior_path
     from voiceae.latent.posterior_fitting import fit_posterior
     from voiceae.latent.recordings import draw_recordings, find_clips
 
-    voice = load(model, "griffinlim", device)
-    path = out or posterior_path(find_model(model), voice.fingerprint, list(bundled().values()))
+    voice = choice.load()
+    path = out or choice.posterior_path(voice)
     require_files([path], force)
-    found = draw_recordings(find_clips(voice, recordings), clips, np.random.default_rng(seed))
+    drawn = draw_recordings(find_clips(voice, recordings), clips, np.random.default_rng(seed))
     posterior, failures = fit_posterior(
         voice,
-        found,
+        drawn,
         components=components,
         voice_components=voice_components,
         seed=seed,
-        watch=bar("listen", "clip"),
+        watch=progress("encode", "clip"),
     )
     posterior.save(path, force=force)
-    said = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in posterior.about.items())
-    click.echo(f"{path}: {said}")
-    return tell(failures, len(found), "clips")
+    facts = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in posterior.about.items())
+    click.echo(f"{path}: {facts}")
+    return report_failures(failures, len(drawn), "clips")

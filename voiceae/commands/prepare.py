@@ -1,16 +1,12 @@
-"""`voiceae prepare`: a corpus becomes a feature store."""
+"""`voiceae prepare`: turn a corpus into a feature store."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
-from voiceae.commands.options import PATH
-
-if TYPE_CHECKING:
-    from voiceae.specs import AudioSpec
+from voiceae.commands.options import PATH, seed_option
 
 EPILOG = """\b
 Examples:
@@ -46,14 +42,14 @@ few bad files is usable; it is 1 where nothing to train on is left."""
     type=click.FloatRange(0, 0.5),
     default=0.02,
     show_default=True,
-    metavar="PART",
-    help="Part of the other speakers' utterances to hold out; above 0, at least one.",
+    metavar="SHARE",
+    help="Share of the other speakers' utterances to hold out; above 0, at least one.",
 )
-@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the splits.")
+@seed_option
 @click.option(
     "--mic", type=click.Choice(["mic1", "mic2"]), default="mic1", show_default=True, help="VCTK's microphone."
 )
-@click.option("--trim/--no-trim", default=True, show_default=True, help="Cut silence at both ends.")
+@click.option("--trim/--no-trim", default=True, show_default=True, help="Trim silence at both ends.")
 @click.option(
     "--min-seconds",
     type=click.FloatRange(min=0.1),
@@ -73,7 +69,9 @@ few bad files is usable; it is 1 where nothing to train on is left."""
     show_default=True,
     help="Processes here, or the workers of a Dask cluster that see CORPUS and STORE by the same paths.",
 )
-@click.option("--scheduler", metavar="ADDRESS", help="Of the Dask cluster, such as tcp://head:8786.")
+@click.option(
+    "--scheduler", metavar="ADDRESS", help="Address of the Dask scheduler, such as tcp://head:8786."
+)
 @click.option("--waves", is_flag=True, help="Keep the waves too, which training a vocoder needs.")
 @click.option("--force", is_flag=True, help="Start anew where STORE holds a store made differently.")
 @click.option("--progress/--no-progress", default=True, show_default=True, help="Show a progress bar.")
@@ -96,9 +94,17 @@ def command(
     progress: bool,
 ) -> None:
     """Turn CORPUS into a feature store: log-mels, a table of utterances, statistics and splits."""
+    import json
+
     from voiceae.data.prepare import PrepareOptions, prepare
     from voiceae.data.prepare import backend as working_on
+    from voiceae.errors import ConfigError
+    from voiceae.specs import AudioSpec
 
+    try:
+        mel = AudioSpec.from_dict(AudioSpec().to_dict() | json.loads(spec or "{}"))
+    except (ValueError, TypeError) as error:
+        raise ConfigError(f"--spec {spec}: {error}; give JSON such as '{{\"sample_rate\": 16000}}'") from None
     options = PrepareOptions(
         valid_speakers=valid_speakers,
         valid_utterances=valid_utterances,
@@ -109,24 +115,12 @@ def command(
     )
     with working_on(backend, scheduler):
         prepared = prepare(
-            kind, corpus, out, spec=_spec(spec), options=options, jobs=jobs, force=force, progress=progress
+            kind, corpus, out, spec=mel, options=options, jobs=jobs, force=force, progress=progress
         )
-    if waves:
+    if waves:  # afterwards, so that a store of mels alone can be given its waves by a second call
         from voiceae.data.store import FeatureStore
         from voiceae.data.waves import add_waves
         from voiceae.hardware import available_cpus
 
         add_waves(FeatureStore.open(prepared.path), jobs=jobs or available_cpus(), progress=progress)
     click.echo(str(prepared))
-
-
-def _spec(text: str | None) -> AudioSpec:
-    import json
-
-    from voiceae.errors import ConfigError
-    from voiceae.specs import AudioSpec
-
-    try:
-        return AudioSpec.from_dict(AudioSpec().to_dict() | json.loads(text or "{}"))
-    except (ValueError, TypeError) as error:
-        raise ConfigError(f"--spec {text}: {error}; give JSON such as '{{\"sample_rate\": 16000}}'") from None

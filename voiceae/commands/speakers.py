@@ -1,4 +1,4 @@
-"""`voiceae speakers`: a bank of voices by name."""
+"""`voiceae speakers`: a bank of enrolled speakers."""
 
 from __future__ import annotations
 
@@ -7,9 +7,21 @@ from typing import TYPE_CHECKING
 
 import click
 
-from voiceae.commands.options import PATH, bank_option, force_option, model_options
+from voiceae.commands.options import (
+    PATH,
+    ModelChoice,
+    bank_option,
+    force_option,
+    model_option,
+    model_options,
+    progress,
+    report_failures,
+    require_files,
+    try_each,
+)
 
 if TYPE_CHECKING:
+    from voiceae.conversion.batch import Failure
     from voiceae.latent.enrollment import SpeakerBank
 
 EPILOG = """\b
@@ -21,60 +33,53 @@ Examples:
   voiceae speakers remove bob
   voiceae convert alice.wav --target bob --out alice-as-bob.wav
 \b
-A bank belongs to one model, and keeps all that the model heard of every clip:
+A bank belongs to one model, and keeps the speaker profile of every clip:
 converting to a name is converting to its clips. The file is a table as voiceae
 embed writes it."""
 
 
 @click.group("speakers", epilog=EPILOG)
 def command() -> None:
-    """Keep voices under names that work as targets."""
+    """Enrol speakers under names that work as targets."""
 
 
 @command.command("add", epilog=EPILOG)
 @click.argument("name")
 @click.argument("clips", nargs=-1, required=True, metavar="CLIP...")
-@click.option("--replace", is_flag=True, help="Forget the clips of this name that were there.")
+@click.option("--replace", is_flag=True, help="Remove the clips that this name had before.")
 @bank_option
 @model_options(vocoder=False)
-def add(name: str, clips: tuple[str, ...], replace: bool, bank: Path | None, model: str, device: str) -> int:
+def add(name: str, clips: tuple[str, ...], replace: bool, bank: Path | None, choice: ModelChoice) -> int:
     """Add clips, or folders of them, to the speaker NAME."""
-    from voiceae.commands.options import bar, tell
-    from voiceae.conversion.batch import Failure, find_recordings
-    from voiceae.conversion.voice import load
+    from voiceae.conversion.batch import find_recordings
     from voiceae.errors import AudioError
-    from voiceae.io.filesystem import FILE_ERRORS, reason
     from voiceae.latent.enrollment import SpeakerBank, default_bank, require_name
 
     require_name(name)
     failures: list[Failure] = []
     files = list(find_recordings(clips, failures))
     total = len(files) + len(failures)
-    voice = load(model, "griffinlim", device)
+    voice = choice.load()
     path = bank or default_bank(voice.fingerprint)
     SpeakerBank.open(path, voice.fingerprint)  # one that is damaged is said before the work is done
-    profile = {}
-    for file in bar("listen", "clip")(files):
-        try:
-            profile[str(file.absolute())] = voice.profile(file)
-        except FILE_ERRORS as error:
-            failures.append(Failure(str(file), reason(error, file)))
-    if not profile:
+    profiles, bad = try_each(files, voice.profile, progress("embed", "clip"))
+    failures += bad
+    if not profiles:
         raise AudioError(failures[-1].reason)
+    # Opened anew under its lock: another process may have added to it in the meantime.
     with SpeakerBank.changing(path, voice.fingerprint) as known:
         if replace and name in known.voices:
             known.remove(name)
-        known.add(name, profile)
+        known.add(name, {str(file.absolute()): profile for file, profile in profiles.items()})
     click.echo(f"{known.path}: {name} has {len(known.voices[name])} clips")
-    return tell(failures, total, "clips")
+    return report_failures(failures, total, "clips")
 
 
 @command.command("list", epilog=EPILOG)
 @bank_option
-@model_options(vocoder=False)
-def list_(bank: Path | None, model: str, device: str) -> None:
-    """Show who is in the bank, how alike their clips are, and who is nearest."""
-    del device
+@model_option
+def list_(bank: Path | None, model: str) -> None:
+    """List the speakers, how alike the clips of each are, and who is nearest."""
     known = _open(bank, model)
     click.echo(f"{known.path}: {len(known.voices)} speakers")
     for each in known.standings():
@@ -86,10 +91,9 @@ def list_(bank: Path | None, model: str, device: str) -> None:
 @command.command("remove", epilog=EPILOG)
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
 @bank_option
-@model_options(vocoder=False)
-def remove(names: tuple[str, ...], bank: Path | None, model: str, device: str) -> None:
-    """Forget speakers."""
-    del device
+@model_option
+def remove(names: tuple[str, ...], bank: Path | None, model: str) -> None:
+    """Remove speakers from the bank."""
     from voiceae.latent.enrollment import SpeakerBank
 
     path, fingerprint = _place(bank, model)
@@ -107,7 +111,7 @@ def remove(names: tuple[str, ...], bank: Path | None, model: str, device: str) -
 )
 @click.option("--plot", type=PATH, metavar="PNG", help="Map of the voices, and the matrix as a picture.")
 @bank_option
-@model_options(vocoder=False)
+@model_option
 @force_option
 def export(
     names: tuple[str, ...],
@@ -116,15 +120,12 @@ def export(
     plot: Path | None,
     bank: Path | None,
     model: str,
-    device: str,
     force: bool,
 ) -> None:
     """Write the bank, or some speakers of it, for other programs."""
-    from voiceae.commands.options import require_files
     from voiceae.conversion.embedding_files import require_table_path
     from voiceae.latent.plotting import draw_map, require_picture_path, write_matrix
 
-    del device
     if not (out or matrix or plot):
         raise click.UsageError("give --out, --matrix or --plot")
     if out:

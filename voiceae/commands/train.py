@@ -1,4 +1,4 @@
-"""`voiceae train`: hands its arguments to Hydra and what they make to the trainer."""
+"""`voiceae train`: Hydra composes the config from the arguments, the training loop runs it."""
 
 from __future__ import annotations
 
@@ -14,6 +14,18 @@ import click
 
 from voiceae.errors import ConfigError, VoiceAEError
 from voiceae.processes import Terminated
+
+
+@click.command(
+    "train",
+    # Everything after the name goes to Hydra unread, `--help` and `-m` included.
+    add_help_option=False,
+    context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
+)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def command(arguments: tuple[str, ...]) -> None:
+    """Train a model or a vocoder on a feature store."""
+    main(list(arguments))
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -54,16 +66,16 @@ def main(arguments: Sequence[str]) -> None:
         sys.argv = process_arguments
 
 
-class Said(logging.Handler):
-    """What the training has to say, one line each on standard error."""
+class LogToStderr(logging.Handler):
+    """Log records of the training, one line each on standard error."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Print a line."""
+        """Print one record's message."""
         click.echo(f"voiceae: {record.getMessage()}", err=True)
 
 
 class Refused(BaseException):
-    """Carries an error through Hydra."""
+    """Carries an error of ours through Hydra, which would print and swallow an `Exception`."""
 
     def __init__(self, error: VoiceAEError) -> None:
         super().__init__(error)
@@ -83,7 +95,7 @@ def check(arguments: Sequence[str]) -> None:
 
 
 def train(config: Any) -> None:
-    """One job: check the config, then import what is heavy."""
+    """Run one job: check the config, then import what is heavy."""
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
     from omegaconf.errors import OmegaConfBaseException
@@ -93,13 +105,14 @@ def train(config: Any) -> None:
 
     try:
         values = resolved(config)
+        # Jobs of a sweep share `out`, so each gets the folder that Hydra made for it.
         if HydraConfig.get().mode == RunMode.MULTIRUN:
             values["out"] = HydraConfig.get().runtime.output_dir
         settings = Settings.read(values)
         settings.check_files()
         from voiceae.training.run import fit
 
-        with said():
+        with log_to_stderr():
             ended_by = fit(settings).ended_by
     except VoiceAEError as error:
         raise Refused(error) from error
@@ -112,9 +125,9 @@ def train(config: Any) -> None:
 
 
 @contextmanager
-def said() -> Iterator[None]:
-    """What the training logs is said while it runs."""
-    log, handler = logging.getLogger("voiceae.training"), Said()
+def log_to_stderr() -> Iterator[None]:
+    """A block in which the training's log goes to standard error."""
+    log, handler = logging.getLogger("voiceae.training"), LogToStderr()
     log.setLevel(logging.INFO)
     log.addHandler(handler)
     try:
@@ -125,16 +138,11 @@ def said() -> Iterator[None]:
 
 @contextmanager
 def hydra_raises() -> Iterator[None]:
-    """Hydra raises its errors instead of printing them and exiting."""
+    """A block in which Hydra raises its errors instead of printing them and exiting."""
+    # The variable is the only switch that Hydra has for it.
     before = os.environ.get("HYDRA_FULL_ERROR")
     os.environ["HYDRA_FULL_ERROR"] = "1"
     try:
         yield
     finally:
         os.environ.pop("HYDRA_FULL_ERROR") if before is None else os.environ.update(HYDRA_FULL_ERROR=before)
-
-
-if __name__ == "__main__":
-    from voiceae.cli import main as cli
-
-    cli(["train", *sys.argv[1:]])

@@ -1,4 +1,4 @@
-"""`voiceae vocoder`: bring in vocoders from elsewhere."""
+"""`voiceae vocoder`: import vocoders of other toolkits."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ from pathlib import Path
 
 import click
 
-from voiceae.commands.options import PATH
+from voiceae.commands.options import PATH, force_option
 
 
-@click.group()
-def vocoder() -> None:
-    """Bring in vocoders from elsewhere."""
+@click.group("vocoder")
+def command() -> None:
+    """Import vocoders of other toolkits."""
 
 
-@vocoder.command("import")
+@command.command("import")
 @click.argument("checkpoint", type=PATH)
 @click.option("--out", required=True, type=PATH, help="The .safetensors file to write.")
 @click.option("--half", is_flag=True, help="Store float16: half the size, rounded weights.")
-@click.option("--force", is_flag=True, help="Overwrite the file if it exists.")
+@force_option
 def import_checkpoint(checkpoint: Path, out: Path, half: bool, force: bool) -> None:
     r"""Turn a HiFi-GAN CHECKPOINT of its authors' format into one safe, self-describing file.
 
@@ -29,7 +29,7 @@ def import_checkpoint(checkpoint: Path, out: Path, half: bool, force: bool) -> N
         voiceae vocoder import hifigan/LJ_V3 --out lj_v3.safetensors
         voiceae convert a.wav --target b.wav --out c.wav --vocoder lj_v3.safetensors
     """
-    from voiceae.vocoders import hifigan as hifigan_checkpoint
+    from voiceae.vocoders import hifigan
 
-    hifigan_checkpoint.convert(checkpoint, out, force=force, half=half)
+    hifigan.convert(checkpoint, out, force=force, half=half)
     click.echo(f"wrote {out}")
