@@ -103,7 +103,7 @@ EXACT = {
 }
 USED_WHERE = {
     "NoAdversary": "is empty",
-    "Discrete": "is a base class",
+    "DiscreteBottleneck": "is a base class",
     "BottleneckPart": "is a base class",
     "ContentPart": "is a base class",
     "DecoderPart": "is a base class",

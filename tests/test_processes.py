@@ -103,9 +103,10 @@ def test_nothing_works_on_for_a_killed_batch(tmp_path: Path) -> None:
 
 
 def test_processes_that_wait_for_work_end_with_the_one_that_started_them(tmp_path: Path) -> None:
-    code = "import joblib, os, time\nfrom pathlib import Path\nfrom voiceae.processes import attended, watching\n"
+    code = "import joblib, os, time\nfrom pathlib import Path\n"
+    code += "from voiceae.processes import parent_watch_options, watched_call\n"
     code += "def work(name):\n    Path(name).touch()\n    time.sleep(10_000)\n"
-    code += "joblib.Parallel(3, **watching())(attended(work, 'begun') for _ in range(1))\n"
+    code += "joblib.Parallel(3, **parent_watch_options())(watched_call(work, 'begun') for _ in range(1))\n"
     running = subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path)
     wait_for((tmp_path / "begun").exists, "the only piece of work")
     workers = children(running.pid)
@@ -118,8 +119,8 @@ def test_processes_that_wait_for_work_end_with_the_one_that_started_them(tmp_pat
 def test_ignored_from_outside_stays_ignored() -> None:
     code = "import signal, sys; from voiceae.cli import run; import os\n"
     code += "signal.signal(signal.SIGHUP, signal.SIG_IGN)\n"
-    code += "from voiceae.processes import ending_on_signals\n"
-    code += "with ending_on_signals(): os.kill(os.getpid(), signal.SIGHUP)\nprint('goes on')"
+    code += "from voiceae.processes import signals_as_exceptions\n"
+    code += "with signals_as_exceptions(): os.kill(os.getpid(), signal.SIGHUP)\nprint('goes on')"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "goes on\n"
 
@@ -132,8 +133,8 @@ def test_a_hangup_ends_as_a_termination_does() -> None:
 
 
 def test_a_second_signal_kills() -> None:
-    code = "import os, signal\nfrom voiceae.processes import Terminated, ending_on_signals\n"
-    code += "with ending_on_signals():\n  try: os.kill(os.getpid(), signal.SIGTERM)\n"
+    code = "import os, signal\nfrom voiceae.processes import Terminated, signals_as_exceptions\n"
+    code += "with signals_as_exceptions():\n  try: os.kill(os.getpid(), signal.SIGTERM)\n"
     code += "  except Terminated: print('once', flush=True); os.kill(os.getpid(), signal.SIGTERM)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (-signal.SIGTERM, "once\n") and os.name == "posix"

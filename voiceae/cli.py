@@ -19,10 +19,10 @@ import click
 
 from voiceae import __version__
 from voiceae.errors import FileAccessError, VoiceAEError, printable
-from voiceae.hardware import own_threads, wait_passively
+from voiceae.hardware import control_threads, wait_passively
 from voiceae.io.console import OutputClosed, finish, protect
 from voiceae.io.filesystem import reason
-from voiceae.processes import Terminated, ending_on_signals
+from voiceae.processes import Terminated, signals_as_exceptions
 
 GROUPS = {
     "Convert": {
@@ -123,7 +123,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """
     protect()
     wait_passively()
-    own_threads()
+    control_threads()
     warnings.showwarning = _show_warning
     sys.exit(finish(run(list(sys.argv[1:] if arguments is None else arguments))))
 
@@ -131,7 +131,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 def run(arguments: list[str]) -> int:
     """Run the command line: exit code."""
     try:
-        with ending_on_signals():
+        with signals_as_exceptions():
             result = voiceae.main(arguments, prog_name="voiceae", standalone_mode=False)
         return result if isinstance(result, int) else 0
     except click.ClickException as error:

@@ -90,7 +90,7 @@ def available_cpus() -> int:
         return cpus
 
 
-def own_threads() -> None:
+def control_threads() -> None:
     """Say that this process is ours alone, so that its thread count may follow the work: for commands and workers.
 
     The count belongs to the whole process, and torch hands it on to threads that start later. Within somebody else's
@@ -116,7 +116,7 @@ def wait_passively() -> None:
 
 @contextmanager
 def torch_threads(count: int) -> Iterator[None]:
-    """Give torch `count` threads in this block, and after it what it had, where the process is ours (`own_threads`).
+    """Give torch `count` threads inside the block, where the process is ours (`control_threads`); restored at its end.
 
     Processes that work side by side share the cores already; a second thread each would only make them wait.
     """

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from voiceae.errors import WorkerError
-from voiceae.hardware import own_threads
+from voiceae.hardware import control_threads
 from voiceae.io.filesystem import clear_dead_parts
 
 Result = TypeVar("Result")
@@ -35,7 +35,7 @@ class Terminated(BaseException):
 
 
 @contextmanager
-def ending_on_signals() -> Iterator[None]:
+def signals_as_exceptions() -> Iterator[None]:
     """A block in which SIGTERM and SIGHUP raise `Terminated`, so that what is begun is tidied up.
 
     One that is ignored from outside, as `nohup` does, stays ignored. The same signal a second time kills at once.
@@ -57,7 +57,7 @@ def _end(number: int, _: object) -> None:
     raise Terminated(number)
 
 
-def watching() -> dict[str, Any]:
+def parent_watch_options() -> dict[str, Any]:
     """Options of `joblib.Parallel` by which its processes end when this one does, also while they wait for work.
 
     None where the work is done by threads, in this process, or by a cluster.
@@ -72,7 +72,7 @@ def watching() -> dict[str, Any]:
     )
 
 
-def attended(function: Callable[..., Result], *arguments: Any) -> Any:
+def watched_call(function: Callable[..., Result], *arguments: Any) -> Any:
     """A call for `joblib.Parallel`, as `joblib.delayed` makes it, whose process ends when this one does."""
     import joblib
 
@@ -81,7 +81,7 @@ def attended(function: Callable[..., Result], *arguments: Any) -> Any:
 
 def _attend(owner: int, function: Callable[..., Result], *arguments: Any) -> Result:
     if os.getpid() != owner:
-        own_threads()
+        control_threads()
     if multiprocessing.current_process().name.startswith("Loky"):
         _follow(owner)
     return function(*arguments)
@@ -108,7 +108,7 @@ def _follow(owner: int) -> None:
 
 
 @contextmanager
-def no_survivors(folders: Iterable[Path] = (), jobs: int | None = None) -> Iterator[None]:
+def workers_killed_on_error(folders: Iterable[Path] = (), jobs: int | None = None) -> Iterator[None]:
     """A block whose processes are killed when it fails or is interrupted, as when one of them was killed.
 
     Args:

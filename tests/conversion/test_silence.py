@@ -74,7 +74,7 @@ def test_blocks_are_treated_as_the_whole() -> None:
     whole = SilenceEnvelope.of(source.wav, RATE).apply(made)
     met = LevelMeter(RATE)
     for start in range(0, len(source.wav), 7001):
-        met.hear(source.wav[start : start + 7001])
+        met.update(source.wav[start : start + 7001])
     silence = SilenceEnvelope.of_meter(met)
     parts = [silence.apply(made[start : start + 999], start) for start in range(0, len(made), 999)]
     np.testing.assert_allclose(np.concatenate(parts), whole, atol=1e-6)
@@ -88,7 +88,7 @@ def test_blocks_are_treated_as_the_whole() -> None:
 def test_any_length(length: int) -> None:
     wav = np.ones(length, np.float32)
     met = LevelMeter(RATE)
-    met.hear(wav)
+    met.update(wav)
     assert SilenceEnvelope.of_meter(met).apply(wav).shape == wav.shape
     if length:
         assert SilenceEnvelope.of(wav, RATE).apply(wav).shape == wav.shape

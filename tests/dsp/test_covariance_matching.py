@@ -10,7 +10,7 @@ from scipy.fft import dct
 from voiceae.dsp.activity import active_frames
 from voiceae.dsp.covariance_matching import (
     CEPSTRA,
-    LARGEST_CHANGE_NATS,
+    MAX_CHANGE_NATS,
     active_covariance,
     basis,
     covariance_match,
@@ -44,12 +44,12 @@ def test_a_covariance_is_that_of_numpy_over_the_frames_that_are_loud_for_torch()
 
 def test_all_the_way_is_the_voices_covariance() -> None:
     mel, voice = speech(50_000, seed=1), active_covariance(speech(50_000, seed=2))
-    there = active_covariance(covariance_match(mel, voice, 1e9, 1.0, way=1.0)(mel))
+    there = active_covariance(covariance_match(mel, voice, 1e9, 1.0, fraction=1.0)(mel))
     before, after = (np.abs(each - voice).max() for each in (active_covariance(mel), there))
     assert after < 0.01 * before
-    half = covariance_match(mel, voice, 1e9, 1.0, way=0.5)(mel)
+    half = covariance_match(mel, voice, 1e9, 1.0, fraction=0.5)(mel)
     np.testing.assert_allclose(
-        half - mel, (covariance_match(mel, voice, 1e9, 1.0, way=1.0)(mel) - mel) / 2, atol=1e-5
+        half - mel, (covariance_match(mel, voice, 1e9, 1.0, fraction=1.0)(mel) - mel) / 2, atol=1e-5
     )
 
 
@@ -83,7 +83,7 @@ def test_a_slip_of_the_network_is_not_made_a_click() -> None:
     mel[:, 900] = -11.0
     wider = covariance_match(mel, active_covariance(speech(2_000, seed=2, scale=3.0)), 2_000, 1.0)(mel)
     assert active_covariance(wider).trace() > 1.8 * active_covariance(mel).trace()
-    assert np.abs(wider - mel).max() == pytest.approx(LARGEST_CHANGE_NATS)
+    assert np.abs(wider - mel).max() == pytest.approx(MAX_CHANGE_NATS)
 
 
 def test_a_broken_network_is_left_to_others() -> None:

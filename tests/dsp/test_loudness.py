@@ -5,7 +5,7 @@ import warnings
 import numpy as np
 import pytest
 
-from voiceae.dsp.loudness import MAX_CORRECTION_DB, LevelCorrection, LevelMeter, at_level_of, normalise
+from voiceae.dsp.loudness import MAX_CORRECTION_DB, LevelCorrection, LevelMeter, normalise, restore_level
 from voiceae.errors import ClippingWarning
 
 RATE = 22050
@@ -17,7 +17,7 @@ def tone(level: float, hz: float = 200.0) -> np.ndarray:
 
 @pytest.mark.parametrize("level", [0.004, 0.1, 0.9])
 def test_a_tone_takes_the_level_of_a_tone(level: float) -> None:
-    out = at_level_of(tone(0.2, 330.0), normalise(tone(level), RATE), RATE)
+    out = restore_level(tone(0.2, 330.0), normalise(tone(level), RATE), RATE)
     assert np.abs(out).max() == pytest.approx(level, rel=0.01)
 
 
@@ -25,15 +25,15 @@ def test_nothing_is_clipped() -> None:
     peaky = tone(0.01)
     peaky[::2000] = 0.5
     with pytest.warns(ClippingWarning, match="turned down by"):
-        out = at_level_of(peaky, normalise(tone(0.9), RATE), RATE)
+        out = restore_level(peaky, normalise(tone(0.9), RATE), RATE)
     assert np.abs(out).max() == pytest.approx(1, abs=1e-5)
     np.testing.assert_allclose(out / out.max(), peaky / peaky.max(), atol=1e-6)
 
 
 def test_next_to_nothing_is_not_made_loud() -> None:
-    out = at_level_of(tone(1e-6), normalise(tone(0.05), RATE), RATE)
+    out = restore_level(tone(1e-6), normalise(tone(0.05), RATE), RATE)
     assert np.abs(out).max() <= 1.01e-6 * 10 ** ((MAX_CORRECTION_DB + 0.1) / 20)
-    assert not at_level_of(np.zeros(RATE, np.float32), normalise(tone(0.05), RATE), RATE).any()
+    assert not restore_level(np.zeros(RATE, np.float32), normalise(tone(0.05), RATE), RATE).any()
 
 
 @pytest.mark.parametrize("level", [0.01, 0.9])
@@ -42,9 +42,9 @@ def test_blocks_are_given_the_gain_of_the_whole(level: float) -> None:
     meters = [LevelMeter(RATE), LevelMeter(RATE)]
     for meter, wav in zip(meters, (source, converted), strict=True):
         for part in np.array_split(wav, 5):
-            meter.hear(part)
+            meter.update(part)
     with warnings.catch_warnings(action="ignore"):
-        whole = at_level_of(converted, normalise(source, RATE), RATE)
+        whole = restore_level(converted, normalise(source, RATE), RATE)
         level = LevelCorrection.of_meters(*meters)
     parts = [level.apply(converted[start : start + 3000], start) for start in range(0, len(converted), 3000)]
     np.testing.assert_allclose(np.concatenate(parts), whole, rtol=1e-3, atol=1e-6)
@@ -58,8 +58,8 @@ def test_a_burst_is_bounded_in_blocks_as_it_is_in_the_whole() -> None:
     meters = [LevelMeter(RATE), LevelMeter(RATE)]
     for meter, wav in zip(meters, (source, converted), strict=True):
         for part in np.array_split(wav, 7):
-            meter.hear(part)
-    whole = at_level_of(converted, normalise(source, RATE), RATE)
+            meter.update(part)
+    whole = restore_level(converted, normalise(source, RATE), RATE)
     level = LevelCorrection.of_meters(*meters)
     parts = [level.apply(converted[start : start + 3000], start) for start in range(0, len(converted), 3000)]
     np.testing.assert_allclose(np.concatenate(parts), whole, atol=2e-3)

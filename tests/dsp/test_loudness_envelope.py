@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 
 from tests.io.files import RATE, speech
-from voiceae.dsp.loudness import envelope_gains, frame_powers, with_gains
+from voiceae.dsp.loudness import apply_gains, envelope_gains, frame_powers
 
 FRAME = RATE // 50
 
 
 def bounded(wav: np.ndarray, source: np.ndarray) -> np.ndarray:
-    return with_gains(wav, envelope_gains(frame_powers(wav, RATE), frame_powers(source, RATE)), FRAME)
+    return apply_gains(wav, envelope_gains(frame_powers(wav, RATE), frame_powers(source, RATE)), FRAME)
 
 
 WAV = np.concatenate((speech(4.0), np.float32(1e-3) * speech(0.5)))
@@ -37,9 +37,9 @@ def test_blocks_give_what_the_whole_gives() -> None:
     burst[40_000:40_200] *= np.float32(300)
     gains = envelope_gains(frame_powers(burst, RATE), frame_powers(WAV, RATE))
     parts = [
-        with_gains(burst[start : start + 1000], gains, 320, start) for start in range(0, len(burst), 1000)
+        apply_gains(burst[start : start + 1000], gains, 320, start) for start in range(0, len(burst), 1000)
     ]
-    np.testing.assert_allclose(np.concatenate(parts), with_gains(burst, gains, 320), atol=1e-6)
+    np.testing.assert_allclose(np.concatenate(parts), apply_gains(burst, gains, 320), atol=1e-6)
     np.testing.assert_allclose(np.concatenate(parts), bounded(burst, WAV), atol=1e-6)
 
 

@@ -17,7 +17,7 @@ def test_blocks_say_what_the_whole_says(samples: int, offset: float) -> None:
     )
     meter = LevelMeter(RATE)
     for part in np.split(wav, np.sort(rng.integers(0, samples + 1, 9))):
-        meter.hear(part)
+        meter.update(part)
     whole = normalise(wav, RATE)
     assert meter.samples == samples
     assert meter.offset == pytest.approx(wav.mean(dtype=np.float64), abs=1e-7)

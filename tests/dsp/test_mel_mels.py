@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from voiceae.conversion.chunked import whole_hops
-from voiceae.dsp.mel import LogMel, MelStream, mel_pieces, sampled, spread_stretches
+from voiceae.dsp.mel import LogMel, MelStream, evenly_spaced_spans, mel_blocks, select_spans
 from voiceae.specs import AudioSpec
 
 pytestmark = pytest.mark.numeric
@@ -21,7 +21,7 @@ def test_blocks_give_the_mel_of_the_whole(samples: int, block: int) -> None:
         block = 100
     wav = 0.1 * torch.randn(samples, generator=torch.Generator().manual_seed(samples))
     transform = LogMel(SPEC)
-    pieces = list(mel_pieces(wav.split(block), transform))
+    pieces = list(mel_blocks(wav.split(block), transform))
     torch.testing.assert_close(
         torch.cat(pieces, dim=1), transform(whole_hops(wav, SPEC)), atol=1e-5, rtol=1e-5
     )
@@ -40,7 +40,7 @@ def test_a_frame_is_given_with_its_last_sample() -> None:
     ("frames", "wanted", "length"), [(10, 20, 5), (100, 20, 5), (1000, 300, 100), (30, 7, 10)]
 )
 def test_a_sample_is_spread_evenly(frames: int, wanted: int, length: int) -> None:
-    spans = spread_stretches(frames, wanted, length)
+    spans = evenly_spaced_spans(frames, wanted, length)
     assert spans[0][0] == 0 and all(0 <= start < stop <= frames for start, stop in spans)
     assert all(later[0] >= earlier[1] for earlier, later in itertools.pairwise(spans))
     if frames > max(wanted, length):
@@ -48,4 +48,4 @@ def test_a_sample_is_spread_evenly(frames: int, wanted: int, length: int) -> Non
         assert spans[-1][1] == frames or len(spans) == 1
     whole = torch.arange(frames)[None]
     expected = torch.cat([whole[:, start:stop] for start, stop in spans], dim=1)
-    assert sampled(whole.split(7, dim=1), spans).equal(expected)
+    assert select_spans(whole.split(7, dim=1), spans).equal(expected)

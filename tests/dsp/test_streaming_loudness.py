@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests.tiny import SPEC
-from voiceae.dsp.streaming_loudness import Gate, RunningLevel
+from voiceae.dsp.streaming_loudness import NoiseGate, StreamingLevel
 
 pytestmark = pytest.mark.numeric
 
@@ -17,9 +17,9 @@ def noise(samples: int, level: float, seed: int = 0) -> np.ndarray:
 
 def through_gate(wav: np.ndarray, block: int = 1000) -> np.ndarray:
     """Envelope of a whole wave, asked for four hops after a block was heard."""
-    gate, parts, done = Gate(SPEC, -60.0), [], 0
+    gate, parts, done = NoiseGate(SPEC, -60.0), [], 0
     for start in range(0, len(wav), block):
-        gate.hear(wav[start : start + block])
+        gate.update(wav[start : start + block])
         ready = max(done, start + block - 6 * HOP)
         parts.append(gate.envelope(done, ready - done))
         done = ready
@@ -52,18 +52,18 @@ def test_blocks_do_not_matter_to_the_gate() -> None:
 
 @pytest.mark.parametrize("level", [0.003, 0.05, 0.4])
 def test_speech_comes_to_the_common_level_and_back(level: float) -> None:
-    running = RunningLevel(SPEC, 1.0)
+    running = StreamingLevel(SPEC, 1.0)
     for seed in range(40):
         block = noise(4 * HOP, level, seed)
-        gain = running.hear(np.square(block.reshape(4, HOP)).mean(axis=1).tolist())
-        out = running.give_back(0.5 * gain * block)
+        gain = running.update(np.square(block.reshape(4, HOP)).mean(axis=1).tolist())
+        out = running.restore(0.5 * gain * block)
     assert 20 * np.log10(gain * level) == pytest.approx(-26, abs=0.3)
     assert np.sqrt(np.square(out).mean()) == pytest.approx(level if level < 0.3 else 0.3, rel=0.3)
     assert np.abs(out).max() <= 1.0001
 
 
 def test_pauses_do_not_pull_the_level_down() -> None:
-    running = RunningLevel(SPEC, 1.0)
-    gain = running.hear([0.01] * 20 + [1e-6] * 60)
+    running = StreamingLevel(SPEC, 1.0)
+    gain = running.update([0.01] * 20 + [1e-6] * 60)
     assert 10 * np.log10(0.01) + 20 * np.log10(gain) == pytest.approx(-26, abs=0.1)
-    assert RunningLevel(SPEC, 1.0).hear([]) == 1
+    assert StreamingLevel(SPEC, 1.0).update([]) == 1

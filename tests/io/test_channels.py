@@ -22,7 +22,7 @@ def level_db(wav: NDArray[np.float32]) -> float:
 def mixed(*channels: NDArray[np.float32]) -> tuple[NDArray[np.float32], Downmix]:
     meter, block = ChannelMeter(len(channels), RATE), np.stack(channels, axis=1)
     for start in range(0, len(block), 100 * meter.frame):
-        meter.hear(block[start : start + 100 * meter.frame])
+        meter.update(block[start : start + 100 * meter.frame])
     return block @ meter.downmix().weights, meter.downmix()
 
 
@@ -90,7 +90,7 @@ def test_what_is_done_is_told() -> None:
 def test_any_number_of_channels_and_samples() -> None:
     for channels, samples in ((1, 1), (2, 5), (32, 400), (7, 0)):
         meter = ChannelMeter(channels, RATE)
-        meter.hear(RNG.standard_normal((samples, channels)).astype(np.float32))
+        meter.update(RNG.standard_normal((samples, channels)).astype(np.float32))
         assert meter.downmix().weights.shape == (channels,)
         assert np.isfinite(meter.downmix().weights).all()
 

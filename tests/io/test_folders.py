@@ -39,9 +39,9 @@ USED += ["loose.wav", "other/8.flac"]
 
 
 def test_everything_is_either_used_or_listed(messy: Path) -> None:
-    from voiceae.io.folders import audio_below, describe_unused
+    from voiceae.io.folders import describe_unused_files, find_audio_files
 
-    found = audio_below(messy)
+    found = find_audio_files(messy)
     assert [path.relative_to(messy).as_posix() for path in found.files] == USED
     why = {each.path.relative_to(messy).as_posix(): each.why.partition(" (")[0] for each in found.unused}
     assert why == {
@@ -59,7 +59,7 @@ def test_everything_is_either_used_or_listed(messy: Path) -> None:
         "ann/pipe.wav": "neither file nor folder",
         "ann/round": "a link to a folder that is there already",
     }
-    line = describe_unused(messy, found.unused)
+    line = describe_unused_files(messy, found.unused)
     assert line.startswith(f"{messy}: 13 not used (3 hidden: .git, ann/.DS_Store, ann/._1.WAV; ")
     assert "\n" not in line
 
@@ -80,7 +80,7 @@ def test_folders_that_link_to_each_other_are_walked_once(tmp_path: Path) -> None
     for name in names:
         for other in names:
             (tmp_path / name / f"to-{other}").symlink_to(tmp_path / other)
-    from voiceae.io.folders import audio_below
+    from voiceae.io.folders import find_audio_files
 
-    found = audio_below(tmp_path)
+    found = find_audio_files(tmp_path)
     assert len(found.files) == 12 and len(found.unused) == 144

@@ -104,8 +104,8 @@ def test_what_was_found_of_the_channels_is_remembered(
     wav = speech(1.0)
     (tmp_path / "a.wav").write_bytes(encoded(np.stack([wav, 0 * wav], axis=1), "WAV"))
     heard = []
-    hear = ChannelMeter.hear
-    monkeypatch.setattr(ChannelMeter, "hear", lambda self, block: (heard.append(1), hear(self, block)))
+    hear = ChannelMeter.update
+    monkeypatch.setattr(ChannelMeter, "update", lambda self, block: (heard.append(1), hear(self, block)))
     first, second = (audio_io.read(tmp_path / "a.wav").wav for _ in range(2))
     np.testing.assert_array_equal(first, second)
     assert len(heard) == 1

@@ -13,7 +13,7 @@ from tests.io.files import encoded, speech
 from voiceae.errors import AudioError
 from voiceae.io import audio as audio_io
 from voiceae.io import recording as pipes
-from voiceae.io.audio import promised_seconds
+from voiceae.io.audio import header_seconds
 
 WAV = speech(3.0)
 CONTENT = encoded(WAV, "FLAC")
@@ -33,7 +33,7 @@ def feeding(path: Path, content: bytes) -> threading.Thread:
 
 def test_a_pipe_is_read_as_often_as_wanted(fifo: Path) -> None:
     writer = feeding(fifo, CONTENT)
-    assert promised_seconds(fifo) == pytest.approx(3.0)
+    assert header_seconds(fifo) == pytest.approx(3.0)
     for _ in range(3):
         assert len(np.concatenate(list(audio_io.blocks(fifo, 16000)))) == len(WAV)
     writer.join()
@@ -62,7 +62,7 @@ def test_a_pipe_that_nobody_writes_to(fifo: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(pipes, "_WRITER_SECONDS", 0.05)
     with pytest.raises(AudioError, match="nobody writes to"):
         audio_io.read(fifo)
-    assert promised_seconds(fifo) == 0
+    assert header_seconds(fifo) == 0
 
 
 def test_a_pipe_without_end(fifo: Path, monkeypatch: pytest.MonkeyPatch) -> None:

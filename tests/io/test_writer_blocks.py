@@ -11,7 +11,7 @@ from tests.tiny import full_disk
 from voiceae.errors import OutputError
 from voiceae.io import audio as audio_io
 from voiceae.io import recording
-from voiceae.io.audio import Audio, promised_seconds
+from voiceae.io.audio import Audio, header_seconds
 from voiceae.io.writer import atomic_writer
 
 RATE = 22050
@@ -60,12 +60,12 @@ def test_what_cannot_be_written_is_refused_first(tmp_path: Path) -> None:
 
 def test_promised_seconds(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "a.flac", noise(8000), 16000)
-    assert promised_seconds(tmp_path / "a.flac") == 0.5
-    assert promised_seconds(Audio(noise(8000), 8000)) == 1
-    assert promised_seconds(tmp_path / "missing.wav") == 0
+    assert header_seconds(tmp_path / "a.flac") == 0.5
+    assert header_seconds(Audio(noise(8000), 8000)) == 1
+    assert header_seconds(tmp_path / "missing.wav") == 0
     (tmp_path / "text.wav").write_text("no sound")
-    assert promised_seconds(tmp_path / "text.wav") == 0
-    assert not math.isnan(promised_seconds(tmp_path / "a.flac"))
+    assert header_seconds(tmp_path / "text.wav") == 0
+    assert not math.isnan(header_seconds(tmp_path / "a.flac"))
 
 
 @pytest.mark.parametrize("rate", [16000, 22050])

@@ -11,7 +11,7 @@ from voiceae.models import (
     LinearBottleneck,
     SigmoidBottleneck,
 )
-from voiceae.models.again_vc import from_unit, to_unit
+from voiceae.models.again_vc import from_homogeneous, to_homogeneous
 
 
 def test_a_padded_batch_gives_what_each_gives_alone():
@@ -22,7 +22,7 @@ def test_what_is_left_and_what_is_taken_out_make_the_whole():
     """The last norm's input comes back from its output and the last moments."""
     model = small_system("again_vc").eval()
     encoder, mel = model.content, speechlike(2, 40)
-    left, taken = encoder.take_apart(mel)
+    left, taken = encoder.encode_with_statistics(mel)
     assert [tuple(mean.shape) for mean, _ in taken] == [(2, 1, 16)] * 2
     torch.testing.assert_close(left.mean(-1), torch.zeros(2, 16), atol=1e-5, rtol=0)
     x = encoder.blocks[0](encoder.enter(mel.transpose(1, 2)))
@@ -36,16 +36,16 @@ def test_what_is_left_and_what_is_taken_out_make_the_whole():
 
 def test_unit_vectors_hold_any_vector():
     vector = torch.randn(5, 33) * torch.tensor([1e-3, 0.1, 1, 10, 100])[:, None]
-    unit = to_unit(vector)
+    unit = to_homogeneous(vector)
     torch.testing.assert_close(unit.norm(dim=-1), torch.ones(5))
-    torch.testing.assert_close(from_unit(unit), vector, rtol=1e-3, atol=1e-5)
+    torch.testing.assert_close(from_homogeneous(unit), vector, rtol=1e-3, atol=1e-5)
 
 
 def test_the_decoder_is_given_what_the_encoder_took_out_the_innermost_first():
     model = small_system("again_vc").eval()
     mel = speechlike(1, 40)
     given = model.decoder.moments(model.embed(mel))
-    _, taken = model.content.take_apart(mel)
+    _, taken = model.content.encode_with_statistics(mel)
     for (mean, deviation), (wanted_mean, wanted_deviation) in zip(given[:-1], taken, strict=True):
         torch.testing.assert_close(mean, wanted_mean, atol=1e-4, rtol=0)
         torch.testing.assert_close(deviation, wanted_deviation, atol=1e-4, rtol=0)

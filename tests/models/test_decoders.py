@@ -24,8 +24,8 @@ def test_the_stack_is_its_levels_one_after_another() -> None:
     outer, inner = content.levels
     first = outer(mel)
     assert torch.equal(content(mel), inner(first))
-    assert torch.equal(content.climb(mel, None, 1), first)
-    assert torch.equal(content.climb(mel, None, 0), mel)
+    assert torch.equal(content.encode_to_level(mel, None, 1), first)
+    assert torch.equal(content.encode_to_level(mel, None, 0), mel)
 
     back = StackedDecoder(levels=[decoder(6, 80, 2), decoder(5, 6, 3)]).eval()
     units, nothing = content(mel), mel[:, :0]

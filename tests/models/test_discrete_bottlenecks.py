@@ -3,14 +3,14 @@
 import pytest
 import torch
 
-from voiceae.models import OneHot
+from voiceae.models import OneHotBottleneck
 
 FALLING = {"start": 2.0, "end": 0.5, "steps": 100}
 
 
-def made(size: int = 5) -> OneHot:
+def made(size: int = 5) -> OneHotBottleneck:
     torch.manual_seed(0)
-    return OneHot(channels=6, dim=3, size=size, temperature=FALLING)
+    return OneHotBottleneck(channels=6, dim=3, size=size, temperature=FALLING)
 
 
 def features(frames: int = 50, items: int = 4) -> torch.Tensor:
@@ -22,7 +22,7 @@ def test_classes_are_drawn_by_their_probability_whatever_the_temperature() -> No
     x = features(1, 1).expand(1, 6, 20000)
     wanted = bottleneck.project(x[0, :, 0]).softmax(-1)
     for step in (0, 100):
-        bottleneck.at_step(step)
+        bottleneck.set_step(step)
         codes = bottleneck(x, None, torch.Generator().manual_seed(3)).codes
         share = torch.bincount(codes.flatten(), minlength=5) / codes.numel()
         torch.testing.assert_close(share, wanted, atol=0.015, rtol=0)  # four standard errors
@@ -39,14 +39,14 @@ def test_inference_takes_the_likeliest_class_at_any_step() -> None:
     bottleneck = made().eval()
     wanted = bottleneck.project(features().transpose(1, 2)).argmax(-1)
     for step in (0, 1000):
-        bottleneck.at_step(step)
+        bottleneck.set_step(step)
         assert torch.equal(bottleneck(features()).codes, wanted)
 
 
 def test_the_gradient_is_that_of_a_softmax_at_the_temperature() -> None:
     """The draw adds noise that can be had by drawing it once more."""
     bottleneck = made().train()
-    bottleneck.at_step(25)
+    bottleneck.set_step(25)
     assert bottleneck.temperature == pytest.approx(2**0.5)  # a quarter of the way from 2 to 1/2 by a factor
     weights, x = torch.randn(4, 3, 50), features().requires_grad_()
     (bottleneck(x, None, torch.Generator().manual_seed(5)).units * weights).sum().backward()
@@ -59,7 +59,7 @@ def test_the_gradient_is_that_of_a_softmax_at_the_temperature() -> None:
 def test_the_temperature_falls_and_stays() -> None:
     bottleneck, seen = made(), []
     for step in (0, 25, 50, 100, 10_000):
-        bottleneck.at_step(step)
+        bottleneck.set_step(step)
         seen.append(bottleneck.temperature)
     assert seen == pytest.approx([2.0, 2**0.5, 1.0, 0.5, 0.5])
 
@@ -84,4 +84,4 @@ def test_padding_is_not_counted() -> None:
 )
 def test_nonsense_is_refused(wrong: dict) -> None:
     with pytest.raises(ValueError):
-        OneHot(**{"channels": 2, "dim": 1, "size": 3, "temperature": FALLING, **wrong})
+        OneHotBottleneck(**{"channels": 2, "dim": 1, "size": 3, "temperature": FALLING, **wrong})

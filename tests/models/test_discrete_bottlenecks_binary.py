@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from voiceae.models import Binary
+from voiceae.models import BinaryBottleneck
 from voiceae.models.discrete_bottlenecks import bit_figures
 
 
@@ -13,7 +13,7 @@ def features(frames: int = 50, items: int = 4) -> torch.Tensor:
     return torch.randn((items, 6, frames), generator=torch.Generator().manual_seed(1))
 
 
-def shares(bottleneck: Binary, x: torch.Tensor) -> torch.Tensor:
+def shares(bottleneck: BinaryBottleneck, x: torch.Tensor) -> torch.Tensor:
     return torch.sigmoid(
         torch.einsum("bct,dc->bdt", x, bottleneck.project.weight) + bottleneck.project.bias[:, None]
     )
@@ -21,7 +21,7 @@ def shares(bottleneck: Binary, x: torch.Tensor) -> torch.Tensor:
 
 def test_bits_are_drawn_in_training_and_decided_at_inference() -> None:
     torch.manual_seed(0)
-    bottleneck, x = Binary(channels=6, dim=3), features()
+    bottleneck, x = BinaryBottleneck(channels=6, dim=3), features()
     share = shares(bottleneck, x)
     bottleneck.train()
     draws = torch.stack([bottleneck(x, None, torch.Generator().manual_seed(i)).units for i in range(300)])
@@ -33,7 +33,7 @@ def test_bits_are_drawn_in_training_and_decided_at_inference() -> None:
 
 
 def test_codes_are_the_bits_and_give_the_units_back() -> None:
-    bottleneck = Binary(channels=6, dim=5).eval()
+    bottleneck = BinaryBottleneck(channels=6, dim=5).eval()
     result = bottleneck(features())
     assert result.codes is not None
     by_hand = sum((result.units[:, bit] > 0).long() * 2**bit for bit in range(5))
@@ -43,7 +43,7 @@ def test_codes_are_the_bits_and_give_the_units_back() -> None:
 
 
 def test_the_gradient_is_that_of_the_probability() -> None:
-    bottleneck, weights = Binary(channels=6, dim=3).train(), torch.randn(4, 3, 50)
+    bottleneck, weights = BinaryBottleneck(channels=6, dim=3).train(), torch.randn(4, 3, 50)
     x = features().requires_grad_()
     (bottleneck(x, None, torch.Generator().manual_seed(0)).units * weights).sum().backward()
     (wanted,) = torch.autograd.grad((2 * shares(bottleneck, x) * weights).sum(), x)
@@ -51,7 +51,7 @@ def test_the_gradient_is_that_of_the_probability() -> None:
 
 
 def test_bits_are_counted_over_valid_frames() -> None:
-    bottleneck = Binary(channels=6, dim=3).eval()
+    bottleneck = BinaryBottleneck(channels=6, dim=3).eval()
     mask = torch.arange(50) < torch.tensor([[10], [50], [1], [20]])
     result = bottleneck(features(), mask)
     bits = (bottleneck(features()).units.transpose(1, 2)[mask] > 0).float()
@@ -65,6 +65,6 @@ def test_bit_figures() -> None:
 
 
 def test_a_wide_code_has_no_number() -> None:
-    assert Binary(channels=6, dim=17)(features()).codes is None
+    assert BinaryBottleneck(channels=6, dim=17)(features()).codes is None
     with pytest.raises(ValueError, match="at least one bit"):
-        Binary(channels=6, dim=0)
+        BinaryBottleneck(channels=6, dim=0)

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from voiceae.nn.layers import Block, Fold, MaskedConv, Unfold
+from voiceae.nn.layers import Block, MaskedConv, StackFrames, UnstackFrames
 from voiceae.nn.norm import InstanceNorm
 
 
@@ -42,11 +42,11 @@ def test_what_lies_in_the_padding_does_not_matter(length):
 @pytest.mark.parametrize("frames", [1, 3, 4, 5, 395])
 def test_unfold_undoes_fold(frames):
     x = torch.randn(2, frames, 3)
-    folded = Fold(4)(x)
+    folded = StackFrames(4)(x)
     assert folded.shape == (2, -(-frames // 4), 12)
-    torch.testing.assert_close(Unfold(4)(folded, frames), x)
+    torch.testing.assert_close(UnstackFrames(4)(folded, frames), x)
 
 
 def test_unfold_refuses_frames_that_are_not_there():
     with pytest.raises(ValueError, match="at most 8 frames"):
-        Unfold(4)(torch.zeros(1, 2, 12), 9)
+        UnstackFrames(4)(torch.zeros(1, 2, 12), 9)

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from voiceae.dsp.statistics import masked_moments
-from voiceae.nn.masking import apply_mask, coarser_mask, lengths_to_mask
+from voiceae.nn.masking import apply_mask, downsample_mask, lengths_to_mask
 
 
 def test_lengths_become_masks():
@@ -15,13 +15,13 @@ def test_lengths_become_masks():
 
 @pytest.mark.parametrize(("length", "coarse"), [(0, 0), (1, 1), (4, 1), (5, 2), (8, 2), (9, 3), (10, 3)])
 def test_a_coarse_frame_counts_if_any_part_does(length, coarse):
-    mask = coarser_mask(lengths_to_mask(torch.tensor([length]), 10), 4)
+    mask = downsample_mask(lengths_to_mask(torch.tensor([length]), 10), 4)
     assert mask.shape == (1, 3)
     assert mask.sum() == coarse
 
 
 def test_no_mask_stays_none():
-    assert coarser_mask(None, 4) is None
+    assert downsample_mask(None, 4) is None
     x = torch.randn(1, 3, 2)
     assert apply_mask(x, None) is x
 

@@ -8,9 +8,9 @@ from voiceae.dsp.statistics import masked_moments
 from voiceae.nn.norm import AdaptiveInstanceNorm, InstanceNorm
 from voiceae.nn.norm_statistics import (
     FixedStatistics,
-    FrameClock,
     RecordedStatistics,
     RunningStatistics,
+    StreamWindow,
     instance_norms,
     recorded_statistics,
     with_norm_statistics,
@@ -51,9 +51,9 @@ def test_a_copy_shares_weights_and_leaves_the_model_alone() -> None:
 
 
 def test_running_moments_are_those_of_all_that_was_counted() -> None:
-    whole, clock = features(200), FrameClock()
+    whole, clock = features(200), StreamWindow()
     running = RunningStatistics(clock, 1e9)
-    clock.frames, clock.fresh = 10, 1
+    clock.frames, clock.new_frames = 10, 1
     for stop in range(20, 201, 2):  # windows of 10 code frames of 2, one of them new
         mean, deviation = running(whole[:, stop - 20 : stop], None, EPS)
     expected = masked_moments(whole[:, 18:], None, EPS)
@@ -64,8 +64,8 @@ def test_running_moments_are_those_of_all_that_was_counted() -> None:
 @pytest.mark.parametrize("per_code", [1, 3])
 def test_groups_are_put_together_as_published(per_code: int) -> None:
     """The formula of Chan, Golub and LeVeque in float64, with the forgetting of old frames."""
-    whole, memory, clock = features(60 * per_code), 25.0, FrameClock()
-    clock.frames, clock.fresh = 2, 1
+    whole, memory, clock = features(60 * per_code), 25.0, StreamWindow()
+    clock.frames, clock.new_frames = 2, 1
     start = masked_moments(features(50, seed=1), None, EPS)
     running = RunningStatistics(clock, memory, start, 20.0)
     mean, variance, count = start[0].double(), start[1].double().square(), 20.0
@@ -82,30 +82,30 @@ def test_groups_are_put_together_as_published(per_code: int) -> None:
 
 
 def test_what_does_not_count_changes_nothing() -> None:
-    clock = FrameClock()
+    clock = StreamWindow()
     running = RunningStatistics(clock, 100, masked_moments(features(50), None, EPS), 50)
-    clock.frames, clock.fresh = 10, 0
+    clock.frames, clock.new_frames = 10, 0
     for seed in (1, 2):
         mean, _ = running(features(10, seed), None, EPS)
         torch.testing.assert_close(mean, masked_moments(features(50), None, EPS)[0])
-    clock.fresh = 5
+    clock.new_frames = 5
     changed, _ = running(features(10, 3), None, EPS)
     assert not torch.allclose(changed, mean)
 
 
 def test_old_frames_are_forgotten() -> None:
-    clock = FrameClock()
+    clock = StreamWindow()
     running = RunningStatistics(clock, 20)
-    clock.frames = clock.fresh = 1
+    clock.frames = clock.new_frames = 1
     for value in [0.0] * 100 + [1.0] * 100:
         mean, _ = running(torch.full((1, 1, 1), value), None, EPS)
     assert 0.98 < float(mean) < 1
 
 
 def test_a_few_frames_do_not_explode() -> None:
-    clock = FrameClock()
+    clock = StreamWindow()
     norm = InstanceNorm()
     norm.moments = RunningStatistics(clock, 200)
     for frames in range(1, 30):
-        clock.frames, clock.fresh = frames, 1
+        clock.frames, clock.new_frames = frames, 1
         assert norm(features(frames)).abs().max() < 8

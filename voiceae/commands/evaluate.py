@@ -193,9 +193,9 @@ def _clips(kind: str, corpus: Path, trained_on: Iterable[str]) -> tuple[list[Cli
     from voiceae.data.corpora import list_recordings
     from voiceae.errors import CorpusError
     from voiceae.evaluation.pairs import read_durations, unseen_recordings
-    from voiceae.io.folders import Unused
+    from voiceae.io.folders import UnusedFile
 
-    unused: list[Unused] = []
+    unused: list[UnusedFile] = []
     kept, reasons = unseen_recordings(list_recordings(kind, corpus, unused=unused), trained_on)
     if not kept:
         raise CorpusError(f"{corpus}: the model was trained on all its speakers; evaluate on others")

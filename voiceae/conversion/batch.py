@@ -14,9 +14,9 @@ from voiceae.conversion.speaker_profile import SpeakerProfile
 from voiceae.errors import AudioError, CorpusError, OutputError
 from voiceae.hardware import one_thread
 from voiceae.io import audio as audio_io
-from voiceae.io.csvtable import TableRow, named_below, read_table
+from voiceae.io.csvtable import TableRow, find_named_file, read_table
 from voiceae.io.filesystem import FILE_ERRORS, accessible, exists, is_dir, reason, require_new
-from voiceae.io.folders import READABLE, audio_below, warn_unused
+from voiceae.io.folders import READABLE, find_audio_files, warn_unused_files
 
 if TYPE_CHECKING:
     from voiceae.conversion.voice import Voice
@@ -137,11 +137,11 @@ class PairConverter:
         require_out(out, self.folders.force)
         with one_thread():
             target = [self._listen(each) for each in pair.targets]
-            source = named_below(self.folders.root, pair.source)
+            source = find_named_file(self.folders.root, pair.source)
             self.voice.convert_file(source, target, out, force=self.folders.force)
 
     def _listen(self, target: str) -> SpeakerProfile:
-        path = str(named_below(self.folders.root, target))
+        path = str(find_named_file(self.folders.root, target))
         if path not in self._heard:
             self._heard[path] = self.voice.profile(path)
             if len(self._heard) > TARGETS_KEPT:
@@ -220,9 +220,9 @@ def find_recordings(paths: Iterable[str | Path], closed: list[Failure] | None = 
     for path in map(Path, paths):
         if is_dir(path):
             with accessible(path, AudioError):
-                inside = audio_below(path)
+                inside = find_audio_files(path)
             lost = [] if closed is None else [each for each in inside.unused if each.closed]
-            warn_unused(path, [each for each in inside.unused if each not in lost])
+            warn_unused_files(path, [each for each in inside.unused if each not in lost])
             if closed is not None:
                 closed.extend(Failure(str(each.path), each.why) for each in lost)
             if not inside.files:

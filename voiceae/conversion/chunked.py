@@ -21,11 +21,11 @@ from voiceae.conversion.statistics_matching import (
     source_statistics,
 )
 from voiceae.dsp.loudness import LevelMeter
-from voiceae.dsp.mel import MelStream, sampled, spread_stretches
+from voiceae.dsp.mel import MelStream, evenly_spaced_spans, select_spans
 from voiceae.dsp.statistics import masked_moments
 from voiceae.errors import AudioError, ConfigError
 from voiceae.nn.norm_statistics import (
-    FirstSpeaker,
+    CachedSpeaker,
     FixedStatistics,
     RecordedStatistics,
     Source,
@@ -126,7 +126,7 @@ class ChunkedConversion:
         self._recording, self._spec = recording, engine.transform.spec
         self.level = LevelMeter(self._spec.sample_rate)
         for block in recording():
-            self.level.hear(block)
+            self.level.update(block)
         self.frames = -(-self.level.samples // self._spec.hop_length)
         self._gain = np.float32(10 ** (self.level.gain_db / 20))
 
@@ -143,9 +143,9 @@ class ChunkedConversion:
     def declare(self) -> FrozenStatistics:
         """Run the network over the sample."""
         wanted, stretch = self._frames("statistics"), self._frames("stretch")
-        mel = sampled(self._source_mels(), spread_stretches(self.frames, wanted, stretch))
+        mel = select_spans(self._source_mels(), evenly_spaced_spans(self.frames, wanted, stretch))
         model = with_norm_statistics(self.engine.model, lambda _: RecordedStatistics())
-        model.content.join(FirstSpeaker(model.speaker))
+        model.content.join(CachedSpeaker(model.speaker))
         content = model.encode(mel[None])
         own = source_statistics(decode(model, content, self.profile), self.profile, self.matching)
         sources: list[Source] = [

@@ -33,18 +33,18 @@ from voiceae.conversion.targets import Source, Target, as_targets, first_recordi
 from voiceae.dsp.covariance_matching import active_covariance
 from voiceae.dsp.loudness import (
     LevelCorrection,
-    Levelled,
     LevelMeter,
+    NormalisedWave,
     SilenceEnvelope,
-    at_level_of,
     normalise,
+    restore_level,
 )
 from voiceae.dsp.mel import LogMel
 from voiceae.errors import ConfigError, OutputError
 from voiceae.hardware import inference, resolve_device
 from voiceae.io import audio as audio_io
 from voiceae.io import modelfile
-from voiceae.io.audio import Audio, promised_seconds
+from voiceae.io.audio import Audio, header_seconds
 from voiceae.io.filesystem import as_path, atomic_path, require_new
 from voiceae.io.writer import block_writer
 from voiceae.specs import AudioSpec
@@ -138,7 +138,7 @@ class Voice:
         with self._inference(mel.shape[-1]):
             converted = decode(self.model, self.model.encode(mel[None]), profile)
             wav = self._wav(self._match(converted, profile, matching))[: len(levelled.wav)]
-        wav = SilenceEnvelope.of(levelled.wav, rate).apply(at_level_of(wav, levelled, rate))
+        wav = SilenceEnvelope.of(levelled.wav, rate).apply(restore_level(wav, levelled, rate))
         return Audio(wav=wav, sample_rate=rate)
 
     def convert_file(
@@ -321,7 +321,7 @@ class Voice:
         return Audio(wav=self._wav(given), sample_rate=self.spec.sample_rate)
 
     def _is_long(self, source: Path | Audio) -> bool:
-        return promised_seconds(source) > WHOLE_SECONDS
+        return header_seconds(source) > WHOLE_SECONDS
 
     def _convert_long(
         self,
@@ -345,7 +345,7 @@ class Voice:
             with tqdm(total=round(seconds), desc="convert", unit="s", disable=not progress) as bar:
                 for block in conversion.blocks():
                     keep(silence.apply(block, met.samples))
-                    met.hear(block)
+                    met.update(block)
                     bar.update(round(met.samples / rate) - bar.n)
         return LevelCorrection.of_meters(conversion.level, met)
 
@@ -405,7 +405,7 @@ class Voice:
         with self._inference(0):
             return self._transform(whole_hops(torch.from_numpy(wav).to(self.device), self.spec))
 
-    def _levelled(self, source: Path | Audio, min_seconds: float, what: str) -> Levelled:
+    def _levelled(self, source: Path | Audio, min_seconds: float, what: str) -> NormalisedWave:
         """Audio at the model's rate and the common level."""
         audio = audio_io.load(source, self.spec.sample_rate, min_seconds=min_seconds, what=what)
         return normalise(audio.wav, self.spec.sample_rate)

@@ -14,7 +14,7 @@ from typing import TypeAlias
 
 from voiceae.conversion.batch import Failure, Folders, PairConverter, PairRow, Parts, repeated
 from voiceae.hardware import available_cpus
-from voiceae.processes import attended, no_survivors, watching
+from voiceae.processes import parent_watch_options, watched_call, workers_killed_on_error
 
 ROWS_WORTH_A_PROCESS = 8  # fewer do not pay for loading the model once more
 _GPU = Path("/dev/nvidiactl")
@@ -71,7 +71,7 @@ def convert_pairs(
     done = iter(_here(parts, folders, todo) if jobs == 1 else _in_processes(parts, folders, todo, jobs))
     results = (twice[place] if place in twice else next(done) for place in range(len(pairs)))
     written = {(folders.out_dir / pair.out).parent for pair in todo}
-    with nullcontext() if jobs == 1 else no_survivors(written, jobs):
+    with nullcontext() if jobs == 1 else workers_killed_on_error(written, jobs):
         return [failure for failure in watch(results) if failure is not None]
 
 
@@ -93,8 +93,10 @@ def _in_processes(
     import joblib
 
     batch = _Batch(parts, folders, os.getcwd(), next(_NUMBERS))
-    parallel = joblib.Parallel(jobs, backend="loky", return_as="generator", max_nbytes=None, **watching())
-    for result in parallel(attended(_attempt, batch, pair) for pair in pairs):
+    parallel = joblib.Parallel(
+        jobs, backend="loky", return_as="generator", max_nbytes=None, **parent_watch_options()
+    )
+    for result in parallel(watched_call(_attempt, batch, pair) for pair in pairs):
         for text, category in result.warnings:
             warnings.warn(text, category, stacklevel=2)
         yield result.failure

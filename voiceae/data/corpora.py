@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from voiceae.errors import CorpusError
-from voiceae.io.csvtable import named_below, read_table
+from voiceae.io.csvtable import find_named_file, read_table
 from voiceae.io.filesystem import exists, is_dir
-from voiceae.io.folders import READABLE, Unused, audio_below, warn_unused
+from voiceae.io.folders import READABLE, UnusedFile, find_audio_files, warn_unused_files
 
 MICS = ("mic1", "mic2")
 _VCTK_AUDIO = "wav48_silence_trimmed"
@@ -48,7 +48,7 @@ class SpeakerInfo(NamedTuple):
 
 
 def list_recordings(
-    kind: str, root: str | Path, *, mic: str = "mic1", unused: list[Unused] | None = None
+    kind: str, root: str | Path, *, mic: str = "mic1", unused: list[UnusedFile] | None = None
 ) -> list[Recording]:
     """Recordings of a corpus in a fixed order: by speaker, utterance and path.
 
@@ -65,7 +65,7 @@ def list_recordings(
         raise CorpusError(f"{kind}: no such kind of corpus; use one of {', '.join(KINDS)}")
     if mic not in MICS:
         raise CorpusError(f"{mic}: no such microphone; use one of {', '.join(MICS)}")
-    left: list[Unused] = []
+    left: list[UnusedFile] = []
     try:
         recordings = _found(kind, Path(root), mic, left)
     except OSError as error:
@@ -73,13 +73,13 @@ def list_recordings(
     if unused is not None:
         unused.extend(left)
     else:
-        warn_unused(root, left)
+        warn_unused_files(root, left)
     if not recordings:
         raise CorpusError(f"{root}: no recordings found; {_EXPECTED[kind]}")
     return recordings
 
 
-def _found(kind: str, root: Path, mic: str, unused: list[Unused]) -> list[Recording]:
+def _found(kind: str, root: Path, mic: str, unused: list[UnusedFile]) -> list[Recording]:
     if not exists(root):
         raise CorpusError(f"{root}: no such corpus; give the folder (or the table, for csv)")
     if is_dir(root) == (kind == "csv"):
@@ -87,7 +87,7 @@ def _found(kind: str, root: Path, mic: str, unused: list[Unused]) -> list[Record
     return sorted(KINDS[kind](root, mic, unused), key=lambda r: (r.speaker, r.utterance, r.path.as_posix()))
 
 
-def vctk(root: Path, mic: str, unused: list[Unused]) -> Iterator[Recording]:
+def vctk(root: Path, mic: str, unused: list[UnusedFile]) -> Iterator[Recording]:
     """VCTK 0.92: one microphone of each utterance, the other where that one is missing.
 
     The audio decides: speakers without text (p315), without one microphone (p280), with texts but no audio
@@ -124,7 +124,7 @@ def vctk_speakers(path: Path) -> dict[str, SpeakerInfo]:
     return table
 
 
-def libritts(root: Path, mic: str, unused: list[Unused]) -> Iterator[Recording]:
+def libritts(root: Path, mic: str, unused: list[UnusedFile]) -> Iterator[Recording]:
     """LibriTTS: `<subset>/<speaker>/<chapter>/*.wav`; `root` may hold the subsets or be one of them."""
     root = next((place for place in (root, root / "LibriTTS", root / "LibriTTS_R") if _subsets(place)), root)
     subsets = _subsets(root)
@@ -144,7 +144,7 @@ def libritts(root: Path, mic: str, unused: list[Unused]) -> Iterator[Recording]:
                 )
 
 
-def folder(root: Path, mic: str, unused: list[Unused]) -> Iterator[Recording]:
+def folder(root: Path, mic: str, unused: list[UnusedFile]) -> Iterator[Recording]:
     """Any folder: one subfolder a speaker, recordings at any depth below it."""
     for speaker, paths in _by_speaker(root, unused).items():
         for path in paths:
@@ -152,7 +152,7 @@ def folder(root: Path, mic: str, unused: list[Unused]) -> Iterator[Recording]:
             yield Recording(path=path, speaker=speaker, utterance=utterance)
 
 
-def table(root: Path, mic: str, unused: list[Unused]) -> Iterator[Recording]:
+def table(root: Path, mic: str, unused: list[UnusedFile]) -> Iterator[Recording]:
     """A table with columns path, speaker, optionally split, text, gender; paths are relative to it."""
     seen: dict[Path, int] = {}
     for row in read_table(root, ("path", "speaker"), "a table of recordings"):
@@ -173,7 +173,7 @@ def _row_recording(root: Path, row: Mapping[str, str], line: int) -> Recording:
         raise CorpusError(f"{root}: line {line}: path {row['path']} is a folder; give an audio file")
     gender = row.get("gender", "")[:1].upper()
     return Recording(
-        path=named_below(root.parent, row["path"]),
+        path=find_named_file(root.parent, row["path"]),
         speaker=row["speaker"],
         utterance=Path(row["path"]).with_suffix("").as_posix(),
         split=row.get("split") or None,
@@ -182,7 +182,7 @@ def _row_recording(root: Path, row: Mapping[str, str], line: int) -> Recording:
     )
 
 
-KINDS: dict[str, Callable[[Path, str, list[Unused]], Iterable[Recording]]] = {
+KINDS: dict[str, Callable[[Path, str, list[UnusedFile]], Iterable[Recording]]] = {
     "vctk": vctk,
     "libritts": libritts,
     "folder": folder,
@@ -201,9 +201,11 @@ def _subfolders(root: Path) -> list[Path]:
     return sorted(place for place in root.iterdir() if place.is_dir() and not place.name.startswith("."))
 
 
-def _by_speaker(root: Path, unused: list[Unused], companions: Sequence[str] = ()) -> dict[str, list[Path]]:
+def _by_speaker(
+    root: Path, unused: list[UnusedFile], companions: Sequence[str] = ()
+) -> dict[str, list[Path]]:
     """Audio files by the subfolder that they are in, at whatever depth."""
-    found = audio_below(root, companions)
+    found = find_audio_files(root, companions)
     unused.extend(found.unused)
     speakers: dict[str, list[Path]] = defaultdict(list)
     for path in found.files:
@@ -211,18 +213,18 @@ def _by_speaker(root: Path, unused: list[Unused], companions: Sequence[str] = ()
         if inner:
             speakers[name].append(path)
         else:
-            unused.append(Unused(path, "beside the speakers' folders"))
+            unused.append(UnusedFile(path, "beside the speakers' folders"))
     return dict(sorted(speakers.items()))
 
 
-def _by_utterance(paths: Iterable[Path], unused: list[Unused]) -> dict[str, dict[str, Path]]:
+def _by_utterance(paths: Iterable[Path], unused: list[UnusedFile]) -> dict[str, dict[str, Path]]:
     """Paths of one VCTK speaker by utterance and microphone, mic1 first."""
     found: dict[str, dict[str, Path]] = defaultdict(dict)
     for path in paths:
         if match := _VCTK_FILE.fullmatch(path.stem):
             found[match["utterance"]][match["mic"]] = path
         else:
-            unused.append(Unused(path, "not named as VCTK's are"))
+            unused.append(UnusedFile(path, "not named as VCTK's are"))
     return found
 
 

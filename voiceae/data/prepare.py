@@ -46,8 +46,8 @@ from voiceae.errors import ConfigError, CorpusError, StoreError
 from voiceae.hardware import available_cpus
 from voiceae.io.audio import UpperBandWarning
 from voiceae.io.filesystem import atomic_path, is_file
-from voiceae.io.folders import Unused, warn_unused
-from voiceae.processes import attended, no_survivors, watching
+from voiceae.io.folders import UnusedFile, warn_unused_files
+from voiceae.processes import parent_watch_options, watched_call, workers_killed_on_error
 from voiceae.specs import AudioSpec
 
 LOCAL, DASK = BACKENDS = ("local", "dask")
@@ -164,9 +164,9 @@ def prepare(
         OutputError: when the store cannot be written, or another process is writing it.
     """
     spec, options, out = spec or AudioSpec(), options or PrepareOptions(), Path(out)
-    unused: list[Unused] = []
+    unused: list[UnusedFile] = []
     found = list_recordings(kind, corpus, mic=options.mic, unused=unused)
-    warn_unused(corpus, unused)
+    warn_unused_files(corpus, unused)
     recordings = assign_splits(
         found,
         valid_speakers=options.valid_speakers,
@@ -200,7 +200,7 @@ def _make(
     root: Path,
     plan: dict[str, Any],
     shard_jobs: Sequence[ShardJob],
-    unused: Sequence[Unused],
+    unused: Sequence[UnusedFile],
     jobs: int | None,
     progress: bool,
 ) -> int:
@@ -279,9 +279,11 @@ def _run(shard_jobs: Sequence[ShardJob], jobs: int | None, progress: bool) -> li
     records: list[ShardRecord] = []
     total = sum(len(job.recordings) for job in shard_jobs)
     folders = {path.parent for job in shard_jobs for path in (job.mel_path, job.record_path)}
-    with no_survivors(folders), tqdm(total=total, unit="file", disable=not progress) as bar:
-        parallel = joblib.Parallel(_processes(jobs, len(shard_jobs)), return_as="generator", **watching())
-        done: Iterable[ShardRecord] = parallel(attended(build_shard, job) for job in shard_jobs)
+    with workers_killed_on_error(folders), tqdm(total=total, unit="file", disable=not progress) as bar:
+        parallel = joblib.Parallel(
+            _processes(jobs, len(shard_jobs)), return_as="generator", **parent_watch_options()
+        )
+        done: Iterable[ShardRecord] = parallel(watched_call(build_shard, job) for job in shard_jobs)
         for job, record in zip(shard_jobs, done, strict=True):
             records.append(record)
             bar.update(len(job.recordings))
@@ -303,7 +305,7 @@ def _finish(
     plan: dict[str, Any],
     shard_jobs: Sequence[ShardJob],
     records: Sequence[ShardRecord],
-    unused: Sequence[Unused],
+    unused: Sequence[UnusedFile],
 ) -> None:
     """Table, report, statistics, and last of all the file whose presence says that the store is complete."""
     frames = sum(record.train_frames for record in records)

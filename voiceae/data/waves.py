@@ -21,7 +21,7 @@ from voiceae.data.store import SOURCES, WAVES, FeatureStore, Utterance
 from voiceae.data.store_identity import plan_digest, read_sources, store_lock
 from voiceae.errors import StoreError
 from voiceae.io.filesystem import FILE_ERRORS, atomic_path, reason
-from voiceae.processes import attended, no_survivors, watching
+from voiceae.processes import parent_watch_options, watched_call, workers_killed_on_error
 from voiceae.specs import AudioSpec
 
 _MADE_FROM = "made-from.json"
@@ -71,10 +71,11 @@ def _add_missing(store: FeatureStore, jobs: int, progress: bool) -> None:
     rows = {n: [u for u in store.utterances if u.shard == n] for n in missing}
     sources = read_sources(store.path / SOURCES)
     known = {n: {u.path: sources[u.path] for u in rows[n] if u.path in sources} for n in missing}
-    run = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered", **watching())
-    with no_survivors([store.path / WAVES]):
+    run = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered", **parent_watch_options())
+    with workers_killed_on_error([store.path / WAVES]):
         done = run(
-            attended(_write_shard, store.path, store.info, store.spec, n, rows[n], known[n]) for n in missing
+            watched_call(_write_shard, store.path, store.info, store.spec, n, rows[n], known[n])
+            for n in missing
         )
         for _ in tqdm(done, total=len(missing), desc="waves", unit="shard", disable=not progress):
             pass

@@ -17,13 +17,13 @@ Real = TypeVar("Real", Floats, Doubles)
 
 CEPSTRA = 24
 """Without the zeroth: how the level varies is what is said, and reshaped with the rest it makes speech less clean."""
-HALF_WAY = 0.5
+DEFAULT_FRACTION = 0.5
 """All the way there, speech is less clear and the voice hardly nearer."""
-SETTLED_FRAMES = 100
+HALF_TRUST_FRAMES = 100
 """With as many loud frames, a covariance is trusted by half."""
-LARGEST_RATIO = 2.0
+MAX_DEVIATION_RATIO = 2.0
 """Of deviations along any direction: what is asked for beyond it is an accident of few frames."""
-LARGEST_CHANGE_NATS = 1.0
+MAX_CHANGE_NATS = 1.0
 """By which a value may be moved; speech hardly ever is by as much, a slip of the network would be."""
 _LEAST_VARIANCE = 1e-4
 
@@ -43,7 +43,7 @@ class CovarianceMatch:
     def __call__(self, mel: Floats) -> Floats:
         """(M, T) -> (M, T)."""
         change = _product(self.change, mel - self.centre)
-        return mel + change.clip(-LARGEST_CHANGE_NATS, LARGEST_CHANGE_NATS)
+        return mel + change.clip(-MAX_CHANGE_NATS, MAX_CHANGE_NATS)
 
 
 @cache
@@ -59,7 +59,7 @@ def active_covariance(mel: Floats) -> Floats:
 
 
 def covariance_match(
-    mel: Floats, covariance: Floats, frames: float, strength: float, *, way: float = HALF_WAY
+    mel: Floats, covariance: Floats, frames: float, strength: float, *, fraction: float = DEFAULT_FRACTION
 ) -> CovarianceMatch:
     """What gives a mel a covariance of its low cepstra: (M, T), (Q, Q) ->.
 
@@ -72,7 +72,7 @@ def covariance_match(
         covariance: of the voice.
         frames: how many loud frames it comes from.
         strength: from 0, nothing, to 1, all of what is done.
-        way: how far that is.
+        fraction: of the way from the own covariance to the wanted one.
     """
     own = mel[:, active_frames(mel)]
     if not own.shape[1]:  # nothing is louder than NaN: what a broken network says is for others to refuse
@@ -83,9 +83,11 @@ def covariance_match(
     middle, _ = _roots(root @ covariance @ root, _LEAST_VARIANCE**2)
     ratios, axes = np.linalg.eigh(inverse @ middle @ inverse)
     fewest = min(frames, own.shape[1])
-    ratios = ratios.clip(1 / LARGEST_RATIO, LARGEST_RATIO) ** (fewest / (fewest + SETTLED_FRAMES))
+    ratios = ratios.clip(1 / MAX_DEVIATION_RATIO, MAX_DEVIATION_RATIO) ** (
+        fewest / (fewest + HALF_TRUST_FRAMES)
+    )
     axes = basis(len(mel)).T @ axes
-    change = (axes * (way * strength * (ratios - 1))) @ axes.T
+    change = (axes * (fraction * strength * (ratios - 1))) @ axes.T
     return CovarianceMatch(
         own.mean(1, keepdims=True, dtype=np.float64).astype(np.float32), change.astype(np.float32)
     )

@@ -27,7 +27,7 @@ TINY_POWER = 1e-20
 
 
 @dataclass(frozen=True)
-class Levelled:
+class NormalisedWave:
     """A wave at the common level.
 
     Attributes:
@@ -59,7 +59,7 @@ def active_power(powers: NDArray[np.float32]) -> float:
     return without if without * 10 ** (_RAISED_DB / 10) < level else level
 
 
-def lasting_power(powers: NDArray[np.float32], frames: int) -> float:
+def sustained_power(powers: NDArray[np.float32], frames: int) -> float:
     """Loudest that lasts, the highest median of so many consecutive frames: (F,) -> ()."""
     return float(np.median(sliding_window_view(powers, min(frames, len(powers))), axis=1).max())
 
@@ -75,7 +75,7 @@ def _artefacts(powers: NDArray[np.float32]) -> NDArray[np.bool_]:
     none = np.zeros(len(powers), dtype=np.bool_)
     if len(powers) < _LASTING_FRAMES:
         return none
-    lasting = lasting_power(powers, _LASTING_FRAMES)
+    lasting = sustained_power(powers, _LASTING_FRAMES)
     found = powers > lasting * 10 ** (_ARTEFACT_DB / 10)
     if not found.any() or found.sum() > max(_FEWEST, _SHARE * len(powers)):
         return none
@@ -83,7 +83,7 @@ def _artefacts(powers: NDArray[np.float32]) -> NDArray[np.bool_]:
     return found if lasting > max(floor, TINY_POWER) * 10 ** (_CONTRAST_DB / 10) else none
 
 
-def normalise(wav: NDArray[np.float32], sample_rate: int, target_dbfs: float = TARGET_DBFS) -> Levelled:
+def normalise(wav: NDArray[np.float32], sample_rate: int, target_dbfs: float = TARGET_DBFS) -> NormalisedWave:
     """Remove the offset and bring the active frames to a common RMS: (N,) -> (N,).
 
     The gain is at most 40 dB, and never so much that the peak passes full scale.
@@ -98,7 +98,7 @@ def normalise(wav: NDArray[np.float32], sample_rate: int, target_dbfs: float = T
     peak = max(float(centred.max()), -float(centred.min()), TINY_POWER)
     gain_db = min(target_dbfs - level_db, MAX_GAIN_DB, -20 * np.log10(peak))
     centred *= np.float32(10 ** (gain_db / 20))
-    return Levelled(wav=centred, gain_db=float(gain_db))
+    return NormalisedWave(wav=centred, gain_db=float(gain_db))
 
 
 _HEADROOM_DB = (
@@ -121,7 +121,7 @@ def envelope_gains(powers: NDArray[np.float32], source: NDArray[np.float32]) -> 
     return _spread(1 / np.sqrt(over), 1, np.minimum).astype(np.float32)
 
 
-def with_gains(
+def apply_gains(
     wav: NDArray[np.float32], gains: NDArray[np.float32], size: int, start: int = 0
 ) -> NDArray[np.float32]:
     """Apply the gains of frames, without steps between them: (n,), (F,) -> (n,).
@@ -160,7 +160,7 @@ class LevelMeter:
         self._means: list[NDArray[np.float32]] = []
         self._peaks: list[NDArray[np.float32]] = []
 
-    def hear(self, block: NDArray[np.float32]) -> None:
+    def update(self, block: NDArray[np.float32]) -> None:
         """Take note of one block: (n,)."""
         if not len(block):
             return
@@ -237,7 +237,7 @@ _MUTED_DB = 60.0  # turned down by more, it is digital silence
 _HANG_FRAMES = 3  # 60 ms on either side of what is louder: soft onsets, endings, and what the network smears
 
 
-def at_level_of(wav: NDArray[np.float32], source: Levelled, sample_rate: int) -> NDArray[np.float32]:
+def restore_level(wav: NDArray[np.float32], source: NormalisedWave, sample_rate: int) -> NDArray[np.float32]:
     """Give a wave the active level that the source had before it was normalised: (N,) -> (N,).
 
     What bursts out where the source was quiet is turned down first. A peak beyond full scale turns the whole wave
@@ -249,13 +249,13 @@ def at_level_of(wav: NDArray[np.float32], source: Levelled, sample_rate: int) ->
         sample_rate: Hz, of both.
     """
     converted = LevelMeter(sample_rate)
-    converted.hear(wav)
+    converted.update(wav)
     powers = frame_powers(source.wav, sample_rate)
     return LevelCorrection(powers, source.gain_db, converted, wav).apply(wav)
 
 
 class LevelCorrection:
-    """What `at_level_of` does, for a wave that goes by in blocks a second time.
+    """What `restore_level` does, for a wave that goes by in blocks a second time.
 
     Args:
         source: (F,) powers of the frames of the source, less its offset.
@@ -282,7 +282,7 @@ class LevelCorrection:
             peak = (
                 (converted.frame_peaks * nearby).max()
                 if wav is None
-                else np.abs(with_gains(wav, gains, self._frame)).max()
+                else np.abs(apply_gains(wav, gains, self._frame)).max()
             )
         correction_db = 10 * np.log10(active_power(source) / came)
         self._factor = np.float32(10 ** (_gain_db(correction_db, gain_db, float(peak)) / 20))
@@ -300,7 +300,7 @@ class LevelCorrection:
     def apply(self, wav: NDArray[np.float32], start: int = 0) -> NDArray[np.float32]:
         """The wave, or the block of it that begins with sample `start`: (n,) -> (n,)."""
         if self._gains is not None:
-            wav = with_gains(wav, self._gains, self._frame, start)
+            wav = apply_gains(wav, self._gains, self._frame, start)
         return self._factor * wav
 
 

@@ -138,7 +138,7 @@ class MelStream:
         return mel
 
 
-def mel_pieces(blocks: Iterable[Tensor], transform: LogMel) -> Iterator[Tensor]:
+def mel_blocks(blocks: Iterable[Tensor], transform: LogMel) -> Iterator[Tensor]:
     """Log-mel of a wave in blocks: (n,), ... -> (M, t), ..."""
     stream = MelStream(transform)
     for block in blocks:
@@ -146,7 +146,7 @@ def mel_pieces(blocks: Iterable[Tensor], transform: LogMel) -> Iterator[Tensor]:
     yield stream.flush()
 
 
-def sampled(mels: Iterable[Tensor], spans: Iterable[tuple[int, int]]) -> Tensor:
+def select_spans(mels: Iterable[Tensor], spans: Iterable[tuple[int, int]]) -> Tensor:
     """The frames of some spans, in order, one after the other: (M, t), ... -> (M, T).
 
     Args:
@@ -163,7 +163,7 @@ def sampled(mels: Iterable[Tensor], spans: Iterable[tuple[int, int]]) -> Tensor:
     return torch.cat(kept, dim=-1)
 
 
-def spread_stretches(frames: int, wanted: int, length: int) -> list[tuple[int, int]]:
+def evenly_spaced_spans(frames: int, wanted: int, length: int) -> list[tuple[int, int]]:
     """Spans of `length` frames spread evenly over a recording, `wanted` frames in all; the whole if it has no more."""
     if frames <= max(wanted, length):
         return [(0, frames)]

@@ -7,11 +7,11 @@ from torch import Tensor
 
 from voiceae.dsp.activity import active_frames
 
-SETTLED_FRAMES = 43
+HALF_TRUST_FRAMES = 43
 """Half a second: with as many loud frames, statistics are trusted by half."""
-LARGEST_RATIO = 2.0
+MAX_DEVIATION_RATIO = 2.0
 """Of deviations: what is asked for beyond it is an accident of few frames."""
-STRETCHED_DEVIATIONS = 3.0
+MAX_STRETCHED_DEVIATIONS = 3.0
 """How far above the mean a value is stretched with the rest; what rises further is a slip, and is not made a click."""
 
 
@@ -64,9 +64,9 @@ def match_moments(
     """
     own_mean, own_deviation, own_frames = active_moments(mel) if own is None else own
     fewest = torch.minimum(frames.to(own_frames), own_frames).float()
-    trust = (strength * fewest / (fewest + SETTLED_FRAMES))[:, None]
-    ratio = (deviation / own_deviation).clamp(1 / LARGEST_RATIO, LARGEST_RATIO) ** trust
+    trust = (strength * fewest / (fewest + HALF_TRUST_FRAMES))[:, None]
+    ratio = (deviation / own_deviation).clamp(1 / MAX_DEVIATION_RATIO, MAX_DEVIATION_RATIO) ** trust
     risen = mel - own_mean[..., None]
-    usual = torch.minimum(risen, STRETCHED_DEVIATIONS * own_deviation[..., None])
+    usual = torch.minimum(risen, MAX_STRETCHED_DEVIATIONS * own_deviation[..., None])
     matched = usual * ratio[..., None] + (risen - usual)
     return matched + torch.lerp(own_mean, mean, trust)[..., None]

@@ -1,4 +1,4 @@
-"""Level and silence of a stream: what `normalise` and `at_level_of` do for a whole recording."""
+"""Level and silence of a stream: what `normalise` and `restore_level` do for a whole recording."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _GATE_POWER = 0.1  # of the mean: what lies below is a pause, as in `active_powe
 _TINY_POWER = 1e-12
 
 
-class Gate:
+class NoiseGate:
     """Which samples of the input are worth an answer.
 
     Args:
@@ -38,11 +38,11 @@ class Gate:
         self.closed_hops = self._pause + 1
 
     @property
-    def speaks(self) -> bool:
+    def is_speech(self) -> bool:
         """Whether the last block is speech or a pause within it."""
         return self._since <= self._pause
 
-    def hear(self, block: Wave) -> None:
+    def update(self, block: Wave) -> None:
         """(n,); sets `open_powers`, of the hops that it completes and that count."""
         wav = np.concatenate((self._rest, block))
         self._rest = wav[len(wav) // self._hop * self._hop :]
@@ -88,7 +88,7 @@ class Gate:
         return 0 <= place < len(self._open) and self._open[place]
 
 
-class RunningLevel:
+class StreamingLevel:
     """Brings speech to the common level on the way in, and back to the speaker's own on the way out.
 
     Args:
@@ -102,7 +102,7 @@ class RunningLevel:
         self._source, self._result = _ActivePower(memory), _ActivePower(memory)
         self._factor: float | None = None
 
-    def hear(self, powers: list[float]) -> np.float32:
+    def update(self, powers: list[float]) -> np.float32:
         """Gain that brings hops of such powers to the common level."""
         for power in powers:
             self._source.add(power)
@@ -112,7 +112,7 @@ class RunningLevel:
         gain_db = min(TARGET_DBFS - 10 * np.log10(level), MAX_GAIN_DB)
         return np.float32(10 ** (gain_db / 20))
 
-    def give_back(self, wav: Wave) -> Wave:
+    def restore(self, wav: Wave) -> Wave:
         """As loud as the source, and within full scale: (n,) -> (n,)."""
         for power in _powers(wav, self._hop):
             if power > _TINY_POWER:

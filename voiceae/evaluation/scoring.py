@@ -17,7 +17,7 @@ from voiceae.io import audio as audio_io
 from voiceae.io.audio import Audio
 from voiceae.io.filesystem import atomic_path, user_folder
 from voiceae.pretrained.scorers import SAMPLE_RATE, Measured, Wav, load_scorers
-from voiceae.processes import attended, no_survivors, watching
+from voiceae.processes import parent_watch_options, watched_call, workers_killed_on_error
 
 Measurements: TypeAlias = dict[str, Measured | str]
 """What each scorer measured, by its name; a text is the reason why it could not."""
@@ -105,9 +105,9 @@ def score_all(
     import joblib
 
     config = {"backend": "loky", "inner_max_num_threads": 1} if jobs > 1 else {"backend": "sequential"}
-    with no_survivors(), joblib.parallel_config(**config, n_jobs=jobs):
-        done = joblib.Parallel(return_as="generator", batch_size=1, **watching())(
-            attended(score_wave, job, cache) for job in waves.values()
+    with workers_killed_on_error(), joblib.parallel_config(**config, n_jobs=jobs):
+        done = joblib.Parallel(return_as="generator", batch_size=1, **parent_watch_options())(
+            watched_call(score_wave, job, cache) for job in waves.values()
         )
         return dict(zip(waves, progress(done, len(waves), "score"), strict=True))
 

@@ -83,7 +83,7 @@ def load(
         )
     check = AudioValidator("wave in memory", source.sample_rate, min_seconds, what)
     wav = np.ascontiguousarray(wav, dtype=np.float32)
-    check.hear(wav)
+    check.update(wav)
     check.close()
     _warn_narrow("wave in memory", source.sample_rate, sample_rate)
     if source.sample_rate != sample_rate:
@@ -183,7 +183,7 @@ def _checked_blocks(
     )
     validator = AudioValidator(name, own_rate, min_seconds, what)
     for block in recording.blocks():
-        validator.hear(block)
+        validator.update(block)
         yield stream.resample_chunk(block) if stream else block
     validator.close()
     if stream:
@@ -201,7 +201,7 @@ def _warn_narrow(name: str, own_rate: int, target: int) -> None:
         )
 
 
-def promised_seconds(source: str | Path | Audio) -> float:
+def header_seconds(source: str | Path | Audio) -> float:
     """Duration by what a file's header says; 0 when it says nothing that can be read, infinite when it cannot know."""
     if isinstance(source, Audio):
         return source.seconds

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from voiceae.dsp.loudness import FRAME_SECONDS, TINY_POWER, active_power, lasting_power
+from voiceae.dsp.loudness import FRAME_SECONDS, TINY_POWER, active_power, sustained_power
 
 _LOST_DB = 3.5  # the mean of two unrelated channels is 3.01 dB below each: as people expect of a mean
 _QUIETER_DB = 20.0  # a channel so far below the loudest holds crosstalk or hiss
@@ -49,7 +49,7 @@ class ChannelMeter:
         self._sums = np.zeros(channels)
         self._samples = 0
 
-    def hear(self, block: NDArray[np.float32]) -> None:
+    def update(self, block: NDArray[np.float32]) -> None:
         """Take note of one block, of whole frames but for the last: (n, C)."""
         if not len(block):
             return
@@ -116,7 +116,7 @@ def _levels_db(powers: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArra
 
 def _speech_power(powers: NDArray[np.float32]) -> float:
     """Of a channel; one with nothing but clicks has none: (F,) -> ()."""
-    lasting = lasting_power(powers, _SYLLABLE_FRAMES)
+    lasting = sustained_power(powers, _SYLLABLE_FRAMES)
     return min(active_power(powers), max(lasting * 10 ** (_LOUDER_DB / 10), TINY_POWER))
 
 

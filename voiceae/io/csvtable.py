@@ -46,7 +46,7 @@ def read_table(path: str | Path, columns: Sequence[str], what: str) -> list[Tabl
 
     Separated by commas, semicolons, tabs or bars; in UTF-8, UTF-16 or UTF-32. Text in none of these is taken for
     Latin-1, with a warning; but cells that name files keep their bytes, as names of files do (`os.fsdecode`), and
-    `named_below` finds the files. Names of columns are compared without case, spaces around them and quotes.
+    `find_named_file` finds the files. Names of columns are compared without case, spaces around them and quotes.
 
     Args:
         path: the file.
@@ -91,7 +91,7 @@ def _latin(column: str, cell: str) -> str:
     return cell if column in _FILES or _is_utf8(cell) else os.fsencode(cell).decode("latin-1")
 
 
-def named_below(root: Path, cell: str) -> Path:
+def find_named_file(root: Path, cell: str) -> Path:
     """The file that a cell names.
 
     Where there is none of the name as it is written, the same in Latin-1 is looked for: tables and names of files are

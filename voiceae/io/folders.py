@@ -30,12 +30,12 @@ HIDDEN, LITTER, OTHER = "hidden", "left there by a system", "not audio"
 FOREIGN = "of a format that is not read (convert to .wav)"
 
 
-class UnusedWarning(UserWarning):
+class UnusedFileWarning(UserWarning):
     """Files or folders below a given one that are not used."""
 
 
 @dataclass(frozen=True)
-class Unused:
+class UnusedFile:
     """A file or folder that is not used.
 
     Attributes:
@@ -59,10 +59,10 @@ class AudioFiles:
     """
 
     files: list[Path] = field(default_factory=list)
-    unused: list[Unused] = field(default_factory=list)
+    unused: list[UnusedFile] = field(default_factory=list)
 
 
-def audio_below(root: str | Path, companions: Sequence[str] = ()) -> AudioFiles:
+def find_audio_files(root: str | Path, companions: Sequence[str] = ()) -> AudioFiles:
     """Audio files at any depth.
 
     Links to folders are followed, each folder once: where links lead in a circle, or to what is there already, the
@@ -86,10 +86,10 @@ def audio_below(root: str | Path, companions: Sequence[str] = ()) -> AudioFiles:
                 state = os.stat(folder)
                 entries = _entries(folder)
             except OSError as error:
-                found.unused.append(Unused(folder, f"closed ({error.strerror})", closed=True))
+                found.unused.append(UnusedFile(folder, f"closed ({error.strerror})", closed=True))
                 continue
             if (state.st_dev, state.st_ino) in known:
-                found.unused.append(Unused(folder, "a link to a folder that is there already"))
+                found.unused.append(UnusedFile(folder, "a link to a folder that is there already"))
                 continue
             known.add((state.st_dev, state.st_ino))
             for entry in entries:
@@ -113,30 +113,30 @@ def _sort_in(
 ) -> None:
     path = Path(entry.path)
     if entry.name.lower() in _LITTER:
-        found.unused.append(Unused(path, LITTER))
+        found.unused.append(UnusedFile(path, LITTER))
     elif entry.name.startswith("."):
-        found.unused.append(Unused(path, HIDDEN))
+        found.unused.append(UnusedFile(path, HIDDEN))
     elif entry.is_dir(follow_symlinks=False):
         folders.append(path)
     else:
         try:
             mode = entry.stat().st_mode
         except FileNotFoundError:
-            found.unused.append(Unused(path, "a link to nothing"))
+            found.unused.append(UnusedFile(path, "a link to nothing"))
         except OSError as error:
-            found.unused.append(Unused(path, f"closed ({explain(error)})", closed=True))
+            found.unused.append(UnusedFile(path, f"closed ({explain(error)})", closed=True))
         else:
             if stat.S_ISDIR(mode):
                 places.append(path)
             elif not stat.S_ISREG(mode):
-                found.unused.append(Unused(path, "neither file nor folder"))
+                found.unused.append(UnusedFile(path, "neither file nor folder"))
             elif path.suffix.lower() in READABLE:
                 found.files.append(path)
             elif path.suffix.lower() not in companions:
-                found.unused.append(Unused(path, FOREIGN if path.suffix.lower() in _FOREIGN else OTHER))
+                found.unused.append(UnusedFile(path, FOREIGN if path.suffix.lower() in _FOREIGN else OTHER))
 
 
-def describe_unused(root: str | Path, unused: Iterable[Unused]) -> str:
+def describe_unused_files(root: str | Path, unused: Iterable[UnusedFile]) -> str:
     """One line: how many are not used for which reason, with the first names of each; empty where all are used."""
     reasons: dict[str, list[str]] = {}
     for each in unused:
@@ -150,8 +150,8 @@ def describe_unused(root: str | Path, unused: Iterable[Unused]) -> str:
     return f"{root}: {count} not used ({'; '.join(parts)})" if parts else ""
 
 
-def warn_unused(root: str | Path, unused: Iterable[Unused]) -> None:
+def warn_unused_files(root: str | Path, unused: Iterable[UnusedFile]) -> None:
     """Say that line as a warning."""
-    line = describe_unused(root, unused)
+    line = describe_unused_files(root, unused)
     if line:
-        warnings.warn(line, UnusedWarning, stacklevel=3)
+        warnings.warn(line, UnusedFileWarning, stacklevel=3)

@@ -7,12 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import BinaryIO, TypeAlias
 
-from voiceae.io.integrity import chunks, flac, mp3, ogg
-from voiceae.io.integrity import riff as wav
+from voiceae.io.integrity import flac, mp3, ogg, pcm_containers, wav
 from voiceae.io.integrity.layout import DamageError, Layout, only_zeros, without_tags
 
 Examine: TypeAlias = Callable[[BinaryIO, int, int], Layout]
-GIVE = "give a whole file of wav, flac, ogg, opus, mp3 or aiff"
+SUPPORTED_HINT = "give a whole file of wav, flac, ogg, opus, mp3 or aiff"
 _HEAD_BYTES = 4096
 _CONVERT = "convert it first, for example with `ffmpeg -i FILE FILE.wav`"
 _W64 = b"riff" + bytes.fromhex("2e91cf11a5d628db04c10000")
@@ -77,11 +76,11 @@ _READABLE: tuple[tuple[str, Examine, Callable[[bytes], bool]], ...] = (
     ("WAV", wav.examine, _form((b"RIFF", b"RIFX", b"RF64", b"BW64"), b"WAVE")),
     ("FLAC", flac.examine, _starts(b"fLaC")),
     ("Ogg", ogg.examine, _starts(b"OggS")),
-    ("AIFF", chunks.examine_aiff, _form((b"FORM",), b"AIFF", b"AIFC")),
-    ("CAF", chunks.examine_caf, _starts(b"caff")),
-    ("AU", chunks.examine_au, _starts(b".snd", b"dns.")),
-    ("W64", chunks.examine_w64, _starts(_W64)),
-    ("NIST SPHERE", chunks.examine_nist, _starts(b"NIST_1A")),
+    ("AIFF", pcm_containers.examine_aiff, _form((b"FORM",), b"AIFF", b"AIFC")),
+    ("CAF", pcm_containers.examine_caf, _starts(b"caff")),
+    ("AU", pcm_containers.examine_au, _starts(b".snd", b"dns.")),
+    ("W64", pcm_containers.examine_w64, _starts(_W64)),
+    ("NIST SPHERE", pcm_containers.examine_nist, _starts(b"NIST_1A")),
 )
 _FOREIGN: tuple[tuple[str, Callable[[bytes], bool]], ...] = (
     ("AVI video", _form((b"RIFF",), b"AVI ")),
@@ -149,19 +148,19 @@ def _no_sound(file: BinaryIO, head: bytes, size: int) -> str:
     if head.startswith(b"version https://git-lfs"):
         return "is a pointer of Git LFS, not the recording; fetch it with `git lfs pull`"
     if len(head) > 8 and int.from_bytes(head[:8], "little") <= size and head[8:10] in (b'{"', b"{ "):
-        return f"is a safetensors file, not audio; {GIVE}"
+        return f"is a safetensors file, not audio; {SUPPORTED_HINT}"
     if head[257:262] == b"ustar":
-        return f"is a tar archive, not audio; {GIVE}"
+        return f"is a tar archive, not audio; {SUPPORTED_HINT}"
     other = next((name for name, mark in _OTHER if head.startswith(mark)), "")
     if other:
-        return f"is {other}, not audio; {GIVE}"
+        return f"is {other}, not audio; {SUPPORTED_HINT}"
     if head and not any(head) and only_zeros(file, 0, size):
         return "holds nothing but zero bytes; copy or download it again"
     text = _text(head)
     if text.lstrip().lower().startswith(("<!doctype html", "<html", "<head")):
         return "is a web page (HTML), not audio; download the recording itself"
     if text:
-        return f"is text, not audio; {GIVE}"
+        return f"is text, not audio; {SUPPORTED_HINT}"
     return ""
 
 

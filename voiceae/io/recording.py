@@ -24,8 +24,8 @@ from numpy.typing import NDArray
 from voiceae.dsp.loudness import FRAME_SECONDS
 from voiceae.errors import AudioError
 from voiceae.io.channels import ChannelMeter, Downmix
-from voiceae.io.formats import GIVE, identify
-from voiceae.io.integrity.layout import CodedStream, DamageError, Layout, Spliced
+from voiceae.io.formats import SUPPORTED_HINT, identify
+from voiceae.io.integrity.layout import CodedStream, DamageError, Layout, SplicedFile
 
 _STDERR = 2
 _OURS = re.compile(rb"^(\[.*libmpg123|Note: |Warning: |.*mpg123)", re.IGNORECASE)
@@ -34,7 +34,7 @@ _LOCK = threading.RLock()
 
 
 @contextmanager
-def captured_messages(errors: list[str]) -> Iterator[None]:
+def captured_decoder_messages(errors: list[str]) -> Iterator[None]:
     """Keep libmpg123's lines off standard error; what others wrote meanwhile is passed on.
 
     Args:
@@ -73,7 +73,7 @@ _CHUNK = 1 << 16
 _spooled: OrderedDict[tuple[int, int], bytes] = OrderedDict()
 
 
-def spool(path: Path) -> io.BytesIO:
+def read_pipe(path: Path) -> io.BytesIO:
     """All that comes out of a pipe.
 
     Raises:
@@ -255,7 +255,7 @@ class Recording:
         meter, held = ChannelMeter(channels, rate), 0
         kept: list[NDArray[np.float32]] = []
         for block in self._decoded(stream):
-            meter.hear(block)
+            meter.update(block)
             held += block.size
             kept = [*kept, block] if held <= _KEPT_SAMPLES else []
         mix = meter.downmix()
@@ -303,7 +303,7 @@ class Recording:
     def _decoder(self, stream: CodedStream) -> Iterator[soundfile.SoundFile]:
         whole = (range(self._size),)
         pieces = stream.pieces or whole
-        source: int | Spliced = Spliced(self._file, pieces)
+        source: int | SplicedFile = SplicedFile(self._file, pieces)
         if pieces == whole and not isinstance(self._file, io.BytesIO):
             source = self._file.fileno()
             os.lseek(source, 0, os.SEEK_SET)
@@ -312,7 +312,7 @@ class Recording:
                 decoder = _Stream(source, closefd=False)
         except soundfile.LibsndfileError as error:
             text = error.error_string.rstrip(".") or "unknown to libsndfile"
-            raise AudioError(f"{self.path}: cannot be read as audio ({text}); {GIVE}") from None
+            raise AudioError(f"{self.path}: cannot be read as audio ({text}); {SUPPORTED_HINT}") from None
         try:
             yield decoder
         finally:
@@ -321,7 +321,7 @@ class Recording:
 
     def _quiet(self) -> AbstractContextManager[None]:
         """Only mpg123 writes to standard error, and only it is asked for what nothing else knows."""
-        return captured_messages(self._complaints) if self.container in ("MP3", "") else nullcontext()
+        return captured_decoder_messages(self._complaints) if self.container in ("MP3", "") else nullcontext()
 
 
 class _Stream(soundfile.SoundFile):
@@ -345,7 +345,7 @@ def opened(path: Path, what: str) -> Iterator[Recording]:
     try:
         status = os.stat(path)
         if stat.S_ISFIFO(status.st_mode):
-            data = spool(path)
+            data = read_pipe(path)
             yield Recording(path, data, data.getbuffer().nbytes)
             return
         _require_file(path, status)
@@ -368,7 +368,7 @@ def _require_file(path: Path, status: os.stat_result) -> None:
     if not stat.S_ISREG(status.st_mode):
         raise AudioError(f"{path}: is a device or terminal; give an audio file or a pipe")
     if not status.st_size:
-        raise AudioError(f"{path}: is empty (0 bytes); {GIVE}")
+        raise AudioError(f"{path}: is empty (0 bytes); {SUPPORTED_HINT}")
 
 
 def _advised(damage: str) -> str:

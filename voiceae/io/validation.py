@@ -37,7 +37,7 @@ class AudioValidator:
         self.name, self.sample_rate, self.min_seconds, self.what = name, sample_rate, min_seconds, what
         self.samples, self.low, self.high = 0, np.inf, -np.inf
 
-    def hear(self, block: NDArray[np.float32]) -> None:
+    def update(self, block: NDArray[np.float32]) -> None:
         """Take note of one block: (n,).
 
         Raises:

@@ -144,7 +144,7 @@ def content_of(voice: Voice, units: Array, clarity: Array, octaves: Array) -> Co
         clarity: how much of each frame's pitch distribution is one pitch; the rest is spread over the grid.
         octaves: of that pitch, about the content's centre.
     """
-    from voiceae.models import Bottlenecked, Content
+    from voiceae.models import BottleneckOutput, Content
 
     grid = voice.model.pitch.n_bins
     per_octave = bins_per_octave(voice)
@@ -153,7 +153,7 @@ def content_of(voice: Voice, units: Array, clarity: Array, octaves: Array) -> Co
     tensor = torch.as_tensor(units.T[None], dtype=torch.float32, device=voice.device)
     return Content(
         features=tensor[..., :0],
-        bottlenecked=Bottlenecked(tensor),
+        bottlenecked=BottleneckOutput(tensor),
         pitch=pitch[None].to(voice.device),
         pitch_centre=torch.tensor([centre], device=voice.device),
     )

@@ -8,9 +8,15 @@ from voiceae.models.again_vc import (
 )
 from voiceae.models.autoencoder import Autoencoder, Content, VoiceTraits
 from voiceae.models.autovc import AutoVCDecoder, AutoVCEncoder
-from voiceae.models.bottlenecks import VQ, Bottlenecked, Discrete, GaussianBottleneck, LinearBottleneck
+from voiceae.models.bottlenecks import (
+    VQ,
+    BottleneckOutput,
+    DiscreteBottleneck,
+    GaussianBottleneck,
+    LinearBottleneck,
+)
 from voiceae.models.decoders import Decoder, ResidualDecoder, StackedContent, StackedDecoder
-from voiceae.models.discrete_bottlenecks import Binary, OneHot
+from voiceae.models.discrete_bottlenecks import BinaryBottleneck, OneHotBottleneck
 from voiceae.models.encoders import ContentEncoder, PretrainedSpeaker, SpeakerEncoder, SpeakerTable
 from voiceae.models.pitch import MelPitch, NoPitch
 
@@ -21,18 +27,18 @@ __all__ = [
     "AutoVCDecoder",
     "AutoVCEncoder",
     "Autoencoder",
-    "Binary",
-    "Bottlenecked",
+    "BinaryBottleneck",
+    "BottleneckOutput",
     "Content",
     "ContentEncoder",
     "Decoder",
-    "Discrete",
+    "DiscreteBottleneck",
     "GaussianBottleneck",
     "InstanceStatisticsSpeaker",
     "LinearBottleneck",
     "MelPitch",
     "NoPitch",
-    "OneHot",
+    "OneHotBottleneck",
     "PretrainedSpeaker",
     "ResidualDecoder",
     "SigmoidBottleneck",

@@ -13,11 +13,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from voiceae.dsp.statistics import masked_moments
-from voiceae.models.bottlenecks import Bottlenecked, BottleneckPart, Noise
+from voiceae.models.bottlenecks import BottleneckOutput, BottleneckPart, Noise
 from voiceae.models.decoders import DecoderPart
 from voiceae.models.encoders import ContentPart, SpeakerPart
-from voiceae.nn.layers import Block, Fold, Unfold
-from voiceae.nn.masking import apply_mask, coarser_mask
+from voiceae.nn.layers import Block, StackFrames, UnstackFrames
+from voiceae.nn.masking import apply_mask, downsample_mask
 from voiceae.nn.norm import EPS, FrameNorm, InstanceNorm, Moments
 
 Source = Callable[[Tensor, Tensor | None, float], Moments]
@@ -41,7 +41,7 @@ class AgainVCEncoder(ContentPart):
     ) -> None:
         super().__init__()
         self.rate, self.channels = rate, channels
-        self.fold = Fold(rate)
+        self.fold = StackFrames(rate)
         self.enter = nn.Linear(n_mels * rate, channels)
         self.blocks = nn.ModuleList(
             Block(channels, hidden, norm=FrameNorm(channels), kernel_size=kernel_size)
@@ -53,7 +53,7 @@ class AgainVCEncoder(ContentPart):
         """Encode: mel (B, M, T), mask (B, T) -> (B, C, T')."""
         return self._normalised(mel, mask, [norm.moments for norm in self.norms])[0]  # type: ignore[misc]
 
-    def take_apart(self, mel: Tensor, mask: Tensor | None = None) -> tuple[Tensor, list[Moments]]:
+    def encode_with_statistics(self, mel: Tensor, mask: Tensor | None = None) -> tuple[Tensor, list[Moments]]:
         """What the norms leave, (B, C, T'), and what each of them takes out, from the first to the last.
 
         A voice is what its own recording's statistics are, so they are those of `mel` even where the norms were given
@@ -65,7 +65,7 @@ class AgainVCEncoder(ContentPart):
         self, mel: Tensor, mask: Tensor | None, sources: Sequence[Source]
     ) -> tuple[Tensor, list[Moments]]:
         x = self.enter(self.fold(apply_mask(mel.transpose(1, 2), mask)))
-        mask, taken = coarser_mask(mask, self.rate), []
+        mask, taken = downsample_mask(mask, self.rate), []
         x = apply_mask(x, mask)
         for block, moments in zip(self.blocks, sources, strict=True):
             x = block(x, mask)
@@ -92,11 +92,11 @@ class SigmoidBottleneck(BottleneckPart):
 
     def forward(
         self, x: Tensor, mask: Tensor | None = None, noise: Noise | torch.Generator | None = None
-    ) -> Bottlenecked:
+    ) -> BottleneckOutput:
         """Squash."""
         # In float32: the flat sigmoid stays near a half, where the 8 bits of a bfloat16 leave a dozen values.
         units = torch.sigmoid(self.alpha * self.project(x.transpose(1, 2)).float())
-        return Bottlenecked(apply_mask(units, mask).transpose(1, 2))
+        return BottleneckOutput(apply_mask(units, mask).transpose(1, 2))
 
 
 class InstanceStatisticsSpeaker(SpeakerPart):
@@ -113,13 +113,13 @@ class InstanceStatisticsSpeaker(SpeakerPart):
 
     def __init__(self, *, channels: int, n_blocks: int, units: int) -> None:
         super().__init__()
-        self.dim = taken_size(channels, n_blocks, units)
+        self.dim = statistics_size(channels, n_blocks, units)
 
     def join(self, content: nn.Module, bottleneck: nn.Module) -> None:
         """Use the model's encoder and bottleneck; in a tuple they do not count as parts of this one."""
         if not isinstance(content, AgainVCEncoder):
             raise ValueError(f"TakenOut needs a GuidedEncoder for content, not a {type(content).__name__}")
-        size = taken_size(content.channels, len(content.blocks), bottleneck.dim)  # type: ignore[arg-type]
+        size = statistics_size(content.channels, len(content.blocks), bottleneck.dim)  # type: ignore[arg-type]
         if size != self.dim:
             raise ValueError(
                 f"TakenOut of {self.dim} numbers, encoder and bottleneck give {size}: they must agree"
@@ -129,11 +129,11 @@ class InstanceStatisticsSpeaker(SpeakerPart):
     def forward(self, mel: Tensor, mask: Tensor | None = None) -> Tensor:
         """Listen with the content encoder: mel (B, M, T), mask (B, T) -> (B, S) of unit length."""
         content, bottleneck = self._shared
-        features, taken = content.take_apart(mel, mask)
-        coarse = coarser_mask(mask, content.rate)
+        features, taken = content.encode_with_statistics(mel, mask)
+        coarse = downsample_mask(mask, content.rate)
         units = bottleneck(features, coarse).units.transpose(1, 2)
         flat = [part for moments in (*taken, masked_moments(units, coarse, EPS)) for part in moments]
-        return to_unit(torch.cat(flat, dim=-1)[:, 0].float())
+        return to_homogeneous(torch.cat(flat, dim=-1)[:, 0].float())
 
 
 class AgainVCDecoder(DecoderPart):
@@ -165,7 +165,7 @@ class AgainVCDecoder(DecoderPart):
         super().__init__()
         self.rate, self.pitch_bins = rate, 0
         self.widths = [channels] * n_blocks + [dim]
-        self.unfold = Unfold(rate)
+        self.unfold = UnstackFrames(rate)
         self.enter = nn.Linear(dim, channels)
         self.blocks = nn.ModuleList(
             Block(channels, hidden, norm=FrameNorm(channels), kernel_size=kernel_size)
@@ -185,7 +185,7 @@ class AgainVCDecoder(DecoderPart):
     ) -> Tensor:
         """Decode exactly `pitch.shape[-1]` frames; see `Decoder.forward`."""
         *voice, innermost = self.moments(speaker)
-        coarse = coarser_mask(mask, self.rate)
+        coarse = downsample_mask(mask, self.rate)
         x = units.transpose(1, 2)
         # In float32, for the units differ little from their mean; see `SigmoidBottleneck`.
         with torch.autocast(x.device.type, enabled=False):
@@ -197,16 +197,18 @@ class AgainVCDecoder(DecoderPart):
 
     def moments(self, speaker: Tensor) -> list[Moments]:
         """Means and deviations by layer: (B, S) -> from the encoder's first to the units' own."""
-        parts = from_unit(speaker)[:, None].split([width for width in self.widths for _ in range(2)], dim=-1)
+        parts = from_homogeneous(speaker)[:, None].split(
+            [width for width in self.widths for _ in range(2)], dim=-1
+        )
         return list(zip(parts[::2], parts[1::2], strict=True))
 
 
-def taken_size(channels: int, n_blocks: int, units: int) -> int:
+def statistics_size(channels: int, n_blocks: int, units: int) -> int:
     """S: two moments of every channel of every block and of every unit, and the one."""
     return 2 * (channels * n_blocks + units) + 1
 
 
-def to_unit(vector: Tensor) -> Tensor:
+def to_homogeneous(vector: Tensor) -> Tensor:
     """Any vector as one of unit length, in homogeneous coordinates: (B, X) -> (B, X + 1).
 
     Divided by the root of their number first, so that the one is no smaller than the numbers are together.
@@ -215,7 +217,7 @@ def to_unit(vector: Tensor) -> Tensor:
     return functional.normalize(torch.cat((scaled, torch.ones_like(scaled[:, :1])), dim=-1), dim=-1)
 
 
-def from_unit(vector: Tensor) -> Tensor:
+def from_homogeneous(vector: Tensor) -> Tensor:
     """The way back: (B, X + 1) -> (B, X)."""
     scaled = vector[:, :-1] / vector[:, -1:].clamp_min(1e-3)
     return scaled * scaled.shape[-1] ** 0.5

@@ -8,11 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from voiceae.dsp.statistics import active_moments, match_moments
-from voiceae.models.bottlenecks import Bottlenecked, BottleneckPart, Noise
+from voiceae.models.bottlenecks import BottleneckOutput, BottleneckPart, Noise
 from voiceae.models.decoders import DecoderPart
 from voiceae.models.encoders import ContentPart, SpeakerPart
 from voiceae.models.pitch import MelPitch, NoPitch
-from voiceae.nn.masking import coarser_mask
+from voiceae.nn.masking import downsample_mask
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Content:
     """
 
     features: Tensor
-    bottlenecked: Bottlenecked
+    bottlenecked: BottleneckOutput
     pitch: Tensor
     pitch_centre: Tensor
     pitch_confidence: Tensor | None = None
@@ -70,7 +70,7 @@ class Autoencoder(nn.Module):
 
     Args:
         content: (B, M, T) -> (B, C, T').
-        bottleneck: (B, C, T') -> `Bottlenecked`.
+        bottleneck: (B, C, T') -> `BottleneckOutput`.
         speaker: (B, M, T) -> (B, S).
         pitch: (B, M, T) -> (B, K, T), or `NoPitch`.
         decoder: units, speaker and pitch -> (B, M, T).
@@ -133,7 +133,7 @@ class Autoencoder(nn.Module):
     ) -> Content:
         """Mel (B, M, T), mask (B, T) -> content; in training mode the bottleneck is noisy, `generator` seeds it."""
         coded = self.content(self.normalise(mel), mask)
-        bottlenecked = self.bottleneck(coded, coarser_mask(mask, self.rate), self.noise(coded, generator))
+        bottlenecked = self.bottleneck(coded, downsample_mask(mask, self.rate), self.noise(coded, generator))
         return self.with_pitch_of(
             Content(coded, bottlenecked, mel[:, :0], mel.new_zeros(len(mel))), mel, mask
         )

@@ -15,7 +15,7 @@ from voiceae.nn.masking import apply_mask
 
 
 @dataclass(frozen=True)
-class Bottlenecked:
+class BottleneckOutput:
     """What a bottleneck lets through.
 
     Attributes:
@@ -36,7 +36,7 @@ Noise = tuple[Tensor, ...]
 
 
 class BottleneckPart(nn.Module):
-    """A bottleneck of any kind: (B, C, T'), mask (B, T') -> `Bottlenecked`.
+    """A bottleneck of any kind: (B, C, T'), mask (B, T') -> `BottleneckOutput`.
 
     Chance is drawn apart from the computation, so that the latter can be compiled: a graph takes tensors and no
     generators.
@@ -67,16 +67,16 @@ class BottleneckPart(nn.Module):
         return self.draw_noise(x.shape[0], x.shape[-1], x.device, noise)
 
 
-class Discrete(BottleneckPart):
-    """A bottleneck whose every frame is one of finitely many codes: (B, C, T') -> `Bottlenecked` with `codes`.
+class DiscreteBottleneck(BottleneckPart):
+    """A bottleneck whose every frame is one of finitely many codes: (B, C, T') -> `BottleneckOutput` with `codes`.
 
     Attributes:
         dim: D, of the units.
         size: K, how many codes there are.
-        combines: whether a code is a combination, most of which need never occur.
+        combinatorial: whether a code is a combination, most of which need never occur.
     """
 
-    combines: ClassVar[bool] = False
+    combinatorial: ClassVar[bool] = False
 
     def __init__(self, *, dim: int, size: int) -> None:
         super().__init__()
@@ -102,9 +102,9 @@ class LinearBottleneck(BottleneckPart):
 
     def forward(
         self, x: Tensor, mask: Tensor | None = None, noise: Noise | torch.Generator | None = None
-    ) -> Bottlenecked:
+    ) -> BottleneckOutput:
         """Let everything through."""
-        return Bottlenecked(apply_mask(self.project(x.transpose(1, 2)), mask).transpose(1, 2))
+        return BottleneckOutput(apply_mask(self.project(x.transpose(1, 2)), mask).transpose(1, 2))
 
 
 class GaussianBottleneck(BottleneckPart):
@@ -143,7 +143,7 @@ class GaussianBottleneck(BottleneckPart):
 
     def forward(
         self, x: Tensor, mask: Tensor | None = None, noise: Noise | torch.Generator | None = None
-    ) -> Bottlenecked:
+    ) -> BottleneckOutput:
         """Sample (training) or take the mean (evaluation).
 
         Args:
@@ -161,7 +161,7 @@ class GaussianBottleneck(BottleneckPart):
         )
         per_dim = mean_over_frames(estimate, mask)
         raw = mean_over_frames(gaussian_kl(mean, log_variance), mask) if self.monte_carlo else per_dim
-        return Bottlenecked(
+        return BottleneckOutput(
             apply_mask(z, mask).transpose(1, 2),
             losses={"kl": per_dim.clamp_min(self.free_nats).sum()},
             stats={"kl_raw": raw.sum().detach(), "kl_per_dim": raw.detach()},
@@ -186,7 +186,7 @@ def _(vectors: Tensor, table: Tensor) -> Tensor:
     return vectors.new_empty(len(vectors), dtype=torch.long)
 
 
-class VQ(Discrete):
+class VQ(DiscreteBottleneck):
     """Nearest codebook vector, straight-through gradient, codebook by moving averages: (B, C, T') -> (B, D, T').
 
     van den Oord et al. 2017 (arXiv 1711.00937), appendix A.1 for the averages. Codes unused for long are revived from
@@ -244,7 +244,7 @@ class VQ(Discrete):
 
     def forward(
         self, x: Tensor, mask: Tensor | None = None, noise: Noise | torch.Generator | None = None
-    ) -> Bottlenecked:
+    ) -> BottleneckOutput:
         """Quantise; in training the codebook follows.
 
         Args:
@@ -268,7 +268,7 @@ class VQ(Discrete):
         units = latent + (quantised - latent).detach()
         if self.training and self.jitter:
             units = time_jitter(units, self.jitter, mask, drawn=drawn[2])
-        return Bottlenecked(
+        return BottleneckOutput(
             apply_mask(units, mask).transpose(1, 2),
             codes=codes.view(latent.shape[:2]),
             losses={"commitment": (distance * valid).sum() / valid.sum().clamp_min(1)},

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from voiceae.models.encoders import ContentEncoder, ContentPart
-from voiceae.nn.layers import Block, Fold, MaskedConv, Unfold
-from voiceae.nn.masking import apply_mask, coarser_mask
+from voiceae.nn.layers import Block, MaskedConv, StackFrames, UnstackFrames
+from voiceae.nn.masking import apply_mask, downsample_mask
 from voiceae.nn.norm import AdaptiveInstanceNorm
 
 
@@ -68,7 +68,7 @@ class Decoder(DecoderPart):
         self.rate = rate
         self.pitch_bins = pitch_bins
         shown = n_mels if pitch_bins else 0
-        self.fold, self.unfold = Fold(rate), Unfold(rate)
+        self.fold, self.unfold = StackFrames(rate), UnstackFrames(rate)
         self.enter_units = nn.Linear(dim + speaker_dim, channels)
         if pitch_bins:
             self.pitch_frames = nn.Linear(pitch_bins, pitch_dim)
@@ -106,7 +106,7 @@ class Decoder(DecoderPart):
         x = self.enter_units(torch.cat((units.transpose(1, 2), wide.to(units.dtype)), dim=-1))
         if self.pitch_bins:
             x = x + self.enter_pitch(self.fold(apply_mask(self.pitch_frames(pitch.transpose(1, 2)), mask)))
-        coarse_mask = coarser_mask(mask, self.rate)
+        coarse_mask = downsample_mask(mask, self.rate)
         x = apply_mask(x, coarse_mask)
         for block in self.blocks:
             x = block(x, coarse_mask, speaker)
@@ -180,14 +180,14 @@ class StackedContent(ContentPart):
         """Frames that count, of the mel and after every level: (B, T) -> (B, T), ..., (B, T')."""
         masks = [mask]
         for level in self.levels:
-            masks.append(coarser_mask(masks[-1], level.rate))  # type: ignore[arg-type]
+            masks.append(downsample_mask(masks[-1], level.rate))  # type: ignore[arg-type]
         return masks
 
     def forward(self, mel: Tensor, mask: Tensor | None = None) -> Tensor:
         """Encode through all levels: mel (B, M, T), mask (B, T) -> (B, C, T')."""
-        return self.climb(mel, mask, len(self.levels))
+        return self.encode_to_level(mel, mask, len(self.levels))
 
-    def climb(self, mel: Tensor, mask: Tensor | None, height: int) -> Tensor:
+    def encode_to_level(self, mel: Tensor, mask: Tensor | None, height: int) -> Tensor:
         """Codes after so many levels: mel (B, M, T), mask (B, T) -> (B, C_height, T_height); the mel itself after 0."""
         x, masks = mel, self.masks(mask)
         for number in range(height):
@@ -225,14 +225,14 @@ class StackedDecoder(DecoderPart):
         frames, masks = [pitch.shape[-1]], [mask]
         for rate in self.rates[:-1]:
             frames.append(-(-frames[-1] // rate))
-            masks.append(coarser_mask(masks[-1], rate))
+            masks.append(downsample_mask(masks[-1], rate))
         x = units
         for number in range(len(self.levels) - 1, 0, -1):
-            x = self.give_back(number, x, speaker, frames[number], masks[number])
+            x = self.decode_level(number, x, speaker, frames[number], masks[number])
         mel: Tensor = self.levels[0](x, speaker, pitch, harmonics=harmonics, mask=mask)
         return mel
 
-    def give_back(
+    def decode_level(
         self, number: int, units: Tensor, speaker: Tensor, frames: int, mask: Tensor | None
     ) -> Tensor:
         """What an inner level's encoder was given: (B, D, T_in), (B, S) -> (B, C, frames)."""

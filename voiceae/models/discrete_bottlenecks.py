@@ -9,12 +9,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from voiceae.models.bottlenecks import Bottlenecked, Discrete, Noise, codebook_figures, mean_over_frames
+from voiceae.models.bottlenecks import (
+    BottleneckOutput,
+    DiscreteBottleneck,
+    Noise,
+    codebook_figures,
+    mean_over_frames,
+)
 from voiceae.nn.layers import Scheduled
 from voiceae.nn.masking import apply_mask
 
 
-class OneHot(Discrete, Scheduled):
+class OneHotBottleneck(DiscreteBottleneck, Scheduled):
     """A class drawn in training, the likeliest at inference, each with a vector of its own: (B, C, T') -> (B, D, T').
 
     Straight-through Gumbel-softmax (Jang et al. 2017, arXiv 1611.01144): a class is drawn by adding noise, and the
@@ -45,7 +51,7 @@ class OneHot(Discrete, Scheduled):
         self.project = nn.Linear(channels, size)
         self.vectors = nn.Linear(size, dim, bias=False)
 
-    def at_step(self, step: int) -> None:
+    def set_step(self, step: int) -> None:
         """Let the temperature fall."""
         self.temperature = self.start * (self.end / self.start) ** min(1.0, step / self.steps)
 
@@ -58,7 +64,7 @@ class OneHot(Discrete, Scheduled):
 
     def forward(
         self, x: Tensor, mask: Tensor | None = None, noise: Noise | torch.Generator | None = None
-    ) -> Bottlenecked:
+    ) -> BottleneckOutput:
         """Draw (training) or take the likeliest (evaluation); noise as of `Gaussian`."""
         logits = self.project(x.transpose(1, 2)).float()
         if self.training:
@@ -69,7 +75,7 @@ class OneHot(Discrete, Scheduled):
         used = mean_over_frames(logits.softmax(-1), mask)
         usage = self.count(codes, mask)
         figures = codebook_figures(usage)
-        return Bottlenecked(
+        return BottleneckOutput(
             apply_mask(self.vectors(chosen), mask).transpose(1, 2),
             codes=codes,
             losses={"diversity": 1 - torch.special.entr(used).sum().exp() / self.size},
@@ -92,7 +98,7 @@ MOST_BITS = 16
 """Of a code that is given as one number; larger alphabets are no use as units."""
 
 
-class Binary(Discrete):
+class BinaryBottleneck(DiscreteBottleneck):
     """Bits drawn from Bernoulli probabilities in training, the likelier value at inference: (B, C, T') -> (B, D, T').
 
     Units are -1 or 1; the gradient goes straight through the draw to the probability (Bengio et al. 2013, arXiv
@@ -104,7 +110,7 @@ class Binary(Discrete):
         dim: D, bits a code frame; codes are given as numbers up to `MOST_BITS` of them.
     """
 
-    combines = True
+    combinatorial = True
 
     def __init__(self, *, channels: int, dim: int) -> None:
         super().__init__(dim=dim, size=2**dim)
@@ -120,14 +126,14 @@ class Binary(Discrete):
 
     def forward(
         self, x: Tensor, mask: Tensor | None = None, noise: Noise | torch.Generator | None = None
-    ) -> Bottlenecked:
+    ) -> BottleneckOutput:
         """Draw (training) or take the likelier value (evaluation); noise as of `Gaussian`."""
         share = torch.sigmoid(self.project(x.transpose(1, 2)).float())
         limit = self._drawn(x, noise)[0] if self.training else 0.5
         bits = (share.detach() > limit).to(share.dtype)
         units = 2 * (share + (bits - share).detach()) - 1
         used = mean_over_frames(bits, mask)
-        return Bottlenecked(
+        return BottleneckOutput(
             apply_mask(units, mask).transpose(1, 2),
             codes=self.number(bits) if self.dim <= MOST_BITS else None,
             stats={"bit_share": used, **bit_figures(used)},

@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from voiceae.dsp.statistics import masked_moments
 from voiceae.nn.layers import MaskedConv
-from voiceae.nn.masking import coarser_mask, pooled
+from voiceae.nn.masking import downsample_mask, pooled
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class MelDiscriminator(nn.Module):
         for number, layer in enumerate(self.layers):
             if number:
                 x = pooled(x, mask, 2)
-                mask = coarser_mask(mask, 2)  # type: ignore[assignment]  # a mask in, a mask out
+                mask = downsample_mask(mask, 2)  # type: ignore[assignment]  # a mask in, a mask out
             x = functional.leaky_relu(layer(x, mask), 0.2)
             features.append(x)
             masks.append(mask)
@@ -168,7 +168,7 @@ class PatchDiscriminator(nn.Module):
         for number, layer in enumerate(self.layers):
             if number:
                 x = pooled(x, mask, 2)
-                mask = coarser_mask(mask, 2)  # type: ignore[assignment]  # a mask in, a mask out
+                mask = downsample_mask(mask, 2)  # type: ignore[assignment]  # a mask in, a mask out
             x = functional.leaky_relu(layer(x, mask), SLOPE)
             features.append(x)
             masks.append(mask)

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from voiceae.dsp.statistics import masked_moments
-from voiceae.nn.layers import Block, Fold
-from voiceae.nn.masking import apply_mask, coarser_mask
+from voiceae.nn.layers import Block, StackFrames
+from voiceae.nn.masking import apply_mask, downsample_mask
 from voiceae.nn.norm import FrameNorm, InstanceNorm
 
 
@@ -56,7 +56,7 @@ class ContentEncoder(ContentPart):
         self.rate = rate
         self.channels = channels
         self.norm_in = InstanceNorm()
-        self.fold = Fold(rate)
+        self.fold = StackFrames(rate)
         self.enter = nn.Linear(n_mels * rate, channels)
         self.blocks = nn.ModuleList(
             Block(channels, hidden, norm=InstanceNorm(), kernel_size=kernel_size) for _ in range(n_blocks)
@@ -66,7 +66,7 @@ class ContentEncoder(ContentPart):
     def forward(self, mel: Tensor, mask: Tensor | None = None) -> Tensor:
         """Encode: mel (B, M, T), mask (B, T) -> (B, D, T')."""
         x = self.enter(self.fold(self.norm_in(mel.transpose(1, 2), mask)))
-        mask = coarser_mask(mask, self.rate)
+        mask = downsample_mask(mask, self.rate)
         x = apply_mask(x, mask)
         for block in self.blocks:
             x = block(x, mask)
@@ -137,7 +137,7 @@ class SpeakerEncoder(SpeakerPart):
         self.dim = dim
         self.moments = POOLINGS[pooling]
         self.rate = rate
-        self.fold = Fold(rate)
+        self.fold = StackFrames(rate)
         self.enter = nn.Linear(n_mels * rate, channels)
         self.blocks = nn.ModuleList(
             Block(channels, hidden, norm=FrameNorm(channels), kernel_size=kernel_size)
@@ -148,7 +148,7 @@ class SpeakerEncoder(SpeakerPart):
     def forward(self, mel: Tensor, mask: Tensor | None = None) -> Tensor:
         """Embed: mel (B, M, T), mask (B, T) -> (B, S) of unit length."""
         x = self.enter(self.fold(apply_mask(mel.transpose(1, 2), mask)))
-        mask = coarser_mask(mask, self.rate)
+        mask = downsample_mask(mask, self.rate)
         x = apply_mask(x, mask)
         for block in self.blocks:
             x = block(x, mask)

@@ -41,7 +41,7 @@ def optimise_for_few_frames(network: nn.Module, *, eight_bit: bool) -> None:
     eight_bit = eight_bit and torch.backends.quantized.engine in _ENGINES
     for module in list(network.modules()):
         if isinstance(module, AdaptiveInstanceNorm):
-            module.asked = CachedFirstResult(module.asked)  # type: ignore[method-assign,assignment]  # of this copy
+            module.scale_and_shift = CachedFirstResult(module.scale_and_shift)  # type: ignore[method-assign,assignment]  # of this copy
             continue
         for name, part in module.named_children():
             if eight_bit and type(part) is nn.Linear and part.weight.dtype == torch.float32:

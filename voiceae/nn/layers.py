@@ -72,7 +72,7 @@ class Block(nn.Module):
         return x + apply_mask(y * self.scale, mask)
 
 
-class Fold(nn.Module):
+class StackFrames(nn.Module):
     """Put `rate` neighbouring frames into one: (B, T, D) -> (B, ceil(T / rate), rate * D), zero-extended at the end."""
 
     def __init__(self, rate: int) -> None:
@@ -84,7 +84,7 @@ class Fold(nn.Module):
         return functional.pad(x, (0, 0, 0, -x.shape[1] % self.rate)).unflatten(1, (-1, self.rate)).flatten(2)
 
 
-class Unfold(nn.Module):
+class UnstackFrames(nn.Module):
     """The way back, cut to `frames`: (B, T', rate * D) -> (B, frames, D)."""
 
     def __init__(self, rate: int) -> None:
@@ -188,12 +188,12 @@ class Scheduled(nn.Module):
     What it makes of the step must be a function of it alone: a training that goes on tells the step anew.
     """
 
-    def at_step(self, step: int) -> None:
+    def set_step(self, step: int) -> None:
         """Told before every training step, counted from 0."""
         raise NotImplementedError
 
 
-def scheduled_parts(module: nn.Module) -> list[Scheduled]:
+def scheduled_modules(module: nn.Module) -> list[Scheduled]:
     """All parts of a module that want to be told."""
     return [part for part in module.modules() if isinstance(part, Scheduled)]
 

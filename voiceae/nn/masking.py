@@ -19,7 +19,7 @@ def apply_mask(x: Tensor, mask: Tensor | None) -> Tensor:
     return torch.where(mask[..., None].bool(), x, 0.0) if x.is_cuda else x * mask[..., None].to(x.dtype)
 
 
-def coarser_mask(mask: Tensor | None, rate: int) -> Tensor | None:
+def downsample_mask(mask: Tensor | None, rate: int) -> Tensor | None:
     """Mask at 1/rate of the frame rate, a frame counting if any of its parts does: (B, T) -> (B, ceil(T / rate))."""
     if mask is None or rate == 1:
         return mask

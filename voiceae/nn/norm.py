@@ -52,10 +52,10 @@ class AdaptiveInstanceNorm(nn.Module):
     def forward(self, x: Tensor, mask: Tensor | None = None, speaker: Tensor | None = None) -> Tensor:
         """Normalise, then scale and shift by the speaker."""
         assert speaker is not None, "adaptive instance norm needs a speaker vector"
-        factor, shift = self.asked(speaker)
+        factor, shift = self.scale_and_shift(speaker)
         return apply_mask(self.norm(x, mask) * factor + shift, mask)
 
-    def asked(self, speaker: Tensor) -> Moments:
+    def scale_and_shift(self, speaker: Tensor) -> Moments:
         """Deviation and mean that a speaker asks for: (B, S) -> (B, 1, D), (B, 1, D)."""
         scale, shift = self.affine(speaker)[:, None].chunk(2, dim=-1)
         return 1 + scale, shift

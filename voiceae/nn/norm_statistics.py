@@ -19,7 +19,7 @@ from voiceae.dsp.statistics import masked_moments
 from voiceae.nn.norm import InstanceNorm, Moments
 
 Model = TypeVar("Model", bound=nn.Module)
-ENOUGH_FRAMES = 16
+MIN_FRAMES = 16
 """Code frames, 0.7 s, below which a running variance is no better than that of what is at hand."""
 
 Source = Callable[[Tensor, Tensor | None, float], Moments]
@@ -52,18 +52,18 @@ class FixedStatistics:
         return self.moments
 
 
-class FrameClock:
+class StreamWindow:
     """What all running norms of one stream go by.
 
     Attributes:
         frames: code frames in what the model is given.
-        fresh: how many of those have not been counted yet; 0 leaves the statistics as they are.
-        ahead: how many follow the fresh ones. What stands at the very end lacks its surroundings, so that its
+        new_frames: how many of those have not been counted yet; 0 leaves the statistics as they are.
+        look_ahead: how many follow the fresh ones. What stands at the very end lacks its surroundings, so that its
             statistics are not those of speech.
     """
 
-    def __init__(self, ahead: int = 0) -> None:
-        self.frames, self.fresh, self.ahead = 1, 0, ahead
+    def __init__(self, look_ahead: int = 0) -> None:
+        self.frames, self.new_frames, self.look_ahead = 1, 0, look_ahead
 
 
 class RunningStatistics:
@@ -79,7 +79,7 @@ class RunningStatistics:
     """
 
     def __init__(
-        self, clock: FrameClock, memory: float, start: Moments | None = None, start_frames: float = 0.0
+        self, clock: StreamWindow, memory: float, start: Moments | None = None, start_frames: float = 0.0
     ) -> None:
         self.clock, self.memory = clock, memory
         self._count = start_frames if start is not None else 0.0
@@ -89,11 +89,11 @@ class RunningStatistics:
     def __call__(self, x: Tensor, mask: Tensor | None, eps: float) -> Moments:
         """(1, T, D) -> (1, 1, D), (1, 1, D)."""
         per_code = max(1, x.shape[1] // self.clock.frames)
-        stop = x.shape[1] - self.clock.ahead * per_code
-        fresh = x[:, max(0, stop - self.clock.fresh * per_code) : max(0, stop)]
+        stop = x.shape[1] - self.clock.look_ahead * per_code
+        fresh = x[:, max(0, stop - self.clock.new_frames * per_code) : max(0, stop)]
         if fresh.shape[1]:
-            self._add(*_moments_of_few(fresh.float(), eps), self.clock.fresh)
-        if self._mean is None or self._variance is None or self._count < min(ENOUGH_FRAMES, self.memory):
+            self._add(*_moments_of_few(fresh.float(), eps), self.clock.new_frames)
+        if self._mean is None or self._variance is None or self._count < min(MIN_FRAMES, self.memory):
             return masked_moments(x, mask, eps)
         return self._mean, self._variance.sqrt()
 
@@ -119,7 +119,7 @@ def _moments_of_few(x: Tensor, eps: float) -> tuple[Tensor, Tensor | float]:
     return mean, variance + eps
 
 
-class FirstSpeaker(nn.Module):
+class CachedSpeaker(nn.Module):
     """The voice of what it was given first, whatever it is given later: (B, M, T) -> (B, S).
 
     For content encoders that ask whose voice they hear (`ContentPart.join`): of a piece they would be told something
@@ -133,11 +133,11 @@ class FirstSpeaker(nn.Module):
         super().__init__()
         self._speaker = (speaker,)  # in a tuple it does not count as a part
         self.voice: Tensor | None = None
-        self.asked = False
+        self.used = False
 
     def forward(self, mel: Tensor, mask: Tensor | None = None) -> Tensor:
         """Normalised mel (B, M, T), mask (B, T) -> (B, S)."""
-        self.asked = True
+        self.used = True
         if self.voice is None:
             self.voice = self._speaker[0](mel, mask)
         return self.voice

@@ -13,7 +13,7 @@ from torch import nn
 from voiceae.data.crops import Crops
 from voiceae.data.store import FeatureStore
 from voiceae.errors import ConfigError, TrainingError
-from voiceae.nn.layers import Scheduled, scheduled_parts
+from voiceae.nn.layers import Scheduled, scheduled_modules
 from voiceae.training.ema import Averages
 from voiceae.training.objectives.base import Objective
 from voiceae.training.optimizers import adamw, build_optimizers, learning_rate_factor, noise_seed
@@ -58,7 +58,7 @@ class TrainingModule(LightningModule):
         self._state: dict[str, Any] = {}
         self._main: list[torch.optim.Optimizer] = []
         self._adversarial: list[torch.optim.Optimizer] = []
-        self._stepped: list[Scheduled] = scheduled_parts(objective)
+        self._stepped: list[Scheduled] = scheduled_modules(objective)
         self._learners = {name for name, weight in objective.named_parameters() if weight.requires_grad}
         self.plan = settings.trainer.plan()
         for stage in self.plan:  # a slip in the last stage is told before the first
@@ -167,7 +167,7 @@ class TrainingModule(LightningModule):
             self.trainer.strategy.optimizers = [*self._main, *self._adversarial]  # what checkpoints keep
         self.set_learning_rates()
         for part in self._stepped:
-            part.at_step(self.step)
+            part.set_step(self.step)
 
     def update(self, optimizers: list[torch.optim.Optimizer], weights: list[nn.Parameter]) -> torch.Tensor:
         """Clip, step and forget the gradients: () norm before clipping."""

@@ -8,7 +8,7 @@ import torch
 from tests.systems import config, moved, small_batch, small_system
 from tests.tiny import write_model
 from voiceae.io import modelfile
-from voiceae.nn.masking import coarser_mask
+from voiceae.nn.masking import downsample_mask
 from voiceae.training.objectives.autovc import AutoVC
 
 WEIGHTS = {"reconstruction": 1.0, "coarse": 1.0, "content": 1.0}
@@ -31,9 +31,9 @@ def test_the_content_loss_is_between_the_codes_of_what_is_heard_and_given():
     own = model.encode(batch.mel, batch.mask).units
     heard = model.normalise(result.mels["given"])
     again = model.bottleneck(
-        model.content(heard, batch.mask, result.speaker), coarser_mask(batch.mask, 8)
+        model.content(heard, batch.mask, result.speaker), downsample_mask(batch.mask, 8)
     ).units
-    counted = coarser_mask(batch.mask, 8)[:, None]
+    counted = downsample_mask(batch.mask, 8)[:, None]
     wanted = ((own - again).abs() * counted).sum() / (counted.sum() * own.shape[1])
     torch.testing.assert_close(result.losses["content"], wanted.detach())
 

@@ -7,7 +7,7 @@ from torch.nn import functional
 from tests.systems import SPEAKERS, small_batch, small_system
 from voiceae.dsp.vocal_tract import VocalTractPerturbation
 from voiceae.errors import ConfigError
-from voiceae.nn.masking import coarser_mask
+from voiceae.nn.masking import downsample_mask
 from voiceae.specs import AudioSpec
 from voiceae.training.objectives.disentangling import Reversal
 
@@ -63,7 +63,7 @@ def test_a_classifier_left_to_itself_finds_the_speaker_and_a_hidden_one_does_not
         model = objective.eval().model
         with torch.no_grad():
             units = model.encode(batch.mel, batch.mask).units
-            told = objective.classifier(units, coarser_mask(batch.mask, model.rate))
+            told = objective.classifier(units, downsample_mask(batch.mask, model.rate))
         return functional.cross_entropy(told, batch.speaker).item()
 
     assert loss_after(0.0) < 0.3

@@ -18,7 +18,7 @@ from voiceae.conversion.backends.sessions import Stored
 from voiceae.dsp.mel_filters import mel_filters
 from voiceae.dsp.statistics import match_moments
 from voiceae.errors import ModelFileError
-from voiceae.models import Autoencoder, Bottlenecked, Content
+from voiceae.models import Autoencoder, BottleneckOutput, Content
 from voiceae.specs import AudioSpec
 from voiceae.vocoders.sourcefilter import SourceFilter
 
@@ -104,7 +104,7 @@ class Decode(nn.Module):
             frames: (1,) how many those are.
             strength: () how far those are taken on, 0 to 1.
         """
-        content = Content(units, Bottlenecked(units), pitch, octaves)
+        content = Content(units, BottleneckOutput(units), pitch, octaves)
         converted = self.model.decode(content, speaker, octaves=octaves)
         return match_moments(converted, mean, deviation, frames, strength=strength)  # type: ignore[arg-type]
 

@@ -22,7 +22,7 @@ from voiceae.conversion.speaker_profile import Embedding, MelStatistics, Speaker
 from voiceae.conversion.targets import as_targets, known_voice
 from voiceae.dsp.activity import MIN_PITCH_CONFIDENCE, pitch_confidence
 from voiceae.dsp.covariance_matching import active_covariance, covariance_match
-from voiceae.dsp.loudness import Levelled, SilenceEnvelope, at_level_of, normalise
+from voiceae.dsp.loudness import NormalisedWave, SilenceEnvelope, normalise, restore_level
 from voiceae.errors import AudioError, OutputError
 from voiceae.io import audio as audio_io
 from voiceae.io.audio import Audio
@@ -85,7 +85,7 @@ class PortableVoice:
         mel = self.convert_mel(self._mel(levelled.wav), profile, matching)
         wav = finite(self.vocoder(mel))[: len(levelled.wav)]
         rate = self.spec.sample_rate
-        wav = SilenceEnvelope.of(levelled.wav, rate).apply(at_level_of(wav, levelled, rate))
+        wav = SilenceEnvelope.of(levelled.wav, rate).apply(restore_level(wav, levelled, rate))
         return Audio(wav=wav, sample_rate=rate)
 
     def convert_file(
@@ -197,7 +197,7 @@ class PortableVoice:
         """(N,) -> (M, T), with frames up to the last sample."""
         return self._export.run("features", wav=np.pad(wav, (0, self.spec.pad_to_hop(len(wav)))))[0][0]
 
-    def _levelled(self, source: Path | Audio, min_seconds: float, what: str) -> Levelled:
+    def _levelled(self, source: Path | Audio, min_seconds: float, what: str) -> NormalisedWave:
         """Audio at the model's rate and the common level."""
         audio = audio_io.load(source, self.spec.sample_rate, min_seconds=min_seconds, what=what)
         if audio.seconds > LONGEST_SECONDS:

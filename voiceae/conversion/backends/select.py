@@ -18,7 +18,7 @@ from voiceae.conversion.backends.sessions import Export, require_onnxruntime, we
 from voiceae.conversion.batch import Parts
 from voiceae.conversion.embedding_files import is_stored
 from voiceae.errors import ConfigError, ExportError, ModelFileError, VoiceAEError
-from voiceae.io.audio import promised_seconds
+from voiceae.io.audio import header_seconds
 from voiceae.io.modelfile import read_header
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ def _suits(parts: PortableParts, recordings: Sequence[str]) -> bool:
     """Whether nothing is lost by going without torch."""
     if parts.device not in ("auto", "cpu") or not _installed("onnxruntime"):
         return False
-    if any(not is_stored(each) and promised_seconds(each) > AUTO_SECONDS for each in recordings):
+    if any(not is_stored(each) and header_seconds(each) > AUTO_SECONDS for each in recordings):
         return False
     try:
         folder = find_export(parts.model)

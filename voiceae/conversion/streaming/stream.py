@@ -16,17 +16,17 @@ from voiceae.conversion.speaker_profile import SpeakerProfile
 from voiceae.conversion.statistics_matching import Engine, SourceStatistics, decode, match, source_statistics
 from voiceae.dsp.activity import MIN_PITCH_CONFIDENCE
 from voiceae.dsp.mel import MelStream
-from voiceae.dsp.streaming_loudness import Gate, RunningLevel
+from voiceae.dsp.streaming_loudness import NoiseGate, StreamingLevel
 from voiceae.errors import AudioError
 from voiceae.hardware import inference
 from voiceae.models import Autoencoder
 from voiceae.nn.int8 import optimise_for_few_frames
 from voiceae.nn.norm import Moments
 from voiceae.nn.norm_statistics import (
-    FirstSpeaker,
-    FrameClock,
+    CachedSpeaker,
     RecordedStatistics,
     RunningStatistics,
+    StreamWindow,
     recorded_statistics,
     weight_sharing_copy,
     with_norm_statistics,
@@ -123,8 +123,8 @@ class Stream:
         self.latency_samples = first + lag
         self._idle_hops = lag // spec.hop_length + self._rate + 1
         self._surplus = lag  # samples that come before the first one
-        self._level = RunningLevel(spec, options.memory_seconds)
-        self._gate = Gate(spec, options.gate_dbfs)
+        self._level = StreamingLevel(spec, options.memory_seconds)
+        self._gate = NoiseGate(spec, options.gate_dbfs)
         self._held = np.zeros(0, np.float32)
         self._in = self._out = 0
         self._finished = False
@@ -179,8 +179,8 @@ class Stream:
 
     def _one_step(self, block: Wave) -> Wave:
         """One code frame: (n,) -> (n',)."""
-        self._gate.hear(block)
-        gain = self._level.hear(self._gate.open_powers)
+        self._gate.update(block)
+        gain = self._level.update(self._gate.open_powers)
         with inference(self._device, 0.0):
             mel = self._mel.push(torch.from_numpy(block * gain).to(self._device))
             wav = self._say(mel).cpu().numpy()
@@ -192,13 +192,13 @@ class Stream:
             self._speaker.pass_by(mel)
             self._vocoder.reset()
             return mel.new_zeros(self._step)
-        return self._vocoder.push(self._speaker.say(mel, self._gate.speaks)).float()
+        return self._vocoder.push(self._speaker.say(mel, self._gate.is_speech)).float()
 
     def _placed(self, wav: Wave) -> Wave:
         """Give samples the source's level and its silences; drop what comes before the first one: (n,) -> (n',)."""
         early = min(self._surplus, len(wav))
         self._surplus -= early
-        wav = self._level.give_back(wav[early:])
+        wav = self._level.restore(wav[early:])
         wav = wav * self._gate.envelope(self._out, len(wav))
         self._out += len(wav)
         return np.clip(wav, -1.0, 1.0)
@@ -227,12 +227,12 @@ class _Speaker:
     ) -> None:
         self._heard, self._matching = profile, matching
         self._rate, self._ahead = model.rate, options.look_ahead
-        self._clock = FrameClock(options.look_ahead)
+        self._clock = StreamWindow(options.look_ahead)
         memory = options.memory_seconds * frame_rate
         self.model = with_norm_statistics(
             model, lambda index: _running(self._clock, memory / model.rate, index, prior)
         )
-        self._voice = FirstSpeaker(self.model.speaker)
+        self._voice = CachedSpeaker(self.model.speaker)
         self._voice.voice = prior.voice if prior else None
         self.model.content.join(self._voice)
         context = -(-round(options.context_seconds * frame_rate) // model.rate)
@@ -261,7 +261,7 @@ class _Speaker:
         self.pass_by(mel, counts)
         assert self._window is not None
         said_counts = self._counts[0]  # the norms and the result are those of the code frame that is said now
-        self._clock.frames, self._clock.fresh = self._window.shape[-1] // self._rate, int(said_counts)
+        self._clock.frames, self._clock.new_frames = self._window.shape[-1] // self._rate, int(said_counts)
         content = self.model.encode(self._window[None])
         if counts:
             self._source.add(content.pitch[0, :, -self._rate :], mel)
@@ -283,7 +283,7 @@ class _Speaker:
 
     def _learn_voice(self) -> None:
         """Where the content encoder asks for it."""
-        if self._due and self._source.parts and self._voice.asked:
+        if self._due and self._source.parts and self._voice.used:
             self._voice.voice = self.model.embed(self._source.parts[1][None])
 
     def _learn_pitch(self) -> None:
@@ -336,7 +336,7 @@ class _History:
         self._stop = kept[0].shape[-1]
 
 
-def _running(clock: FrameClock, memory: float, index: int, prior: Prior | None) -> RunningStatistics:
+def _running(clock: StreamWindow, memory: float, index: int, prior: Prior | None) -> RunningStatistics:
     if prior is None:
         return RunningStatistics(clock, memory)
     return RunningStatistics(clock, memory, prior.moments[index], min(prior.frames, memory))
@@ -354,7 +354,7 @@ def prior_of(model: Autoencoder, mel: Tensor, profile: SpeakerProfile, *, own: b
             which counts for some seconds, but not how high or how loud in each bin the speaker is.
     """
     twin = with_norm_statistics(model, lambda _: RecordedStatistics())
-    listener = FirstSpeaker(twin.speaker)
+    listener = CachedSpeaker(twin.speaker)
     twin.content.join(listener)
     content = twin.encode(mel[None])
     converted = decode(twin, content, profile)

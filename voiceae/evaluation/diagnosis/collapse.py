@@ -214,7 +214,7 @@ DEAD_WARNING, DEAD_FAILED = 0.5, 0.95  # shares; some dead codes are common in V
 
 
 def find_codebook(
-    encoded: EncodedClips, size: int, codes_per_second: float, *, combines: bool = False
+    encoded: EncodedClips, size: int, codes_per_second: float, *, combinatorial: bool = False
 ) -> Finding:
     """Count how often each code of a codebook is used.
 
@@ -222,7 +222,7 @@ def find_codebook(
         encoded: of a discrete bottleneck.
         size: of the codebook.
         codes_per_second: rate of the bottleneck.
-        combines: whether codes are combinations, most of which need never occur.
+        combinatorial: whether codes are combinations, most of which need never occur.
     """
     assert encoded.codes is not None
     usage = torch.bincount(encoded.frames(encoded.codes), minlength=size)
@@ -233,7 +233,7 @@ def find_codebook(
     verdict = worst(
         [
             grade(whole["perplexity"], min(PERPLEXITY_WARNING, size / 2), min(PERPLEXITY_FAILED, size / 4)),
-            Verdict.OK if combines else grade(dead, DEAD_WARNING, DEAD_FAILED),
+            Verdict.OK if combinatorial else grade(dead, DEAD_WARNING, DEAD_FAILED),
         ]
     )
     figures = {

@@ -28,7 +28,7 @@ from voiceae.evaluation.diagnosis.leakage import PROBES, find_leakage
 from voiceae.evaluation.diagnosis.speaker_space import find_speaker_space, find_spoken_content
 from voiceae.evaluation.scoring import Progress, no_progress
 from voiceae.io.filesystem import atomic_path
-from voiceae.models import Autoencoder, Discrete
+from voiceae.models import Autoencoder, DiscreteBottleneck
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -107,9 +107,9 @@ def diagnose(
     findings.append(find_leakage(encoded, clips, seed, progress))
     if encoded.log_variance is not None:
         findings.append(find_aggregate(encoded, findings[0].figures["kl_nats"], generator))
-    if encoded.codes is not None and isinstance(model.bottleneck, Discrete):
+    if encoded.codes is not None and isinstance(model.bottleneck, DiscreteBottleneck):
         codes, rate = model.bottleneck, store.spec.frame_rate / model.rate
-        findings.append(find_codebook(encoded, codes.size, rate, combines=codes.combines))
+        findings.append(find_codebook(encoded, codes.size, rate, combinatorial=codes.combinatorial))
     vectors = encoded.speaker if others is None else embed(model, others, progress)
     findings.append(find_speaker_space(vectors, (others or clips).speaker, held_out=others is not None))
     findings.append(find_spoken_content(encoded, clips, findings[0].figures["reconstruction"], rng))

@@ -16,7 +16,7 @@ from voiceae.data.store import FeatureStore, Utterance
 from voiceae.errors import StoreError
 from voiceae.evaluation.scoring import Progress
 from voiceae.models import Autoencoder, GaussianBottleneck
-from voiceae.nn.masking import coarser_mask
+from voiceae.nn.masking import downsample_mask
 
 MIN_SPEAKERS, MIN_CLIPS = 4, 5  # a probe needs clips to fit, to stop by and to score, of several speakers
 
@@ -212,7 +212,7 @@ def _batches(clips: Clips, progress: Progress) -> Iterable[Tensor]:
 
 def _encode_batch(model: Autoencoder, clips: Clips, rows: Tensor) -> tuple[Tensor | None, ...]:
     mel, mask = batch(clips, rows)
-    coarse = coarser_mask(mask, model.rate)
+    coarse = downsample_mask(mask, model.rate)
     features = model.content(model.normalise(mel), mask)
     passed = model.bottleneck(features, coarse)
     spread = (

@@ -55,7 +55,7 @@ class Layout:
     warnings: tuple[str, ...] = ()
 
 
-class Spliced(io.RawIOBase):
+class SplicedFile(io.RawIOBase):
     """Pieces of a file, and bytes between them, as one file to read.
 
     Args:

@@ -12,7 +12,7 @@ from voiceae.data.store import FeatureStore
 from voiceae.models import Autoencoder
 from voiceae.models.autovc import AutoVCDecoder, AutoVCEncoder
 from voiceae.nn.losses import reconstruction_loss
-from voiceae.nn.masking import coarser_mask
+from voiceae.nn.masking import downsample_mask
 from voiceae.training.objectives.base import StepResult
 from voiceae.training.objectives.plain import Plain
 from voiceae.training.provenance import take_speaker
@@ -44,7 +44,7 @@ class AutoVC(Plain):
 
     def forward(self, batch: Batch, step: int, generator: torch.Generator) -> StepResult:
         """All losses of one batch; see `Objective.forward`."""
-        model, mask, coarse_mask = self.model, batch.mask, coarser_mask(batch.mask, self.model.rate)
+        model, mask, coarse_mask = self.model, batch.mask, downsample_mask(batch.mask, self.model.rate)
         assert isinstance(model.decoder, AutoVCDecoder)
         content = model.encode(batch.mel, mask, generator=generator)
         speaker = self.voice_of(batch)

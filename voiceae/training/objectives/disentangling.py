@@ -25,7 +25,7 @@ from voiceae.models.discriminators import (
 )
 from voiceae.nn.layers import scale_gradient
 from voiceae.nn.losses import LossWeights, Schedule, contrastive_loss, reconstruction_loss
-from voiceae.nn.masking import coarser_mask
+from voiceae.nn.masking import downsample_mask
 from voiceae.training.objectives.base import Objective, StepResult
 
 
@@ -134,7 +134,7 @@ class Disentangling(Objective):
         normalised = self.model.normalise(converted)
         voice = _call_frozen(self.model.speaker, normalised, mask)
         features = _call_frozen(self.model.content, normalised, mask)
-        coarse = coarser_mask(mask, self.model.rate)
+        coarse = downsample_mask(mask, self.model.rate)
         return converted, {
             "conversion_speaker": contrastive_loss(
                 voice, other, self.log_scale.exp().detach(), batch.speaker[batch.other]
@@ -221,5 +221,5 @@ class Reversal(Disentangling):
         if not self.training:
             return {}
         units = scale_gradient(content.units, -self.strength(step))
-        told = self.classifier(units, coarser_mask(batch.mask, self.model.rate))
+        told = self.classifier(units, downsample_mask(batch.mask, self.model.rate))
         return {"speaker_reversed": functional.cross_entropy(told, batch.speaker)}

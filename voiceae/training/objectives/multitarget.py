@@ -22,7 +22,7 @@ from voiceae.models.discriminators import (
 )
 from voiceae.models.encoders import SpeakerTable
 from voiceae.nn.losses import reconstruction_loss
-from voiceae.nn.masking import coarser_mask
+from voiceae.nn.masking import downsample_mask
 from voiceae.training.objectives.base import StepResult
 from voiceae.training.objectives.plain import Plain
 
@@ -110,7 +110,7 @@ class MultiTarget(Plain):
             content.units, speaker, content.pitch, harmonics=model.pitch.render(content.pitch), mask=mask
         )
         given = model.denormalise(normalised)
-        told = self.adversary["classifier"](content.units, coarser_mask(mask, model.rate))
+        told = self.adversary["classifier"](content.units, downsample_mask(mask, model.rate))
         recognised = self.table.recognise(model.normalise(batch.reference), batch.reference_mask)
         guessing = log(max(2, self.table.n_speakers))
         losses = {
@@ -150,7 +150,7 @@ class MultiTarget(Plain):
         """The classifier's loss in the first stage, the critic's in the second."""
         assert isinstance(result, TableResult)
         if result.units is not None:
-            told = self.adversary["classifier"](result.units, coarser_mask(batch.mask, self.model.rate))
+            told = self.adversary["classifier"](result.units, downsample_mask(batch.mask, self.model.rate))
             return functional.cross_entropy(told, batch.speaker)
         real, voice = self.adversary["critic"](self.model.normalise(batch.mel), batch.mask)
         made, _ = self.adversary["critic"](self.model.normalise(result.mels["converted"]), batch.mask)

@@ -72,7 +72,7 @@ class Stacked(Plain):
         model, encoder = self.model, self.content[0]
         masks = encoder.masks(batch.mask)
         with torch.no_grad():
-            wanted = encoder.climb(model.normalise(batch.mel), batch.mask, level)
+            wanted = encoder.encode_to_level(model.normalise(batch.mel), batch.mask, level)
         code = encoder.levels[level](wanted, masks[level])
         losses, stats = {}, {}
         if level == self.height - 1:
@@ -91,7 +91,7 @@ class Stacked(Plain):
         """Decode one level: code (B, D, T_out) -> (B, C, T_in), the normalised mel at level 0."""
         speaker, decoder = self.voice_of(batch), self.decoder[0]
         if level:
-            return decoder.give_back(level, code, speaker, frames, mask)
+            return decoder.decode_level(level, code, speaker, frames, mask)
         with torch.no_grad():
             pitch = self.model.pitch(batch.mel, mask)
             harmonics = self.model.pitch.render(pitch)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from voiceae.data.crops import Batch
 from voiceae.models import Autoencoder, Content
 from voiceae.nn.losses import Club, CPCLoss, reconstruction_loss
-from voiceae.nn.masking import coarser_mask, pooled
+from voiceae.nn.masking import downsample_mask, pooled
 from voiceae.training.objectives.base import StepResult
 from voiceae.training.objectives.plain import Plain
 
@@ -75,7 +75,7 @@ class VQMIVC(Plain):
         pairs = self.pairs(content, speaker, mask)
         losses = {
             "reconstruction": reconstruction_loss(given, batch.mel, mask, self.distance),
-            "foretelling": self.foretelling(content.units, coarser_mask(mask, model.rate)),
+            "foretelling": self.foretelling(content.units, downsample_mask(mask, model.rate)),
             "information": torch.stack([self.adversary[name](*pair) for name, pair in pairs.items()]).sum(),
             **content.bottlenecked.losses,
         }
@@ -95,7 +95,7 @@ class VQMIVC(Plain):
         """By estimator: what is known (B, T' or 1, X), what is guessed (B, T', Y), and the mask (B, T')."""
         voice, units = speaker[:, None], content.units.transpose(1, 2)
         contour = pitch_contour(content, self.model.pitch.bins_per_octave, mask, self.model.rate)
-        counted = coarser_mask(mask, self.model.rate)
+        counted = downsample_mask(mask, self.model.rate)
         assert counted is not None
         return {
             "voice_content": (voice, units, counted),
