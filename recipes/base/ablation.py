@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from voiceae.evaluation.compare_reports import compare
+
 from voiceae.evaluation.report import read_report
 from voiceae.io.modelfile import read_header
 

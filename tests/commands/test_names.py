@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from tests.commands.conftest import Run
-from voiceae.conversion.embedding_files import SpeakerTable
+from voiceae.conversion.embedding_files import EmbeddingTable
 from voiceae.data.store import FeatureStore
 from voiceae.io import audio as audio_io
 from voiceae.io.audio import Audio
@@ -43,7 +43,7 @@ def test_a_batch_with_such_names_is_done(run: Run, tiny_model: Path, folder: Pat
             ]
             == 0
         )
-    assert sorted(SpeakerTable.read("e.npz").speaker_names) == sorted(NAMES)
+    assert sorted(EmbeddingTable.read("e.npz").speaker_names) == sorted(NAMES)
     with Path("e.csv").open(newline="", encoding="utf-8", errors="surrogateescape") as file:
         assert {row["speaker"] for row in csv.DictReader(file)} == set(NAMES)
     assert (

@@ -363,10 +363,10 @@ def test_bad_specs(fields: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("seconds", [0, -1.0, float("nan"), float("inf"), "1", None])
-def test_bad_pieces(seconds: Any) -> None:
+def test_bad_chunks(seconds: Any) -> None:
     from voiceae.conversion.chunked import ChunkOptions
 
-    for name in ("piece_seconds", "statistics_seconds", "stretch_seconds"):
+    for name in ("chunk_seconds", "statistics_seconds", "segment_seconds"):
         refused(lambda name=name: ChunkOptions(**{name: seconds}), ConfigError)
 
 

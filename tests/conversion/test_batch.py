@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from voiceae.conversion import batch
-from voiceae.conversion.batch import Folders, PairConverter, PairRow, repeated, require_out, result_path
+from voiceae.conversion.batch import BatchFolders, PairConverter, PairRow, repeated, require_out, result_path
 from voiceae.conversion.voice import Voice
 from voiceae.errors import AudioError, OutputError
 from voiceae.io import audio as audio_io
@@ -32,7 +32,7 @@ def test_a_target_is_heard_once(
     tiny_voice: Voice, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     profile = listened(tiny_voice, monkeypatch)
-    converter = PairConverter(tiny_voice, Folders(root=root, out_dir=tmp_path / "out"))
+    converter = PairConverter(tiny_voice, BatchFolders(root=root, out_dir=tmp_path / "out"))
     assert not any(converter.attempt(PairRow(n, "a b.wav", ("c.wav",), f"{n}.wav")) for n in (1, 2, 3))
     assert profile.count(str(root / "c.wav")) == 1
 
@@ -42,7 +42,7 @@ def test_only_the_latest_targets_are_kept(
 ) -> None:
     monkeypatch.setattr(batch, "TARGETS_KEPT", 2)
     profile = listened(tiny_voice, monkeypatch)
-    converter = PairConverter(tiny_voice, Folders(root=root, out_dir=tmp_path / "out"))
+    converter = PairConverter(tiny_voice, BatchFolders(root=root, out_dir=tmp_path / "out"))
     for number, target in enumerate(("c.wav", "d.wav", "c.wav", "a b.wav", "c.wav", "d.wav")):
         assert converter.attempt(PairRow(number, "c.wav", (target,), f"{number}.wav")) is None
     names = [Path(each).name for each in profile if isinstance(each, str)]
@@ -53,14 +53,16 @@ def test_only_the_latest_targets_are_kept(
 def test_existing_results_stay(tiny_voice: Voice, root: Path, tmp_path: Path) -> None:
     (tmp_path / "1.wav").write_text("precious")
     pair = PairRow(2, "a b.wav", ("c.wav",), "1.wav")
-    failure = PairConverter(tiny_voice, Folders(root=root, out_dir=tmp_path)).attempt(pair)
+    failure = PairConverter(tiny_voice, BatchFolders(root=root, out_dir=tmp_path)).attempt(pair)
     assert failure is not None and failure.where == "line 2" and "--force" in failure.reason
     assert (tmp_path / "1.wav").read_text() == "precious"
-    assert PairConverter(tiny_voice, Folders(root=root, out_dir=tmp_path, force=True)).attempt(pair) is None
+    assert (
+        PairConverter(tiny_voice, BatchFolders(root=root, out_dir=tmp_path, force=True)).attempt(pair) is None
+    )
 
 
 def test_results_stay_in_their_folder(tmp_path: Path) -> None:
-    folders = Folders(root=tmp_path, out_dir=tmp_path / "out")
+    folders = BatchFolders(root=tmp_path, out_dir=tmp_path / "out")
     assert result_path(PairRow(1, "a", ("b",), "sub/1.wav"), folders) == tmp_path / "out/sub/1.wav"
     for out in ("../1.wav", "/1.wav", "sub/../../1.wav"):
         with pytest.raises(OutputError, match="leaves the output folder"):
@@ -73,7 +75,7 @@ def test_results_stay_in_their_folder(tmp_path: Path) -> None:
 def test_names_given_twice_are_known_beforehand(tmp_path: Path) -> None:
     outs = ["1.wav", "sub/1.wav", "./1.wav", "", "", "sub//1.wav"]
     pairs = [PairRow(line, "a", ("b",), out) for line, out in enumerate(outs, 2)]
-    found = repeated(pairs, Folders(root=tmp_path, out_dir=tmp_path))
+    found = repeated(pairs, BatchFolders(root=tmp_path, out_dir=tmp_path))
     assert {place: failure.where for place, failure in found.items()} == {2: "line 4", 5: "line 7"}
 
 

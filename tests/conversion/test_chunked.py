@@ -22,7 +22,7 @@ from voiceae.specs import AudioSpec
 from voiceae.vocoders.griffinlim import GriffinLim
 
 RATE = SPEC.sample_rate
-SHORT = ChunkOptions(piece_seconds=1.3, statistics_seconds=4.0, stretch_seconds=0.5)
+SHORT = ChunkOptions(chunk_seconds=1.3, statistics_seconds=4.0, segment_seconds=0.5)
 
 
 def speechlike(seconds: float, seed: int = 0) -> np.ndarray:
@@ -34,10 +34,10 @@ def speechlike(seconds: float, seed: int = 0) -> np.ndarray:
 
 
 def conversion(
-    voice: Voice, wav: np.ndarray, profile: SpeakerProfile, pieces: ChunkOptions
+    voice: Voice, wav: np.ndarray, profile: SpeakerProfile, chunks: ChunkOptions
 ) -> ChunkedConversion:
     engine = Engine(voice.model, voice._transform, voice.vocoder)
-    return ChunkedConversion(engine, lambda: iter(np.array_split(wav, 7)), profile, 1.0, pieces)
+    return ChunkedConversion(engine, lambda: iter(np.array_split(wav, 7)), profile, 1.0, chunks)
 
 
 @pytest.fixture(scope="module")
@@ -47,12 +47,12 @@ def profile(tiny_voice: Voice) -> SpeakerProfile:
 
 @pytest.mark.parametrize("frames", [1, 99, 100, 101, 150, 190, 191, 1000, 1234])
 def test_spans_cover_everything_and_overlap(frames: int) -> None:
-    pieces = spans(frames, 100, 10)
-    assert pieces[0][0] == 0 and pieces[-1][1] == frames
-    assert all(0 < stop - start <= 100 for start, stop in pieces)
-    assert len({stop - start for start, stop in pieces}) == 1
-    assert all(later[0] <= earlier[1] - 10 for earlier, later in itertools.pairwise(pieces))
-    assert all(later[1] > earlier[1] for earlier, later in itertools.pairwise(pieces))
+    chunks = spans(frames, 100, 10)
+    assert chunks[0][0] == 0 and chunks[-1][1] == frames
+    assert all(0 < stop - start <= 100 for start, stop in chunks)
+    assert len({stop - start for start, stop in chunks}) == 1
+    assert all(later[0] <= earlier[1] - 10 for earlier, later in itertools.pairwise(chunks))
+    assert all(later[1] > earlier[1] for earlier, later in itertools.pairwise(chunks))
 
 
 @pytest.mark.parametrize(("samples", "wanted"), [(1, 256), (256, 256), (257, 512)])
@@ -62,40 +62,42 @@ def test_frames_reach_the_last_sample(samples: int, wanted: int) -> None:
 
 
 @pytest.mark.numeric
-def test_pieces_equal_the_whole_where_both_use_the_same_statistics(
+def test_chunks_equal_the_whole_where_both_use_the_same_statistics(
     tiny_voice: Voice, profile: SpeakerProfile
 ) -> None:
     """At every frame, seams included, and the whole equals the plain way through the network."""
     wav = speechlike(12.0)
-    pieces, whole = (
-        conversion(tiny_voice, wav, profile, ChunkOptions(piece_seconds=s)) for s in (1.0, 100.0)
+    chunks, whole = (
+        conversion(tiny_voice, wav, profile, ChunkOptions(chunk_seconds=s)) for s in (1.0, 100.0)
     )
     mel = tiny_voice._mel(tiny_voice._levelled(Audio(wav, RATE), 0.1, "a source").wav)
     with torch.inference_mode():
         plain = match(decode(tiny_voice.model, tiny_voice.model.encode(mel[None]), profile), profile, 1.0)
-        declared = pieces.declare()
-        parts = list(pieces.mels(declared))
-        assert len(parts) > 9 and declared.own.reshaping is not None
-        in_pieces, in_one = torch.cat(parts, dim=1), torch.cat(list(whole.mels(declared)), dim=1)
-    torch.testing.assert_close(in_pieces, in_one, atol=1e-4, rtol=0)
-    torch.testing.assert_close(in_pieces, plain, atol=1e-3, rtol=0)
+        declared = chunks.declare()
+        parts = list(chunks.mels(declared))
+        assert len(parts) > 9 and declared.own.covariance_match is not None
+        in_chunks, in_one = torch.cat(parts, dim=1), torch.cat(list(whole.mels(declared)), dim=1)
+    torch.testing.assert_close(in_chunks, in_one, atol=1e-4, rtol=0)
+    torch.testing.assert_close(in_chunks, plain, atol=1e-3, rtol=0)
 
 
 def test_statistics_come_from_a_sample_of_a_long_source(tiny_voice: Voice, profile: SpeakerProfile) -> None:
     wav = speechlike(12.0)
     sampled, all_of_it = (
-        conversion(tiny_voice, wav, profile, pieces).declare() for pieces in (SHORT, ChunkOptions())
+        conversion(tiny_voice, wav, profile, chunks).declare() for chunks in (SHORT, ChunkOptions())
     )
     few, many = (float(declared.own.moments[2]) for declared in (sampled, all_of_it))
     assert 0.2 * many < few < 0.5 * many
     assert not torch.equal(sampled.own.moments[0], all_of_it.own.moments[0])
     torch.testing.assert_close(sampled.own.moments[0], all_of_it.own.moments[0], atol=0.5, rtol=0)
-    assert sampled.own.reshaping is not None and all_of_it.own.reshaping is not None
-    np.testing.assert_allclose(sampled.own.reshaping.centre, all_of_it.own.reshaping.centre, atol=0.5)
+    assert sampled.own.covariance_match is not None and all_of_it.own.covariance_match is not None
+    np.testing.assert_allclose(
+        sampled.own.covariance_match.centre, all_of_it.own.covariance_match.centre, atol=0.5
+    )
 
 
 @pytest.mark.numeric
-def test_the_wave_in_pieces_is_the_wave_of_the_whole(tiny_voice: Voice, profile: SpeakerProfile) -> None:
+def test_the_wave_in_chunks_is_the_wave_of_the_whole(tiny_voice: Voice, profile: SpeakerProfile) -> None:
     """In what is heard of it, at the seams and everywhere; its samples may differ by what rounding makes of them.
 
     The mels that the two are spoken from differ by one float32 rounding (1e-6), no more at a seam than elsewhere.
@@ -105,16 +107,16 @@ def test_the_wave_in_pieces_is_the_wave_of_the_whole(tiny_voice: Voice, profile:
     """
     source = Audio(speechlike(6.0), RATE)
     whole = tiny_voice.convert(source, profile).wav
-    pieces = tiny_voice.convert(source, profile, pieces=ChunkOptions(piece_seconds=1.3)).wav
-    assert len(pieces) == len(whole) == len(source.wav)
+    chunks = tiny_voice.convert(source, profile, chunks=ChunkOptions(chunk_seconds=1.3)).wav
+    assert len(chunks) == len(whole) == len(source.wav)
     transform, engine = (
         tiny_voice._transform,
-        conversion(tiny_voice, source.wav, profile, ChunkOptions(piece_seconds=1.3)),
+        conversion(tiny_voice, source.wav, profile, ChunkOptions(chunk_seconds=1.3)),
     )
     frames = [part.shape[1] for part in engine.mels(engine.declare())]
     seams = np.cumsum(frames)[:-1]
     assert len(seams) > 3
-    apart = (transform(torch.from_numpy(pieces)) - transform(torch.from_numpy(whole))).abs()
+    apart = (transform(torch.from_numpy(chunks)) - transform(torch.from_numpy(whole))).abs()
     assert apart.mean() < 1e-3
     for seam in seams:
         assert apart[:, seam - 3 : seam + 3].mean() < 1e-3, f"the frames around {seam}"
@@ -167,7 +169,7 @@ def test_a_source_that_changes_meanwhile_leaves_nothing(
     declare = ChunkedConversion.declare
     monkeypatch.setattr(ChunkedConversion, "declare", lambda self: (declare(self), spoil(source))[0])  # type: ignore[operator]
     with pytest.raises(AudioError, match=r"is truncated|samples and then"):
-        tiny_voice.convert_file(source, profile, tmp_path / "b.wav", pieces=SHORT)
+        tiny_voice.convert_file(source, profile, tmp_path / "b.wav", chunks=SHORT)
     assert [path.name for path in tmp_path.iterdir()] == ["a.wav"]
 
 
@@ -175,25 +177,25 @@ def test_a_full_disk_and_an_existing_file(tiny_voice: Voice, profile: SpeakerPro
     source, out = Audio(speechlike(3.0), RATE), tmp_path / "b.wav"
     for room in (5_000, 200_000):
         with pytest.raises(OutputError, match=r"b\.wav: cannot be written: File too large"), full_disk(room):
-            tiny_voice.convert_file(source, profile, out, pieces=SHORT)
+            tiny_voice.convert_file(source, profile, out, chunks=SHORT)
         assert not list(tmp_path.iterdir())
     out.write_bytes(b"mine")
     with pytest.raises(OutputError, match="exists already"):
-        tiny_voice.convert_file(source, profile, out, pieces=SHORT)
+        tiny_voice.convert_file(source, profile, out, chunks=SHORT)
     assert out.read_bytes() == b"mine"
     with pytest.raises(OutputError, match=r"cannot write \.xyz"):
-        tiny_voice.convert_file(source, profile, tmp_path / "b.xyz", pieces=SHORT)
+        tiny_voice.convert_file(source, profile, tmp_path / "b.xyz", chunks=SHORT)
 
 
 @pytest.mark.parametrize("wav", [np.zeros(RATE, np.float32), np.ones(900, np.float32)])
-def test_what_is_no_source_is_refused_in_pieces_too(
+def test_what_is_no_source_is_refused_in_chunks_too(
     tiny_voice: Voice, profile: SpeakerProfile, wav: np.ndarray
 ) -> None:
     with pytest.raises(AudioError, match="a source needs"):
-        tiny_voice.convert(Audio(wav, RATE), profile, pieces=SHORT)
+        tiny_voice.convert(Audio(wav, RATE), profile, chunks=SHORT)
 
 
-def test_a_file_in_pieces_is_the_wave_in_pieces(
+def test_a_file_in_chunks_is_the_wave_in_chunks(
     tiny_voice: Voice, profile: SpeakerProfile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
@@ -201,8 +203,8 @@ def test_a_file_in_pieces_is_the_wave_in_pieces(
     )  # several blocks, each at its place in the envelope
     source = speechlike(6.0)
     source[RATE:] *= np.float32(0.03)  # where the toy speaks on, as loud as before
-    wave = tiny_voice.convert(Audio(source, RATE), profile, pieces=SHORT).wav
-    tiny_voice.convert_file(Audio(source, RATE), profile, tmp_path / "b.wav", pieces=SHORT)
+    wave = tiny_voice.convert(Audio(source, RATE), profile, chunks=SHORT).wav
+    tiny_voice.convert_file(Audio(source, RATE), profile, tmp_path / "b.wav", chunks=SHORT)
     written = soundfile.read(tmp_path / "b.wav", dtype="float32")[0]
     np.testing.assert_allclose(written, wave, atol=2e-5)
     assert np.abs(wave[2 * RATE :]).max() < 0.5 * np.abs(wave[:RATE]).max()

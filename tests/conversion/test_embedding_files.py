@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from voiceae.conversion.embedding_files import SpeakerTable, is_stored, read_stored
+from voiceae.conversion.embedding_files import EmbeddingTable, is_stored, read_stored
 from voiceae.conversion.speaker_profile import MelStatistics, SpeakerProfile
 from voiceae.errors import EmbeddingError, OutputError
 
 
 @pytest.fixture
-def table(rng: np.random.Generator) -> SpeakerTable:
+def table(rng: np.random.Generator) -> EmbeddingTable:
     vectors = rng.standard_normal((4, 6)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     places = ["z/1.wav", "a/2.wav", "a/10.wav", "é ü/1.wav"]
@@ -20,10 +20,10 @@ def table(rng: np.random.Generator) -> SpeakerTable:
         path: SpeakerProfile(vector, pitch)
         for path, vector, pitch in zip(places, vectors, [1, 2, 4, None], strict=True)
     }
-    return SpeakerTable.from_files(profile, {path: path.split("/")[0] for path in places}, "f00d")
+    return EmbeddingTable.from_profiles(profile, {path: path.split("/")[0] for path in places}, "f00d")
 
 
-def test_sorted_and_averaged(table: SpeakerTable) -> None:
+def test_sorted_and_averaged(table: EmbeddingTable) -> None:
     assert table.paths == ("a/10.wav", "a/2.wav", "z/1.wav", "é ü/1.wav")
     assert table.speakers == ("a", "a", "z", "é ü") and table.speaker_names == ("a", "z", "é ü")
     mean = table.embeddings[:2].sum(axis=0)
@@ -31,7 +31,7 @@ def test_sorted_and_averaged(table: SpeakerTable) -> None:
     np.testing.assert_array_equal(table.speaker_pitch_centres, [3, 1, np.nan])
 
 
-def test_npz_holds_plain_arrays(table: SpeakerTable, tmp_path: Path) -> None:
+def test_npz_holds_plain_arrays(table: EmbeddingTable, tmp_path: Path) -> None:
     table.save(tmp_path / "s.npz")
     with np.load(tmp_path / "s.npz", allow_pickle=False) as arrays:
         assert not any(arrays[name].dtype.hasobject for name in arrays.files)
@@ -41,7 +41,7 @@ def test_npz_holds_plain_arrays(table: SpeakerTable, tmp_path: Path) -> None:
         np.testing.assert_array_equal(arrays["speaker_embeddings"], table.speaker_embeddings)
 
 
-def test_csv_holds_the_same(table: SpeakerTable, tmp_path: Path) -> None:
+def test_csv_holds_the_same(table: EmbeddingTable, tmp_path: Path) -> None:
     table.save(tmp_path / "s.csv")
     with (tmp_path / "s.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
@@ -51,7 +51,7 @@ def test_csv_holds_the_same(table: SpeakerTable, tmp_path: Path) -> None:
     assert [row["speaker"] for row in rows] == [*table.speakers, *table.speaker_names]
 
 
-def test_read_back_by_speaker_by_path_and_alone(table: SpeakerTable, tmp_path: Path) -> None:
+def test_read_back_by_speaker_by_path_and_alone(table: EmbeddingTable, tmp_path: Path) -> None:
     file = tmp_path / "s.npz"
     table.save(file)
     profile = read_stored(f"{file}:a", "f00d")
@@ -78,7 +78,7 @@ def test_older_tables_know_no_covariance(rng: np.random.Generator, tmp_path: Pat
         "a/1.wav": SpeakerProfile(np.eye(6, dtype=np.float32)[0], 1.0, colour),
         "b/1.wav": SpeakerProfile(np.ones(6)),
     }
-    made = SpeakerTable.from_files(voices, {"a/1.wav": "a", "b/1.wav": "b"}, "f00d")
+    made = EmbeddingTable.from_profiles(voices, {"a/1.wav": "a", "b/1.wav": "b"}, "f00d")
     file, old = tmp_path / "new.npz", tmp_path / "old.npz"
     made.save(file)
     with np.load(file) as arrays:
@@ -86,19 +86,19 @@ def test_older_tables_know_no_covariance(rng: np.random.Generator, tmp_path: Pat
     for profile in (
         read_stored(f"{file}:a"),
         read_stored(f"{file}:a/1.wav"),
-        SpeakerTable.read(file).profile(0),
+        EmbeddingTable.read(file).profile(0),
     ):
         np.testing.assert_allclose(profile.mel_statistics.covariance, colour.covariance, rtol=1e-6)
     for profile in (
         read_stored(f"{old}:a"),
         read_stored(f"{old}:a/1.wav"),
-        SpeakerTable.read(old).profile(0),
+        EmbeddingTable.read(old).profile(0),
     ):
         assert profile.mel_statistics.frames == 9.0 and profile.mel_statistics.covariance is None
     assert (
-        SpeakerTable.read(file).profile(1).mel_statistics
+        EmbeddingTable.read(file).profile(1).mel_statistics
         is None
-        is SpeakerTable.read(old).profile(1).mel_statistics
+        is EmbeddingTable.read(old).profile(1).mel_statistics
     )
 
 
@@ -107,7 +107,7 @@ def test_what_counts_as_stored() -> None:
     assert not any(map(is_stored, ["a.wav", "a.npzz", "npz", "a.npy.wav"]))
 
 
-def test_damaged_files(tmp_path: Path, table: SpeakerTable) -> None:
+def test_damaged_files(tmp_path: Path, table: EmbeddingTable) -> None:
     file = tmp_path / "s.npz"
     with pytest.raises(EmbeddingError, match="no such file"):
         read_stored(f"{file}:a")
@@ -125,7 +125,7 @@ def test_damaged_files(tmp_path: Path, table: SpeakerTable) -> None:
         read_stored(str(tmp_path / "o.npy"))
 
 
-def test_outputs_refused_at_the_door(table: SpeakerTable, tmp_path: Path) -> None:
+def test_outputs_refused_at_the_door(table: EmbeddingTable, tmp_path: Path) -> None:
     with pytest.raises(OutputError, match=r"written as \.npz or \.csv"):
         table.save(tmp_path / "s.txt")
     table.save(tmp_path / "s.npz")

@@ -89,14 +89,14 @@ def test_a_voice_streams_with_every_vocoder(make: Callable[[], Vocoder]) -> None
         voice = on_gpu(*made)
         stream = voice.stream(wave(0.6, seed=1), like=wave(0.6))
         spoken, _ = wave(0.1)
-        pieces = [stream.push(block) for block in np.array_split(spoken, 2)]
-        assert sum(map(len, pieces)) + len(stream.flush()) > 0
+        chunks = [stream.push(block) for block in np.array_split(spoken, 2)]
+        assert sum(map(len, chunks)) + len(stream.flush()) > 0
 
 
-def test_a_voice_converts_in_pieces() -> None:
+def test_a_voice_converts_in_chunks() -> None:
     made = parts(bundled())
     with fake_cuda():
         voice = on_gpu(*made)
-        pieces = ChunkOptions(piece_seconds=0.7, statistics_seconds=0.6, stretch_seconds=0.3)
-        audio = voice.convert(wave(1.0), wave(0.6, seed=1), pieces=pieces)
+        chunks = ChunkOptions(chunk_seconds=0.7, statistics_seconds=0.6, segment_seconds=0.3)
+        audio = voice.convert(wave(1.0), wave(0.6, seed=1), chunks=chunks)
         assert len(audio.wav) == RATE

@@ -87,9 +87,9 @@ def voice(request: pytest.FixtureRequest) -> Any:
     if request.param == "torch":
         return voiceae.load("base", vocoder="griffinlim", device="cpu")
     pytest.importorskip("onnxruntime")
-    from voiceae.conversion.backends.select import PortableParts
+    from voiceae.conversion.backends.select import OnnxVoiceLoader
 
-    return PortableParts(model="base", vocoder="griffinlim").load()
+    return OnnxVoiceLoader(model="base", vocoder="griffinlim").load()
 
 
 def said(call: Callable[[], Any]) -> list[str]:

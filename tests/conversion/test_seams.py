@@ -1,4 +1,4 @@
-"""A recording in pieces, or streamed, is the recording as a whole: for every system there is an experiment for."""
+"""A recording in chunks, or streamed, is the recording as a whole: for every system there is an experiment for."""
 
 from __future__ import annotations
 
@@ -44,15 +44,15 @@ def log_mel(voice: Voice, audio: Audio) -> Tensor:
 
 
 @pytest.mark.parametrize("name", SMALL)
-def test_the_mel_in_pieces_is_that_of_the_whole(name: str) -> None:
+def test_the_mel_in_chunks_is_that_of_the_whole(name: str) -> None:
     voice, wav = voice_of(name), speechlike(9.0)
     profile = voice.profile(Audio(speechlike(2.0, seed=5), RATE))
     engine = Engine(voice.model, voice._transform, voice.vocoder)
-    pieces = ChunkedConversion(engine, lambda: iter((wav,)), profile, 1.0, ChunkOptions(piece_seconds=1.0))
+    chunks = ChunkedConversion(engine, lambda: iter((wav,)), profile, 1.0, ChunkOptions(chunk_seconds=1.0))
     with torch.inference_mode():
         mel = voice.mel(Audio(wav, RATE))
         whole = match(decode(voice.model, voice.model.encode(mel[None]), profile), profile, 1.0)
-        parts = list(pieces.mels(pieces.declare()))
+        parts = list(chunks.mels(chunks.declare()))
     assert len(parts) > 3
     apart = (torch.cat(parts, dim=1) - whole).abs().mean(0)
     assert float(whole.std(1).mean()) > 0.1  # there is something to tell apart
@@ -64,14 +64,14 @@ def test_the_mel_in_pieces_is_that_of_the_whole(name: str) -> None:
     )
 
 
-def test_the_wave_of_again_vc_in_pieces_is_that_of_the_whole() -> None:
+def test_the_wave_of_again_vc_in_chunks_is_that_of_the_whole() -> None:
     voice, source = voice_of("again_vc"), Audio(speechlike(8.0), RATE)
     profile = voice.profile(Audio(speechlike(2.0, seed=5), RATE))
-    whole, pieces = (
-        voice.convert(source, profile, pieces=cut) for cut in (None, ChunkOptions(piece_seconds=1.0))
+    whole, chunks = (
+        voice.convert(source, profile, chunks=cut) for cut in (None, ChunkOptions(chunk_seconds=1.0))
     )
-    assert len(whole.wav) == len(pieces.wav) == len(source.wav)
-    apart = (log_mel(voice, whole) - log_mel(voice, pieces)).abs()
+    assert len(whole.wav) == len(chunks.wav) == len(source.wav)
+    apart = (log_mel(voice, whole) - log_mel(voice, chunks)).abs()
     assert float(apart.mean()) < 1e-3, f"{float(apart.mean()):.4f} nats from the whole on average"
 
 

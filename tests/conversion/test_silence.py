@@ -36,20 +36,20 @@ def broken_off(floor: float, offset: float = 0.0) -> tuple[Audio, slice]:
 
 
 @pytest.mark.parametrize("offset", [0.0, 0.01])
-@pytest.mark.parametrize("pieces", [None, ChunkOptions(piece_seconds=1.5)])
-def test_digital_silence_stays_so(voice: Voice, pieces: ChunkOptions | None, offset: float) -> None:
+@pytest.mark.parametrize("chunks", [None, ChunkOptions(chunk_seconds=1.5)])
+def test_digital_silence_stays_so(voice: Voice, chunks: ChunkOptions | None, offset: float) -> None:
     source, middle = broken_off(0.0, offset)
-    wav = voice.convert(source, CLIPS / "rms_1.flac", pieces=pieces).wav
+    wav = voice.convert(source, CLIPS / "rms_1.flac", chunks=chunks).wav
     assert dbfs(wav[middle]) < -120, f"{dbfs(wav[middle]):.0f} dBFS of hiss"
     assert dbfs(wav[: 2 * RATE]) > -35
 
 
 def test_digital_silence_stays_so_without_torch() -> None:
     pytest.importorskip("onnxruntime")
-    from voiceae.conversion.backends.select import PortableParts
+    from voiceae.conversion.backends.select import OnnxVoiceLoader
 
     source, middle = broken_off(0.0)
-    wav = PortableParts(model="base", vocoder="default").load().convert(source, CLIPS / "rms_1.flac").wav
+    wav = OnnxVoiceLoader(model="base", vocoder="default").load().convert(source, CLIPS / "rms_1.flac").wav
     assert dbfs(wav[middle]) < -120, f"{dbfs(wav[middle]):.0f} dBFS of hiss"
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from tests.tiny import HANG_GUARD_SECONDS
 from voiceae.conversion import workers
-from voiceae.conversion.batch import Folders, PairRow, Parts
+from voiceae.conversion.batch import BatchFolders, PairRow, VoiceLoader
 from voiceae.conversion.voice import Voice
 from voiceae.conversion.workers import convert_pairs, default_jobs
 from voiceae.errors import ModelFileError, WorkerError
@@ -44,8 +44,8 @@ def root(tmp_path: Path, rng: np.random.Generator) -> Path:
 
 
 @pytest.fixture
-def parts(tiny_model: Path) -> Parts:
-    return Parts(model=str(tiny_model), vocoder="griffinlim", device="cpu")
+def loader(tiny_model: Path) -> VoiceLoader:
+    return VoiceLoader(model=str(tiny_model), vocoder="griffinlim", device="cpu")
 
 
 @pytest.fixture
@@ -63,15 +63,15 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 @pytest.mark.usefixtures("no_processes_left")
 def test_two_processes_do_what_one_does(
-    parts: Parts, tiny_voice: Voice, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    loader: VoiceLoader, tiny_voice: Voice, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(root)  # paths from here hold in the other processes too
     bars: list[int] = []
     for jobs in (1, 2):
-        folders = Folders(root=Path("."), out_dir=Path(f"../out{jobs}"))
+        folders = BatchFolders(root=Path("."), out_dir=Path(f"../out{jobs}"))
         with pytest.warns(UpperBandWarning, match=r"dull.wav.*8000 Hz"):
             failures = convert_pairs(
-                parts, folders, PAIRS, jobs=jobs, watch=lambda r: bars.append(len(all := list(r))) or all
+                loader, folders, PAIRS, jobs=jobs, watch=lambda r: bars.append(len(all := list(r))) or all
             )
         assert [failure.where for failure in failures] == [f"line {line}" for line in (2, 3, 4, 5, 6, 7)]
         assert all(wanted in each.reason for wanted, each in zip(REASONS, failures, strict=True))
@@ -82,13 +82,13 @@ def test_two_processes_do_what_one_does(
     np.testing.assert_allclose(audio_io.read(tmp_path / "out2/sub/1.wav").wav, expected, atol=1 / 32000)
 
     with pytest.raises(ModelFileError, match="no such model"):
-        convert_pairs(Parts(model="nobody"), Folders(root=root, out_dir=tmp_path), PAIRS, jobs=2)
+        convert_pairs(VoiceLoader(model="nobody"), BatchFolders(root=root, out_dir=tmp_path), PAIRS, jobs=2)
     with pytest.raises(WorkerError, match="one of 2 processes was killed"):
-        convert_pairs(Suicidal(), Folders(root=root, out_dir=tmp_path / "none"), PAIRS, jobs=2)
+        convert_pairs(Suicidal(), BatchFolders(root=root, out_dir=tmp_path / "none"), PAIRS, jobs=2)
 
 
-class Suicidal(Parts):
-    """Parts whose loading kills the process."""
+class Suicidal(VoiceLoader):
+    """VoiceLoader whose loading kills the process."""
 
     def load(self) -> Voice:
         os.kill(os.getpid(), signal.SIGKILL)
@@ -109,7 +109,7 @@ import sys
 from pathlib import Path
 import torch
 from voiceae.conversion.batch import PairRow
-from voiceae.conversion.batch import Folders, Parts
+from voiceae.conversion.batch import BatchFolders, VoiceLoader
 from voiceae.conversion.workers import convert_pairs
 
 def resident_mb():
@@ -124,8 +124,8 @@ def watch(results):
 
 root = Path(sys.argv[2])
 pairs = [PairRow(0, f"{n % 40}.wav", (f"{n // 7 % 40}.wav",), f"{n}.wav") for n in range(400)]
-parts = Parts(model=sys.argv[1], vocoder="griffinlim", device="cpu")
-convert_pairs(parts, Folders(root=root, out_dir=root / "out"), pairs, jobs=1, watch=watch)
+loader = VoiceLoader(model=sys.argv[1], vocoder="griffinlim", device="cpu")
+convert_pairs(loader, BatchFolders(root=root, out_dir=root / "out"), pairs, jobs=1, watch=watch)
 """
 
 

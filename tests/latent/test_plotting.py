@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from matplotlib import image
 
-from voiceae.conversion.embedding_files import SpeakerTable
+from voiceae.conversion.embedding_files import EmbeddingTable
 from voiceae.conversion.speaker_profile import SpeakerProfile
 from voiceae.errors import OutputError
 from voiceae.latent.plotting import draw_map, principal_axes, repel_labels, similarity
 
 
-def table(rng: np.random.Generator, counts: list[int], size: int = 8) -> SpeakerTable:
+def table(rng: np.random.Generator, counts: list[int], size: int = 8) -> EmbeddingTable:
     profile, owners = {}, {}
     for speaker, count in enumerate(counts):
         for file in range(count):
@@ -21,7 +21,7 @@ def table(rng: np.random.Generator, counts: list[int], size: int = 8) -> Speaker
                 (vector / np.linalg.norm(vector)).astype(np.float32)
             )
             owners[f"{speaker}/{file}"] = f"speaker {speaker}"
-    return SpeakerTable.from_files(profile, owners, "")
+    return EmbeddingTable.from_profiles(profile, owners, "")
 
 
 def test_principal_axes_keep_distances_of_a_plane(rng: np.random.Generator) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from voiceae.conversion.batch import Parts
+from voiceae.conversion.batch import VoiceLoader
 from voiceae.conversion.speaker_profile import SpeakerProfile
 from voiceae.conversion.voice import Voice
 from voiceae.errors import EmbeddingError
@@ -41,18 +41,18 @@ def test_targets_are_averaged_then_led_away(tiny_voice: Voice, speakers: Path, a
 def test_other_processes_are_given_files(
     tiny_model: Path, tiny_voice: Voice, speakers: Path, attribute: Path
 ) -> None:
-    parts, files = (
-        Parts(model=str(tiny_model), vocoder="griffinlim", device="cpu"),
+    loader, files = (
+        VoiceLoader(model=str(tiny_model), vocoder="griffinlim", device="cpu"),
         [str(speakers / "deep/s1/0.wav")],
     )
-    with as_files(parts, files) as targets:
+    with as_files(loader, files) as targets:
         assert targets == files
-    with as_files(parts, files, [f"{attribute}:+1"]) as (target,):
+    with as_files(loader, files, [f"{attribute}:+1"]) as (target,):
         given = tiny_voice.profile(target)
         expected = resolve_target(tiny_voice, files, [f"{attribute}:+1"])
         np.testing.assert_allclose(given.embedding, expected.embedding, atol=1e-6)
         assert given.pitch_centre == pytest.approx(expected.pitch_centre, abs=1e-5)
         np.testing.assert_allclose(given.mel_statistics.pack(), expected.mel_statistics.pack(), rtol=1e-5)
     assert not Path(target.removesuffix(":target")).exists()
-    with pytest.raises(EmbeddingError, match="no such file"), as_files(parts, ["nobody"]):
+    with pytest.raises(EmbeddingError, match="no such file"), as_files(loader, ["nobody"]):
         pass

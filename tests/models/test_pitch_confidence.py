@@ -65,7 +65,7 @@ def test_a_source_without_a_pitch_is_not_moved_in_any_way_of_converting(
     monkeypatch.setattr(type(voice.model), "decode", spy)
     source = whispered("slt_2")
     voice.convert(source, clip("rms_1"))
-    voice.convert(source, clip("rms_1"), pieces=ChunkOptions(piece_seconds=1.0))
+    voice.convert(source, clip("rms_1"), chunks=ChunkOptions(chunk_seconds=1.0))
     voice.decode(voice.encode(source), clip("rms_1"))
     voice.stream(clip("rms_1"), like=source).push(source.wav[: len(source.wav) // 2])
     assert len(moved) > 10
@@ -77,9 +77,9 @@ def test_a_source_without_a_pitch_is_not_moved_in_any_way_of_converting(
 
 def test_either_runtime_decides_alike(voice: Voice) -> None:
     pytest.importorskip("onnxruntime")
-    from voiceae.conversion.backends.select import PortableParts
+    from voiceae.conversion.backends.select import OnnxVoiceLoader
 
-    portable = PortableParts(model="base", vocoder="griffinlim").load()
+    portable = OnnxVoiceLoader(model="base", vocoder="griffinlim").load()
     for make in (*UNVOICED.values(), lambda: clip("rms_2")):
         target = make()
         ours, theirs = voice.profile(target).pitch_centre, portable.profile(target).pitch_centre

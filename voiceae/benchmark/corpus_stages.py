@@ -16,7 +16,7 @@ import numpy as np
 
 from voiceae.benchmark.context import Bench, at_least, at_most, command, once, over, plain, skipped
 from voiceae.benchmark.measuring import Figure, Timing, gflops, interleaved, matrix_product
-from voiceae.conversion.batch import Folders, PairRow, Parts
+from voiceae.conversion.batch import BatchFolders, PairRow, VoiceLoader
 from voiceae.conversion.workers import convert_pairs
 from voiceae.errors import ConfigError
 from voiceae.hardware import available_cpus, bf16_support
@@ -100,16 +100,16 @@ def _files_per_second(bench: Bench, root: Path, pairs: list[PairRow], jobs: int)
             times.append(time.perf_counter())
             yield result
 
-    folders = Folders(root=root, out_dir=bench.scratch / "batch", force=True)
-    failures = convert_pairs(_parts(bench), folders, pairs, jobs=jobs, watch=watch)
+    folders = BatchFolders(root=root, out_dir=bench.scratch / "batch", force=True)
+    failures = convert_pairs(_loader(bench), folders, pairs, jobs=jobs, watch=watch)
     if failures:
         raise ConfigError(f"{failures[0].where}: {failures[0].reason}")
     first = int(_WARM * len(times))
     return (len(times) - 1 - first) / (times[-1] - times[first])
 
 
-def _parts(bench: Bench) -> Parts:
-    return Parts(model=bench.model, vocoder=GRIFFIN_LIM, device="cpu")
+def _loader(bench: Bench) -> VoiceLoader:
+    return VoiceLoader(model=bench.model, vocoder=GRIFFIN_LIM, device="cpu")
 
 
 def scaling(processes: int, seconds: float = 2.0) -> float:
@@ -143,7 +143,7 @@ GROWTH = """
 import sys
 from pathlib import Path
 from voiceae.conversion.batch import PairRow
-from voiceae.conversion.batch import Folders, Parts
+from voiceae.conversion.batch import BatchFolders, VoiceLoader
 from voiceae.conversion.workers import convert_pairs
 
 model, vocoder, root, out, count, every = *sys.argv[1:5], *map(int, sys.argv[5:7])
@@ -159,8 +159,8 @@ def watch(results):
 names = sorted(path.name for path in Path(root).glob("*.wav"))
 targets = [(names[n // 7 % len(names)],) for n in range(count)]
 pairs = [PairRow(0, names[n % len(names)], targets[n], f"{n}.wav") for n in range(count)]
-folders = Folders(root=Path(root), out_dir=Path(out), force=True)
-convert_pairs(Parts(model=model, vocoder=vocoder, device="cpu"), folders, pairs, jobs=1, watch=watch)
+folders = BatchFolders(root=Path(root), out_dir=Path(out), force=True)
+convert_pairs(VoiceLoader(model=model, vocoder=vocoder, device="cpu"), folders, pairs, jobs=1, watch=watch)
 """
 """Prints the resident memory (MB) while it converts: model, vocoder, root, out_dir, files, files a reading."""
 

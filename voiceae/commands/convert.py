@@ -95,15 +95,15 @@ def command(
     # numpy's matrix products are small here, and starting its threads takes longer; it reads this when imported.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from voiceae.conversion.backends.select import select_backend
-    from voiceae.conversion.batch import Folders, Parts, folder_rows, read_pair_rows, require_out
+    from voiceae.conversion.batch import BatchFolders, VoiceLoader, folder_rows, read_pair_rows, require_out
     from voiceae.conversion.workers import convert_pairs
     from voiceae.io.filesystem import is_dir
     from voiceae.latent.target_names import as_files, resolve_target
 
-    parts = Parts(**vars(choice))
+    loader = VoiceLoader(**vars(choice))
     folder = source is not None and pairs is None and is_dir(source)
     alone = source is not None and pairs is None and not folder
-    parts = select_backend(parts, runtime, (str(source), *targets) if alone else None)
+    loader = select_backend(loader, runtime, (str(source), *targets) if alone else None)
     named = {"--target": targets, "--add": steps, "--bank": bank}
 
     if pairs is not None:
@@ -111,28 +111,28 @@ def command(
         if out_dir is None:
             raise click.UsageError("--pairs needs --out-dir")
         rows = read_pair_rows(pairs, ("source", "target", "out"))
-        folders = Folders(root=root or pairs.parent, out_dir=out_dir, force=force)
+        folders = BatchFolders(root=root or pairs.parent, out_dir=out_dir, force=force)
         bar = progress("convert", "pair", len(rows))
-        return report_failures(convert_pairs(parts, folders, rows, jobs=jobs, watch=bar), len(rows), "pairs")
+        return report_failures(convert_pairs(loader, folders, rows, jobs=jobs, watch=bar), len(rows), "pairs")
 
     if folder:
         _refuse_beside("a folder", {"--root": root, "--out": out})
         if not targets or out_dir is None:
             raise click.UsageError("a folder needs --target and --out-dir")
-        folders = Folders(root=Path(str(source)), out_dir=out_dir, force=force)
+        folders = BatchFolders(root=Path(str(source)), out_dir=out_dir, force=force)
         closed: list[Failure] = []
         # The processes of a batch know files only, so names of the bank become stored embeddings.
-        with as_files(parts, targets, steps, bank) as files:
+        with as_files(loader, targets, steps, bank) as files:
             rows = folder_rows(folders.root, files, out_dir, closed)
             bar = progress("convert", "file", len(rows))
-            failures = [*closed, *convert_pairs(parts, folders, rows, jobs=jobs, watch=bar)]
+            failures = [*closed, *convert_pairs(loader, folders, rows, jobs=jobs, watch=bar)]
         return report_failures(failures, len(rows) + len(closed), "files")
 
     _refuse_beside("SOURCE", {"--root": root, "--out-dir": out_dir, "--jobs": jobs})
     if source is None or not targets or out is None:
         raise click.UsageError("give SOURCE, --target and --out, or --pairs and --out-dir")
     require_out(out, force)
-    voice = parts.load()
+    voice = loader.load()
     target = resolve_target(voice, targets, steps, bank)
     voice.convert_file(source, target, out, force=force, progress=True)
     return 0

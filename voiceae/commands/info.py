@@ -66,11 +66,13 @@ def _show_clip(path: Path, as_json: bool) -> None:
     from dataclasses import asdict
 
     from voiceae.conversion.backends.select import select_backend
-    from voiceae.conversion.batch import Parts
+    from voiceae.conversion.batch import VoiceLoader
     from voiceae.io.audio import info
 
     # Griffin-Lim and the CPU: nothing is synthesised, and no vocoder need be loaded.
-    voice = select_backend(Parts(vocoder="griffinlim", device="cpu"), "auto", (str(path), str(path))).load()
+    voice = select_backend(
+        VoiceLoader(vocoder="griffinlim", device="cpu"), "auto", (str(path), str(path))
+    ).load()
     quality = voice.quality(path)
     header = info(path)
     facts = {name: getattr(header, name) for name in ("container", "codec", "sample_rate", "channels")}

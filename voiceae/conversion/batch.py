@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
-from voiceae.conversion.embedding_files import SpeakerTable, is_stored, read_stored
+from voiceae.conversion.embedding_files import EmbeddingTable, is_stored, read_stored
 from voiceae.conversion.speaker_profile import SpeakerProfile
 from voiceae.errors import AudioError, CorpusError, OutputError
 from voiceae.hardware import one_thread
@@ -77,7 +77,7 @@ class Failure:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Parts:
+class VoiceLoader:
     """What a voice is loaded from; unlike the voice, it can be sent to another process."""
 
     model: str = "base"
@@ -92,7 +92,7 @@ class Parts:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Folders:
+class BatchFolders:
     """Where a batch is read and written.
 
     Attributes:
@@ -116,7 +116,7 @@ class PairConverter:
     """
 
     voice: Voice
-    folders: Folders
+    folders: BatchFolders
     _heard: OrderedDict[str, SpeakerProfile] = field(default_factory=OrderedDict)
 
     def attempt(self, pair: PairRow) -> Failure | None:
@@ -150,7 +150,7 @@ class PairConverter:
         return self._heard[path]
 
 
-def result_path(pair: PairRow, folders: Folders) -> Path:
+def result_path(pair: PairRow, folders: BatchFolders) -> Path:
     """Where the result of a row goes.
 
     Raises:
@@ -165,7 +165,7 @@ def result_path(pair: PairRow, folders: Folders) -> Path:
     return folders.out_dir / path
 
 
-def repeated(pairs: Sequence[PairRow], folders: Folders) -> dict[int, Failure]:
+def repeated(pairs: Sequence[PairRow], folders: BatchFolders) -> dict[int, Failure]:
     """Rows, by their place, whose result has the name of an earlier row's; known before any work is done."""
     seen: set[PurePath] = set()
     found = {}
@@ -196,10 +196,10 @@ def _known() -> str:
 
 
 @dataclass(frozen=True)
-class Collected:
+class EmbeddedFiles:
     """A table, and the files that are not in it."""
 
-    table: SpeakerTable
+    table: EmbeddingTable
     failures: list[Failure]
 
 
@@ -256,7 +256,7 @@ def _absolute(path: Path) -> Path:
 
 def embed_files(
     voice: Voice, speakers: Mapping[Path, str], watch: Callable[[Iterable[Path]], Iterable[Path]] = iter
-) -> Collected:
+) -> EmbeddedFiles:
     """Embed every file that can be read.
 
     Args:
@@ -279,7 +279,7 @@ def embed_files(
     if not profile:
         raise AudioError(f"none of {len(speakers)} files could be used; the first: {failures[0].reason}")
     owners = {str(path): speaker for path, speaker in speakers.items() if str(path) in profile}
-    return Collected(SpeakerTable.from_files(profile, owners, voice.fingerprint), failures)
+    return EmbeddedFiles(EmbeddingTable.from_profiles(profile, owners, voice.fingerprint), failures)
 
 
 _ANY_RATE = 16000  # only to look whether a target is any use

@@ -47,11 +47,11 @@ def whole_hops(wav: Tensor, spec: AudioSpec) -> Tensor:
     return torch.nn.functional.pad(wav, (0, spec.pad_to_hop(wav.shape[-1])))
 
 
-def spans(frames: int, piece: int, overlap: int) -> list[tuple[int, int]]:
-    """Pieces of equal length, at most `piece`, that cover all frames; neighbours share `overlap` frames."""
-    if frames <= piece:
+def spans(frames: int, chunk: int, overlap: int) -> list[tuple[int, int]]:
+    """Pieces of equal length, at most `chunk`, that cover all frames; neighbours share `overlap` frames."""
+    if frames <= chunk:
         return [(0, frames)]
-    count = -(-(frames - overlap) // (piece - overlap))
+    count = -(-(frames - overlap) // (chunk - overlap))
     length = -(-(frames - overlap) // count) + overlap
     starts = [min(index * (length - overlap), frames - length) for index in range(count)]
     return [(start, start + length) for start in starts]
@@ -62,18 +62,18 @@ class ChunkOptions:
     """How a recording that is never held whole is converted.
 
     Attributes:
-        piece_seconds: what goes through the network at once.
+        chunk_seconds: what goes through the network at once.
         statistics_seconds: from how much of the recording, in stretches spread evenly over it, the norms, the pitch
             centre and the level of every mel bin are taken; from all of it when it has no more.
-        stretch_seconds: length of such a stretch.
+        segment_seconds: length of such a segment.
 
     Raises:
         ConfigError: for a duration that is no finite number above zero.
     """
 
-    piece_seconds: float = 30.0
+    chunk_seconds: float = 30.0
     statistics_seconds: float = 240.0
-    stretch_seconds: float = 10.0
+    segment_seconds: float = 10.0
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
@@ -83,7 +83,7 @@ class ChunkOptions:
 
 @dataclass(frozen=True)
 class FrozenStatistics:
-    """What a conversion in pieces takes for the statistics of the whole.
+    """What a conversion in chunks takes for the statistics of the whole.
 
     Attributes:
         model: the network with its norms' statistics held.
@@ -102,7 +102,7 @@ class ChunkedConversion:
     The recording is read three times. The first pass takes level and length; the second takes a sample of its mel, on
     which the network is run once to declare the statistics that it would otherwise take from the whole: those of every
     instance norm, the source's voice and pitch centre, and the mel statistics of the result. The third converts, in
-    pieces that are shown as much around them as the network looks at, so that no seam is left; and they are spoken as
+    chunks that are shown as much around them as the network looks at, so that no seam is left; and they are spoken as
     they come.
 
     Args:
@@ -110,7 +110,7 @@ class ChunkedConversion:
         recording: gives the blocks of the source anew at every call: () -> (n,), ...
         profile: the target.
         matching: how far the result is given the target's statistics.
-        pieces: how it is cut.
+        chunks: how it is cut.
     """
 
     def __init__(
@@ -119,10 +119,10 @@ class ChunkedConversion:
         recording: Callable[[], Iterable[NDArray[np.float32]]],
         profile: SpeakerProfile,
         matching: float,
-        pieces: ChunkOptions | None = None,
+        chunks: ChunkOptions | None = None,
     ) -> None:
         self.engine, self.profile, self.matching = engine, profile, matching
-        self.pieces = pieces or ChunkOptions()
+        self.chunks = chunks or ChunkOptions()
         self._recording, self._spec = recording, engine.transform.spec
         self.level = LevelMeter(self._spec.sample_rate)
         for block in recording():
@@ -142,8 +142,8 @@ class ChunkedConversion:
     @torch.inference_mode()
     def declare(self) -> FrozenStatistics:
         """Run the network over the sample."""
-        wanted, stretch = self._frames("statistics"), self._frames("stretch")
-        mel = select_spans(self._source_mels(), evenly_spaced_spans(self.frames, wanted, stretch))
+        wanted, segment = self._frames("statistics"), self._frames("segment")
+        mel = select_spans(self._source_mels(), evenly_spaced_spans(self.frames, wanted, segment))
         model = with_norm_statistics(self.engine.model, lambda _: RecordedStatistics())
         model.content.join(CachedSpeaker(model.speaker))
         content = model.encode(mel[None])
@@ -157,11 +157,11 @@ class ChunkedConversion:
     def mels(self, declared: FrozenStatistics) -> Iterator[Tensor]:
         """The converted mel: -> (M, t), ..."""
         model = declared.model
-        piece, context = (
+        chunk, context = (
             -(-frames // model.rate) * model.rate
-            for frames in (self._frames("piece"), receptive_field(model.content, model.decoder))
+            for frames in (self._frames("chunk"), receptive_field(model.content, model.decoder))
         )
-        for window, start, stop in context_windows(self._source_mels(), piece, context):
+        for window, start, stop in context_windows(self._source_mels(), chunk, context):
             mel = decode(model, model.encode(window[None]), self.profile, declared.pitch_centre)
             yield match(mel[:, start:stop], self.profile, self.matching, declared.own)
 
@@ -182,4 +182,4 @@ class ChunkedConversion:
         yield stream.flush()
 
     def _frames(self, name: str) -> int:
-        return self._spec.seconds_to_frames(getattr(self.pieces, f"{name}_seconds"))
+        return self._spec.seconds_to_frames(getattr(self.chunks, f"{name}_seconds"))

@@ -24,7 +24,7 @@ _STORED = re.compile(r"(?P<file>.+?\.(?:npy|npz))(?::(?P<name>.+))?", re.IGNOREC
 
 
 @dataclass(frozen=True)
-class SpeakerTable:
+class EmbeddingTable:
     """Embeddings of recordings and of their speakers, sorted by path and by name.
 
     Attributes:
@@ -56,9 +56,9 @@ class SpeakerTable:
     model: str = ""
 
     @classmethod
-    def from_files(
+    def from_profiles(
         cls, profile: Mapping[str, SpeakerProfile], speakers: Mapping[str, str], model: str
-    ) -> SpeakerTable:
+    ) -> EmbeddingTable:
         """Gather what was heard of every file, by path, into a table.
 
         Args:
@@ -92,7 +92,7 @@ class SpeakerTable:
         )
 
     @classmethod
-    def read(cls, path: str | Path, model: str = "") -> SpeakerTable:
+    def read(cls, path: str | Path, model: str = "") -> EmbeddingTable:
         """A table that `save` wrote as `.npz`.
 
         Args:

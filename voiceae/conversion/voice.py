@@ -57,9 +57,9 @@ if TYPE_CHECKING:
 SOURCE_SECONDS = 0.1
 TARGET_SECONDS = 0.5
 WHOLE_SECONDS = 300.0
-"""A source that lasts no longer is converted whole, a longer one in pieces."""
+"""A source that lasts no longer is converted whole, a longer one in chunks."""
 PIECE_SECONDS = 300.0
-"""Of a target; what is heard of each piece is averaged."""
+"""Of a target; what is heard of each chunk is averaged."""
 OVERLAP_SECONDS = 1.0
 PRIOR_SECONDS = 60.0
 """Of a recording that a stream begins with."""
@@ -107,7 +107,7 @@ class Voice:
         target: Target,
         *,
         matching: float | None = None,
-        pieces: ChunkOptions | None = None,
+        chunks: ChunkOptions | None = None,
         progress: bool = False,
     ) -> Audio:
         """Say what `source` says in the voice of `target`: -> wav (N,).
@@ -119,7 +119,7 @@ class Voice:
             target: the voice, at least 0.5 s of it; several are averaged.
             matching: how far the result is given the target's mel statistics, 0 to 1; the model's own default
                 otherwise.
-            pieces: how to cut the source; by default it is converted whole up to five minutes.
+            chunks: how to cut the source; by default it is converted whole up to five minutes.
             progress: show a bar for a source that is cut.
 
         Raises:
@@ -129,9 +129,9 @@ class Voice:
         rate, source = self.spec.sample_rate, as_source(source)
         matching = self._strength(matching)
         profile = self.profile(target)
-        if pieces is not None or self._is_long(source):
+        if chunks is not None or self._is_long(source):
             parts: list[NDArray[np.float32]] = []
-            level = self._convert_long(source, profile, (matching, pieces, progress), parts.append)
+            level = self._convert_long(source, profile, (matching, chunks, progress), parts.append)
             return Audio(wav=level.apply(np.concatenate(parts)), sample_rate=rate)
         levelled = self._levelled(source, SOURCE_SECONDS, "a source")
         mel = self._mel(levelled.wav)
@@ -149,12 +149,12 @@ class Voice:
         *,
         force: bool = False,
         matching: float | None = None,
-        pieces: ChunkOptions | None = None,
+        chunks: ChunkOptions | None = None,
         progress: bool = False,
     ) -> None:
         """Convert into a file, which appears only when it is complete.
 
-        A source that is cut into pieces is read, converted and written in pieces: memory does not grow with its
+        A source that is cut into chunks is read, converted and written in chunks: memory does not grow with its
         length. The wave waits in an unnamed file beside `out`, 4 bytes a sample, until its level is known.
 
         Args:
@@ -163,7 +163,7 @@ class Voice:
             out: its suffix chooses the format.
             force: overwrite an existing file.
             matching: as for `convert`.
-            pieces: likewise.
+            chunks: likewise.
             progress: likewise.
 
         Raises:
@@ -173,7 +173,7 @@ class Voice:
         """
         out, source = as_path(out, "out", OutputError), as_source(source)
         matching = self._strength(matching)
-        if pieces is None and not self._is_long(source):
+        if chunks is None and not self._is_long(source):
             return audio_io.write(out, self.convert(source, target, matching=matching), force=force)
         audio_io.require_format(out)
         require_new(out, force)
@@ -183,7 +183,7 @@ class Voice:
             def keep(block: NDArray[np.float32]) -> None:
                 scratch.write(block.tobytes())
 
-            level, start = self._convert_long(source, profile, (matching, pieces, progress), keep), 0
+            level, start = self._convert_long(source, profile, (matching, chunks, progress), keep), 0
             scratch.seek(0)
             with block_writer(temporary, self.spec.sample_rate, out) as append:
                 while data := scratch.read(_SCRATCH_BYTES):
@@ -330,8 +330,8 @@ class Voice:
         options: tuple[float | None, ChunkOptions | None, bool],
         keep: Callable[[NDArray[np.float32]], object],
     ) -> LevelCorrection:
-        """Convert in pieces, each handed to `keep` at some level; returns what makes them as loud as the source."""
-        (matching, pieces, progress), rate = options, self.spec.sample_rate
+        """Convert in chunks, each handed to `keep` at some level; returns what makes them as loud as the source."""
+        (matching, chunks, progress), rate = options, self.spec.sample_rate
         met = LevelMeter(rate)
         with self._inference(0):
             conversion = ChunkedConversion(
@@ -339,7 +339,7 @@ class Voice:
                 lambda: audio_io.blocks(source, rate, min_seconds=SOURCE_SECONDS, what="a source"),
                 profile,
                 self._strength(matching),
-                pieces,
+                chunks,
             )
             seconds, silence = conversion.level.samples / rate, SilenceEnvelope.of_meter(conversion.level)
             with tqdm(total=round(seconds), desc="convert", unit="s", disable=not progress) as bar:
@@ -381,7 +381,7 @@ class Voice:
         return profile if quality.has_pitch else replace(profile, pitch_centre=None), quality
 
     def _listen(self, mel: Tensor) -> SpeakerProfile:
-        """Mean over pieces of a long recording: (M, T) ->."""
+        """Mean over chunks of a long recording: (M, T) ->."""
         parts = []
         for start, stop in self._spans(mel):
             with self._inference(stop - start):

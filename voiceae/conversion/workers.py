@@ -12,7 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TypeAlias
 
-from voiceae.conversion.batch import Failure, Folders, PairConverter, PairRow, Parts, repeated
+from voiceae.conversion.batch import BatchFolders, Failure, PairConverter, PairRow, VoiceLoader, repeated
 from voiceae.hardware import available_cpus
 from voiceae.processes import parent_watch_options, watched_call, workers_killed_on_error
 
@@ -28,8 +28,8 @@ Results: TypeAlias = Iterable[Failure | None]
 class _Batch:
     """What all rows of a batch share; processes outlive a batch, so it is numbered, and says where `.` is."""
 
-    parts: Parts
-    folders: Folders
+    loader: VoiceLoader
+    folders: BatchFolders
     cwd: str
     number: int
 
@@ -43,8 +43,8 @@ class _Result:
 
 
 def convert_pairs(
-    parts: Parts,
-    folders: Folders,
+    loader: VoiceLoader,
+    folders: BatchFolders,
     pairs: Sequence[PairRow],
     *,
     jobs: int | None = None,
@@ -55,7 +55,7 @@ def convert_pairs(
     The results do not depend on the number of processes, and each needs the same memory at the end as at the start.
 
     Args:
-        parts: what the voice is loaded from, once in every process.
+        loader: what the voice is loaded from, once in every process.
         folders: where things are.
         pairs: the rows.
         jobs: processes; by default what `default_jobs` says.
@@ -65,10 +65,10 @@ def convert_pairs(
         VoiceAEError: when the voice cannot be loaded.
         WorkerError: when a process was killed.
     """
-    jobs = min(jobs or default_jobs(len(pairs), parts.device), len(pairs))
+    jobs = min(jobs or default_jobs(len(pairs), loader.device), len(pairs))
     twice = repeated(pairs, folders)
     todo = [pair for place, pair in enumerate(pairs) if place not in twice]
-    done = iter(_here(parts, folders, todo) if jobs == 1 else _in_processes(parts, folders, todo, jobs))
+    done = iter(_here(loader, folders, todo) if jobs == 1 else _in_processes(loader, folders, todo, jobs))
     results = (twice[place] if place in twice else next(done) for place in range(len(pairs)))
     written = {(folders.out_dir / pair.out).parent for pair in todo}
     with nullcontext() if jobs == 1 else workers_killed_on_error(written, jobs):
@@ -82,17 +82,17 @@ def default_jobs(rows: int, device: str) -> int:
     return max(1, min(available_cpus(), rows // ROWS_WORTH_A_PROCESS))
 
 
-def _here(parts: Parts, folders: Folders, pairs: Sequence[PairRow]) -> Iterator[Failure | None]:
-    converter = PairConverter(parts.load(), folders)
+def _here(loader: VoiceLoader, folders: BatchFolders, pairs: Sequence[PairRow]) -> Iterator[Failure | None]:
+    converter = PairConverter(loader.load(), folders)
     return map(converter.attempt, pairs)
 
 
 def _in_processes(
-    parts: Parts, folders: Folders, pairs: Sequence[PairRow], jobs: int
+    loader: VoiceLoader, folders: BatchFolders, pairs: Sequence[PairRow], jobs: int
 ) -> Iterator[Failure | None]:
     import joblib
 
-    batch = _Batch(parts, folders, os.getcwd(), next(_NUMBERS))
+    batch = _Batch(loader, folders, os.getcwd(), next(_NUMBERS))
     parallel = joblib.Parallel(
         jobs, backend="loky", return_as="generator", max_nbytes=None, **parent_watch_options()
     )
@@ -113,4 +113,4 @@ def _attempt(batch: _Batch, pair: PairRow) -> _Result:
 @lru_cache(maxsize=1)
 def _converter(batch: _Batch) -> PairConverter:
     os.chdir(batch.cwd)
-    return PairConverter(batch.parts.load(), batch.folders)
+    return PairConverter(batch.loader.load(), batch.folders)

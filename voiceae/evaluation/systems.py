@@ -35,7 +35,7 @@ MODES = {
 """Modes of conversion by name, and what they do."""
 
 # Far below the lengths that users meet (minutes), so that clips of some seconds are cut and joined too.
-SHORT_CHUNKS = ChunkOptions(piece_seconds=5.0, statistics_seconds=5.0, stretch_seconds=1.0)
+SHORT_CHUNKS = ChunkOptions(chunk_seconds=5.0, statistics_seconds=5.0, segment_seconds=1.0)
 _BLOCK_SECONDS = 0.02  # what sound cards commonly hand over at a time
 
 
@@ -54,7 +54,7 @@ def converter(voice: Voice, mode: str) -> Callable[[Path, Sequence[Any]], Audio]
         if mode == "full":
             return voice.convert(source, list(targets))
         if mode == "chunked":
-            return voice.convert(source, list(targets), pieces=SHORT_CHUNKS)
+            return voice.convert(source, list(targets), chunks=SHORT_CHUNKS)
         audio = audio_io.load(source, voice.spec.sample_rate, what="a source")
         stream = voice.stream(list(targets), like=audio if mode == "streaming-warm" else None)
         size = round(_BLOCK_SECONDS * audio.sample_rate)

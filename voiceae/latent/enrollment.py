@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from voiceae.conversion.embedding_files import SpeakerTable, is_stored
+from voiceae.conversion.embedding_files import EmbeddingTable, is_stored
 from voiceae.conversion.speaker_profile import SpeakerProfile
 from voiceae.errors import EmbeddingError, did_you_mean
 from voiceae.io.filesystem import exists, is_file, user_folder
@@ -75,7 +75,7 @@ class SpeakerBank:
             if must_exist:
                 raise EmbeddingError(f"{path}: no such bank; make one with voiceae speakers add")
             return cls(path, model)
-        table = SpeakerTable.read(path, model)
+        table = EmbeddingTable.read(path, model)
         bank = cls(path, model)
         for row, (name, clip) in enumerate(zip(table.speakers, table.paths, strict=True)):
             bank.voices.setdefault(name, {})[clip] = table.profile(row)
@@ -131,7 +131,7 @@ class SpeakerBank:
         self._require(name)
         return SpeakerProfile.mean([clip for _, clip in sorted(self.voices[name].items())])
 
-    def table(self, names: Iterable[str] = ()) -> SpeakerTable:
+    def table(self, names: Iterable[str] = ()) -> EmbeddingTable:
         """Some speakers or all as a table, which can be written, compared and drawn.
 
         Raises:
@@ -144,7 +144,7 @@ class SpeakerBank:
             raise EmbeddingError(f"{self.path}: holds no speakers; add some with voiceae speakers add")
         clips = {clip: profile for name in chosen for clip, profile in self.voices[name].items()}
         owners = {clip: name for name in chosen for clip in self.voices[name]}
-        return SpeakerTable.from_files(clips, owners, self.model)
+        return EmbeddingTable.from_profiles(clips, owners, self.model)
 
     def save(self) -> None:
         """Write the bank, or take its file away when nobody is left in it.
@@ -168,7 +168,11 @@ class SpeakerBank:
         ]
 
     def _standing(
-        self, name: str, row: int, table: SpeakerTable, cosines: np.ndarray[tuple[int], np.dtype[np.float64]]
+        self,
+        name: str,
+        row: int,
+        table: EmbeddingTable,
+        cosines: np.ndarray[tuple[int], np.dtype[np.float64]],
     ) -> Enrolled:
         others = cosines.copy()
         others[row] = -np.inf

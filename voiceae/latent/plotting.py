@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from voiceae.conversion.embedding_files import SpeakerTable
+from voiceae.conversion.embedding_files import EmbeddingTable
 from voiceae.errors import OutputError, printable
 from voiceae.io.filesystem import atomic_path, require_new
 
@@ -105,7 +105,7 @@ def principal_axes(embeddings: NDArray[np.floating[Any]]) -> tuple[NDArray[np.fl
     return axes, variance[:2] / max(variance.sum(), 1e-12)
 
 
-def similarity(table: SpeakerTable) -> NDArray[np.float64]:
+def similarity(table: EmbeddingTable) -> NDArray[np.float64]:
     """Mean cosine between the files of every two speakers: () -> (speakers, speakers).
 
     On the diagonal a speaker's different files are compared; it is NaN for a speaker with one file.
@@ -123,7 +123,7 @@ def similarity(table: SpeakerTable) -> NDArray[np.float64]:
         return np.where(pairs > 0, total / np.maximum(pairs, 1), np.nan)
 
 
-def write_matrix(table: SpeakerTable, path: str | Path, *, force: bool = False) -> None:
+def write_matrix(table: EmbeddingTable, path: str | Path, *, force: bool = False) -> None:
     """Write `similarity` as CSV, a row and a column for each speaker; unknown cells are empty.
 
     Raises:
@@ -141,7 +141,7 @@ def write_matrix(table: SpeakerTable, path: str | Path, *, force: bool = False) 
             writer.writerow([name, *("" if np.isnan(value) else f"{value:.6f}" for value in row)])
 
 
-def draw_map(table: SpeakerTable, path: str | Path, *, force: bool = False) -> None:
+def draw_map(table: EmbeddingTable, path: str | Path, *, force: bool = False) -> None:
     """Draw the map beside the matrix.
 
     Args:
@@ -167,7 +167,7 @@ def draw_map(table: SpeakerTable, path: str | Path, *, force: bool = False) -> N
 
 
 def _draw_points(
-    plot: Axes, table: SpeakerTable, axes: NDArray[np.float64], share: NDArray[np.float64]
+    plot: Axes, table: EmbeddingTable, axes: NDArray[np.float64], share: NDArray[np.float64]
 ) -> None:
     """Files as dots, tied to their speaker's centre, which bears the name."""
     owners = np.array(table.speakers)
@@ -249,7 +249,7 @@ def repel_labels(
     return places
 
 
-def _draw_matrix(plot: Axes, table: SpeakerTable, axes: NDArray[np.float64]) -> None:
+def _draw_matrix(plot: Axes, table: EmbeddingTable, axes: NDArray[np.float64]) -> None:
     """Cosines, speakers ordered along the map's first axis so that likes stand together."""
     from matplotlib import colormaps
 

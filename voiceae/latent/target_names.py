@@ -8,14 +8,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from voiceae.conversion.embedding_files import SpeakerTable, is_stored
+from voiceae.conversion.embedding_files import EmbeddingTable, is_stored
 from voiceae.conversion.speaker_profile import SpeakerProfile
 from voiceae.io.filesystem import is_file
 from voiceae.latent.attributes import move_along
 from voiceae.latent.enrollment import profile_of_target
 
 if TYPE_CHECKING:
-    from voiceae.conversion.batch import Parts
+    from voiceae.conversion.batch import VoiceLoader
     from voiceae.conversion.voice import Voice
 
 
@@ -55,12 +55,12 @@ def resolved(voice: Voice, targets: Sequence[str], bank: Path | None = None) -> 
 
 @contextmanager
 def as_files(
-    parts: Parts, targets: Sequence[str], steps: Sequence[str] = (), bank: Path | None = None
+    loader: VoiceLoader, targets: Sequence[str], steps: Sequence[str] = (), bank: Path | None = None
 ) -> Iterator[Sequence[str]]:
     """The same for other processes, which know files only: targets that are files already stay as they are.
 
     Args:
-        parts: what the model is loaded from.
+        loader: what the model is loaded from.
         targets: as for `resolve_target`.
         steps: likewise.
         bank: likewise.
@@ -71,9 +71,9 @@ def as_files(
     if not steps and all(is_stored(target) or is_file(target) for target in targets):
         yield targets
         return
-    voice = parts.load()
+    voice = loader.load()
     profile = resolve_target(voice, targets, steps, bank)
     with TemporaryDirectory(prefix="voiceae-") as folder:
         path = Path(folder) / "target.npz"
-        SpeakerTable.from_files({"target": profile}, {"target": "target"}, voice.fingerprint).save(path)
+        EmbeddingTable.from_profiles({"target": profile}, {"target": "target"}, voice.fingerprint).save(path)
         yield (f"{path}:target",)

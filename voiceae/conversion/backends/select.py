@@ -15,7 +15,7 @@ from voiceae.conversion.backends.manifest import is_export, read_manifest
 from voiceae.conversion.backends.onnx_vocoders import GRIFFIN_LIM, open_vocoder
 from voiceae.conversion.backends.onnx_voice import PortableVoice
 from voiceae.conversion.backends.sessions import Export, require_onnxruntime, weights_path
-from voiceae.conversion.batch import Parts
+from voiceae.conversion.batch import VoiceLoader
 from voiceae.conversion.embedding_files import is_stored
 from voiceae.errors import ConfigError, ExportError, ModelFileError, VoiceAEError
 from voiceae.io.audio import header_seconds
@@ -33,7 +33,7 @@ _VOCODER = "vocoder"
 
 
 @dataclass(frozen=True, kw_only=True)
-class PortableParts(Parts):
+class OnnxVoiceLoader(VoiceLoader):
     """What a voice is loaded from where onnxruntime does the work.
 
     Attributes:
@@ -55,7 +55,7 @@ class PortableParts(Parts):
             if self.strict:
                 raise
             warnings.warn(f"{error}; going on with torch", stacklevel=2)
-            return Parts(model=self.model, vocoder=self.vocoder, device=self.device).load()
+            return VoiceLoader(model=self.model, vocoder=self.vocoder, device=self.device).load()
 
     def _open(self) -> Voice:
         require_onnxruntime()
@@ -69,11 +69,11 @@ class PortableParts(Parts):
         return cast("Voice", PortableVoice(export=export, vocoder=vocoder))
 
 
-def select_backend(parts: Parts, runtime: str, recordings: Sequence[str] | None) -> Parts:
+def select_backend(loader: VoiceLoader, runtime: str, recordings: Sequence[str] | None) -> VoiceLoader:
     """What to load the voice from.
 
     Args:
-        parts: model, vocoder and device asked for.
+        loader: model, vocoder and device asked for.
         runtime: one of `RUNTIMES`. "auto" takes onnxruntime for short recordings on any CPU, if it is installed and
             model and vocoder have been exported.
         recordings: source and targets; None for a batch, where starting costs little.
@@ -83,7 +83,7 @@ def select_backend(parts: Parts, runtime: str, recordings: Sequence[str] | None)
     """
     if runtime not in RUNTIMES:
         raise ConfigError(f"runtime {runtime!r}: is unknown; use {', '.join(RUNTIMES)}")
-    portable = PortableParts(model=parts.model, vocoder=parts.vocoder, device=parts.device)
+    portable = OnnxVoiceLoader(model=loader.model, vocoder=loader.vocoder, device=loader.device)
     if runtime == "onnx":
         return portable
     if not _installed("torch"):
@@ -94,7 +94,7 @@ def select_backend(parts: Parts, runtime: str, recordings: Sequence[str] | None)
         return portable
     if runtime == "auto" and recordings is not None and _suits(portable, recordings):
         return replace(portable, strict=False)
-    return _for_torch(parts)
+    return _for_torch(loader)
 
 
 def find_export(model: str | Path) -> Path:
@@ -125,32 +125,32 @@ def _vocoder_export(model: Path, vocoder: str | Path, spec: AudioSpec) -> Path |
     return None if found == GRIFFIN_LIM else find_export(found)
 
 
-def _suits(parts: PortableParts, recordings: Sequence[str]) -> bool:
+def _suits(loader: OnnxVoiceLoader, recordings: Sequence[str]) -> bool:
     """Whether nothing is lost by going without torch."""
-    if parts.device not in ("auto", "cpu") or not _installed("onnxruntime"):
+    if loader.device not in ("auto", "cpu") or not _installed("onnxruntime"):
         return False
     if any(not is_stored(each) and header_seconds(each) > AUTO_SECONDS for each in recordings):
         return False
     try:
-        folder = find_export(parts.model)
-        _vocoder_export(folder, parts.vocoder, read_manifest(folder, "autoencoder").spec)
+        folder = find_export(loader.model)
+        _vocoder_export(folder, loader.vocoder, read_manifest(folder, "autoencoder").spec)
     except VoiceAEError as error:
         return isinstance(error, ExportError)  # loading it will say what is wrong, and go on
     return True
 
 
-def _for_torch(parts: Parts) -> Parts:
+def _for_torch(loader: VoiceLoader) -> VoiceLoader:
     """An export holds the model's own file, and its vocoder's; torch reads those."""
-    folder = Path(parts.model)
+    folder = Path(loader.model)
     if not is_export(folder):
-        return parts
+        return loader
     model = weights_path(folder, read_manifest(folder, "autoencoder"))
     beside = folder / _VOCODER
-    if parts.vocoder == "default" and is_export(beside):
+    if loader.vocoder == "default" and is_export(beside):
         return replace(
-            parts, model=str(model), vocoder=str(weights_path(beside, read_manifest(beside, "vocoder")))
+            loader, model=str(model), vocoder=str(weights_path(beside, read_manifest(beside, "vocoder")))
         )
-    return replace(parts, model=str(model))
+    return replace(loader, model=str(model))
 
 
 def _installed(name: str) -> bool:
