@@ -20,7 +20,7 @@ from voiceae.data.store import FeatureStore
 from voiceae.data.waves import WaveBatch
 from voiceae.dsp.mel import LogMel
 from voiceae.specs import AudioSpec
-from voiceae.training.module import TrainingModule
+from voiceae.training.loop import Training
 from voiceae.training.run import build_objective
 from voiceae.training.settings import Settings
 
@@ -155,15 +155,27 @@ def wave_batch(step: int, spec: AudioSpec, frames: int = 32) -> WaveBatch:
     return WaveBatch(**{**vars(silent), "mel": mel}, wav=wav)
 
 
-class Loop:
-    """As much of Lightning's trainer as a step asks for."""
+class OneProcess:
+    """As much of a `Fabric` as a training in one process asks for.
 
-    world_size, global_rank, local_rank, should_stop, is_global_zero = 1, 0, 0, False, True
+    Args:
+        device: that it trains on.
+        backward: of a loss.
+    """
 
-    def __init__(self) -> None:
-        self.strategy = SimpleNamespace(
-            backward=lambda loss, *_, **__: loss.backward(), root_device=torch.device("cpu"), optimizers=[]
-        )
+    world_size, global_rank, is_global_zero = 1, 0, True
+
+    def __init__(
+        self, device: torch.device | str = "cpu", backward: Callable[[Tensor], Any] = Tensor.backward
+    ) -> None:
+        self.device, self.backward = torch.device(device), backward
+        self.strategy = SimpleNamespace(setup_module=lambda module: module)
+
+    def to_device(self, module: nn.Module) -> nn.Module:
+        return module.to(self.device)
+
+    def broadcast(self, value: Any) -> Any:
+        return value
 
 
 def steps(settings: Settings, count: int, batch_of: Callable[[int, AudioSpec], Batch]) -> dict[str, float]:
@@ -174,15 +186,13 @@ def steps(settings: Settings, count: int, batch_of: Callable[[int, AudioSpec], B
     with numpy_chance(settings.name):
         objective, _ = build_objective(settings, store)
         set_weights(objective)
-        module = TrainingModule(objective, store, settings)
-        module._trainer = Loop()  # type: ignore[assignment]
-        module.generator = torch.Generator()
-        module.crops = SimpleNamespace(batch=lambda step, *_: batch_of(step, store.spec))  # type: ignore[assignment]
-        module.train()
-        module.configure_optimizers()
+        module = Training(objective, store, settings, OneProcess())  # type: ignore[arg-type]
+        drawn = SimpleNamespace(batch=lambda step, *_: batch_of(step, store.spec))
+        module.crops_of = lambda *_: drawn  # type: ignore[method-assign, assignment, return-value]
+        module.start()
         before = {name: weight.detach().clone() for name, weight in objective.named_parameters()}
         for step in range(count):
-            module.training_step(step, step)
+            module.train_step()
             logged = module.meter.means(lambda values: values)
             module.meter.clear()
             figures |= {f"{step}/{name}": float(value.norm()) for name, value in logged.items()}

@@ -35,7 +35,7 @@ from voiceae.data.store import FeatureStore  # noqa: E402
 from voiceae.data.waves import add_waves  # noqa: E402
 from voiceae.io import modelfile  # noqa: E402
 from voiceae.training.config import compose  # noqa: E402
-from voiceae.training.module import TrainingModule  # noqa: E402
+from voiceae.training.loop import Training  # noqa: E402
 from voiceae.training.run import build_objective  # noqa: E402
 from voiceae.training.settings import Settings  # noqa: E402
 from voiceae.training.throughput import compile_parts, peak_of  # noqa: E402
@@ -180,7 +180,7 @@ class Training:
         for _ in range(count):
             torch.compiler.cudagraph_mark_step_begin()
             with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.half):
-                self.module.training_step(0, 0)
+                self.module.train_step(0, 0)
         if self.half:
             torch.cuda.synchronize(self.device)
 

@@ -25,7 +25,7 @@ from voiceae.commands.train import main
 from voiceae.data.crops import Crops
 from voiceae.hardware import Bf16Support
 from voiceae.training import precision
-from voiceae.training.module import TrainingModule
+from voiceae.training.loop import Training
 
 # The first process is on a processor without bf16, the second on one with it.
 native = os.environ.get("LOCAL_RANK", "0") != "0"
@@ -39,11 +39,14 @@ def recorded(self, step, rank=0, world_size=1):
     heard.append((step, rank, world_size, crops.mel.sum().item()))
     return crops
 
-def on_fit_end(self):
-    state = {"heard": heard, "weights": self.objective.state_dict(), "averages": self.averages.values, "half": half}
-    torch.save(state, Path(__file__).with_name(f"rank{self.global_rank}.pt"))
+run = Training.run
 
-Crops.batch, TrainingModule.on_fit_end = recorded, on_fit_end
+def recorded_run(self):
+    run(self)
+    state = {"heard": heard, "weights": self.objective.state_dict(), "averages": self.averages.values, "half": half}
+    torch.save(state, Path(__file__).with_name(f"rank{self.fabric.global_rank}.pt"))
+
+Crops.batch, Training.run = recorded, recorded_run
 main(sys.argv[1:])
 """
 DDP = [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,13 +13,14 @@ import torch
 import voiceae
 from tests import tiny
 from tests.fake_cuda import CUDA, backward, fake_cuda
+from tests.golden import OneProcess
 from tests.io.waves import harmonic
 from tests.systems import SMALL
 from voiceae.data.prepare import prepare
 from voiceae.data.store import FeatureStore
 from voiceae.data.waves import add_waves
 from voiceae.training.config import compose
-from voiceae.training.module import TrainingModule
+from voiceae.training.loop import Training
 from voiceae.training.run import build_objective
 from voiceae.training.settings import Settings
 
@@ -62,44 +63,39 @@ def speaker_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny.write_model(tmp_path_factory.mktemp("speaker") / "model.safetensors")
 
 
-def built(name: str, store: Path, speaker_model: Path, *more: str) -> TrainingModule:
+def built(name: str, store: Path, speaker_model: Path, *more: str) -> Training:
     overrides = [f"experiment={name}", f"data.store={store}", *EXPERIMENTS[name], "data.batch_size=4"]
     overrides += ["data.crop_frames=16", "data.reference_frames=16", "trainer.threads=1", *more]
     if name == "autovc":
         overrides.append(f"loss.speaker_from={speaker_model}")
     opened = FeatureStore.open(store)
     settings = Settings.read(compose(overrides)).for_speakers(len(opened.speakers))
-    return TrainingModule(build_objective(settings, opened)[0], opened, settings)
+    fabric: Any = OneProcess(CUDA, backward)
+    return Training(build_objective(settings, opened)[0], opened, settings, fabric)
 
 
-def on_gpu(module: TrainingModule) -> None:
-    """What Lightning does before the first step."""
-    strategy = SimpleNamespace(root_device=CUDA, optimizers=[])
-    module._trainer = SimpleNamespace(  # type: ignore[assignment]
-        strategy=strategy, world_size=1, global_rank=0, should_stop=False
-    )
-    module.to("cuda")
+def on_gpu(module: Training) -> None:
+    """What comes before the first step."""
     for part in filter(None, getattr(module.objective, "_through", ())):
         part.to("cuda")  # else at the first step
-    module.setup("fit")
-    module.configure_optimizers()
-    module.manual_backward = lambda loss: backward(loss)  # type: ignore[method-assign, assignment]
+    module.start()
 
 
-def train(module: TrainingModule) -> None:
+def train(module: Training) -> None:
     """A step of every stage under autocast, and of some kinds one in float32 and a validation."""
     starts = [(stage.start, True) for stage in module.plan]
     whole = [(1, False)] if module.settings.name in BOTH_PRECISIONS else []
     for step, half in starts + whole:
         module.step = step
         with torch.autocast("cuda", dtype=torch.bfloat16, enabled=half):
-            module.training_step(0, 0)
+            module.train_step()
     if not whole:
         return
     module.objective.eval()
-    module.on_validation_start()
+    module.averages.swap()
+    split, crops = next(iter(module.valid.items()))
     with torch.no_grad(), torch.autocast("cuda", dtype=torch.bfloat16):
-        module.validation_step(0, 0, 0)
+        module.validation_step(split, crops, 0)
 
 
 def test_no_experiment_is_forgotten() -> None:

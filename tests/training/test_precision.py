@@ -103,14 +103,11 @@ def test_another_precision_than_the_run_had_is_obeyed_and_warned_of(monkeypatch:
         assert choose("fp32", "cpu", "bf16") == "fp32"
 
 
-def test_an_older_run_s_config_tells_what_its_checkpoint_does_not(tmp_path: Path) -> None:
-    checkpoint = tmp_path / "run" / "checkpoints" / "last.ckpt"
-    checkpoint.parent.mkdir(parents=True)
+def test_a_checkpoint_that_does_not_tell_its_precision_has_none(tmp_path: Path) -> None:
+    checkpoint = tmp_path / "last.ckpt"
     assert trained_with(checkpoint) is None
-    torch.save({"voiceae": {"step": 3}}, checkpoint)
-    assert trained_with(checkpoint) is None
-    for name, known in (("bf16", "bf16"), ("auto", None)):
-        (tmp_path / "run" / "config.yaml").write_text(f"trainer: {{precision: {name}}}\n")
+    for kept, known in (({"step": 3}, None), ({"precision": "bf16"}, "bf16"), ({"precision": "auto"}, None)):
+        torch.save(kept, checkpoint)
         assert trained_with(checkpoint) == known
     checkpoint.write_bytes(b"damaged")
     assert trained_with(checkpoint) is None

@@ -13,9 +13,9 @@ from tests.training.conftest import Composer, run_script
 from tests.training.test_run import KILLED, losses
 from voiceae.data.store import FeatureStore
 from voiceae.errors import ConfigError
-from voiceae.training.module import TrainingModule
+from voiceae.training.loop import Training
 from voiceae.training.reporting import read_metrics
-from voiceae.training.run import build_objective, fit
+from voiceae.training.run import build_fabric, build_objective, fit
 from voiceae.training.settings import Settings
 from voiceae.training.stages import Plan, StageSettings, trained_names
 
@@ -49,9 +49,10 @@ def test_plans_that_make_no_sense_are_refused(composed: Composer) -> None:
         composed(STAGES, "trainer.early_stopping_patience=2")
 
 
-def build(settings: Settings) -> TrainingModule:
+def build(settings: Settings) -> Training:
     store = FeatureStore.open(settings.data.store)
-    return TrainingModule(build_objective(settings, store)[0], store, settings)
+    fabric = build_fabric(settings.trainer, sparing=False)
+    return Training(build_objective(settings, store)[0], store, settings, fabric)
 
 
 def test_parts_are_named_as_the_model_or_the_objective_has_them(composed: Composer) -> None:
@@ -84,9 +85,9 @@ def test_every_stage_trains_its_parts_with_fresh_optimisers(
     composed: Composer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: dict[int, dict[str, Any]] = {}
-    step = TrainingModule.training_step
+    step = Training.train_step
 
-    def watched(self: TrainingModule, *arguments: Any) -> None:
+    def watched(self: Training, *arguments: Any) -> None:
         before = {name: weight.detach().clone() for name, weight in self.objective.model.named_parameters()}
         step(self, *arguments)
         after = dict(self.objective.model.named_parameters())
@@ -95,10 +96,10 @@ def test_every_stage_trains_its_parts_with_fresh_optimisers(
                 name.split(".")[0] for name, value in before.items() if not torch.equal(value, after[name])
             },
             "rate": self.learning_rate,
-            "age": max(int(state["step"]) for state in self._main[0].state.values()),
+            "age": max(int(state["step"]) for state in self.model_optimizers[0].state.values()),
         }
 
-    monkeypatch.setattr(TrainingModule, "training_step", watched)
+    monkeypatch.setattr(Training, "train_step", watched)
     settings = composed(STAGES, "trainer.max_steps=9", "optim.warmup_steps=2", "optim.schedule=constant")
     module = fit(settings)
     assert [seen[number]["moved"] for number in (0, 3, 8)] == [
@@ -127,7 +128,7 @@ def test_a_training_killed_in_a_stage_goes_on_as_if_nothing_had_happened(
     killed = run_script(tmp_path / "killed.py", KILLED.format(step=killed_at), [*overrides, *more])
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     middle = composed(*more, "trainer.resume=auto", "trainer.max_steps=6")
-    assert torch.load(middle.checkpoints / "last.ckpt", weights_only=True)["voiceae"]["step"] == 3
+    assert torch.load(middle.checkpoints / "last.ckpt", weights_only=True)["step"] == 3
     assert fit(middle).step == 6
     module = fit(composed(*more, "trainer.resume=auto"))
     assert module.frames == 9 * 4 * 32
@@ -138,9 +139,9 @@ def test_the_averages_follow_a_new_stage_from_its_start(
     composed: Composer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Early in a stage the averages forget fast: by (2 + n) / (11 + n) after its n-th step, not the run's."""
-    step, kept = TrainingModule.training_step, []
+    step, kept = Training.train_step, []
 
-    def watched(self: TrainingModule, *arguments: Any) -> None:
+    def watched(self: Training, *arguments: Any) -> None:
         before = [value.clone() for value in self.averages.values]
         step(self, *arguments)
         pairs = zip(before, self.averages.values, self.averages.weights, strict=True)
@@ -151,7 +152,7 @@ def test_the_averages_follow_a_new_stage_from_its_start(
         )
         kept.append(1 - share.item())
 
-    monkeypatch.setattr(TrainingModule, "training_step", watched)
+    monkeypatch.setattr(Training, "train_step", watched)
     fit(composed(STAGES, "trainer.max_steps=9", "optim.warmup_steps=0", "trainer.validate_batches=0"))
     within = (0, 1, 2, 0, 1, 2, 3, 0, 1)
     assert kept == pytest.approx([(2 + number) / (11 + number) for number in within], abs=1e-3)

@@ -69,11 +69,11 @@ def test_a_training_that_is_counted_and_compiled(
 ) -> None:
     counters = []
 
-    def on_train_start(self: Throughput, *_: object) -> None:
+    def start(self: Throughput, *_: object) -> None:
         self.peak_tflops = 1.0
         counters.append(self)
 
-    monkeypatch.setattr(Throughput, "on_train_start", on_train_start)
+    monkeypatch.setattr(Throughput, "start", start)
     compiled: list[str] = []
     monkeypatch.setattr(work, "compile_parts", lambda _, compiler, mode: compiled.append(compiler))
     fit(

@@ -7,20 +7,15 @@ import pickle
 import warnings
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
-from lightning.pytorch import Callback, Trainer
-from lightning.pytorch.accelerators import CUDAAccelerator, MPSAccelerator
-from lightning.pytorch.plugins.precision import MixedPrecision, Precision
-from omegaconf import OmegaConf
+from lightning_fabric import Fabric
+from lightning_fabric.accelerators.cuda import CUDAAccelerator
+from lightning_fabric.accelerators.mps import MPSAccelerator
 
 from voiceae.errors import ConfigError
 from voiceae.hardware import bf16_support
-from voiceae.training.settings import PRECISIONS, Settings, TrainerSettings
-
-if TYPE_CHECKING:
-    from voiceae.training.module import TrainingModule
+from voiceae.training.settings import PRECISIONS, Settings
 
 log = logging.getLogger("voiceae.training")
 
@@ -88,7 +83,7 @@ def choose(asked: str, device: str, earlier: str | None) -> str:
 
 
 def device_kind(accelerator: str) -> str:
-    """Kind of the devices that Lightning will take for `trainer.accelerator`, without touching one."""
+    """Kind of the devices that Fabric will take for `trainer.accelerator`, without touching one."""
     if accelerator in ("cpu", "mps", "cuda"):
         return accelerator
     if CUDAAccelerator.is_available():
@@ -97,60 +92,34 @@ def device_kind(accelerator: str) -> str:
 
 
 def trained_with(checkpoint: Path) -> str | None:
-    """Precision of the training that a checkpoint is of; None where nothing says it.
-
-    Older checkpoints do not, but the config in their run folder does.
-    """
+    """Precision of the training that a checkpoint is of; None where nothing says it."""
     try:
-        kept = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
-        name = kept["voiceae"].get("precision")
-        if name is None:
-            name = OmegaConf.load(checkpoint.parent.parent / "config.yaml").trainer.precision
+        name = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)["precision"]
     # A damaged checkpoint is refused with its own words later.
-    except (
-        RuntimeError,
-        OSError,
-        EOFError,
-        ValueError,
-        LookupError,
-        AttributeError,
-        TypeError,
-        pickle.PickleError,
-    ):
+    except (RuntimeError, OSError, EOFError, ValueError, LookupError, TypeError, pickle.PickleError):
         return None
     return name if name in PRECISIONS else None
 
 
-def plugin(name: str, device: str) -> Precision:
-    """Lightning's part for a precision; `auto` calculates in fp32 until the first process has spoken."""
-    return MixedPrecision("bf16-mixed", device) if name == "bf16" else Precision()
-
-
-class SharedPrecision(Callback):
-    """Gives every process the precision of the first one, as soon as they know of each other.
+def shared_precision(settings: Settings, fabric: Fabric) -> Settings:
+    """Settings with the precision of the first process, as soon as the processes know of each other.
 
     Two processes that autocast differently would average gradients of different models. What `auto` is can differ
     between the nodes of a cluster.
 
     Args:
-        options: `trainer`; in the first process with the precision decided.
+        settings: in the first process with the precision decided.
+        fabric: whose processes are told.
     """
-
-    def __init__(self, options: TrainerSettings) -> None:
-        self.options = options
-
-    def setup(self, trainer: Trainer, pl_module: TrainingModule, stage: str) -> None:  # type: ignore[override]
-        """After the process group has been made, before the model is wrapped."""
-        name = str(trainer.strategy.broadcast(self.options.precision))
-        device = trainer.strategy.root_device.type
-        support = bf16_support(device)
-        if name == "bf16" and not trainer.is_global_zero and not support.native:
-            warnings.warn(
-                f"process {trainer.global_rank}: the first process chose bf16, which is slow here ({support.reason}); "
-                "give trainer.precision=fp32",
-                stacklevel=1,
-            )
-        trainer.strategy.precision_plugin = plugin(name, device)
-        pl_module.settings = replace(
-            pl_module.settings, trainer=replace(pl_module.settings.trainer, precision=name)
+    name = str(fabric.broadcast(settings.trainer.precision))
+    if (
+        name == "bf16"
+        and not fabric.is_global_zero
+        and not (support := bf16_support(fabric.device.type)).native
+    ):
+        warnings.warn(
+            f"process {fabric.global_rank}: the first process chose bf16, which is slow here ({support.reason}); "
+            "give trainer.precision=fp32",
+            stacklevel=1,
         )
+    return replace(settings, trainer=replace(settings.trainer, precision=name))

@@ -1,4 +1,4 @@
-"""What a training tells while it runs: metrics.jsonl, TensorBoard, a bar and warnings of collapse."""
+"""What a training reports while it runs: metrics.jsonl, TensorBoard, a progress bar and warnings of collapse."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ import json
 import math
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
-from lightning.pytorch import Callback, Trainer
+from matplotlib import colormaps
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
@@ -20,11 +22,12 @@ from voiceae.errors import OutputError, TrainingError
 from voiceae.io.filesystem import atomic_path
 from voiceae.models.bottlenecks import codebook_figures
 from voiceae.models.discrete_bottlenecks import bit_figures
-from voiceae.training.settings import LAST
+from voiceae.training.settings import LAST, Settings
+from voiceae.training.throughput import Throughput
+from voiceae.vocoders import load_vocoder
 
 if TYPE_CHECKING:
-    from voiceae.training.module import TrainingModule
-    from voiceae.training.throughput import Throughput
+    from voiceae.training.loop import Training
 
 WHOLE = {"usage": codebook_figures, "bit_share": bit_figures}
 """What a window's bits are made of, by the name of the vector that is averaged over it."""
@@ -101,113 +104,143 @@ def summarise(means: Mapping[str, Tensor], codes_per_second: float) -> dict[str,
 METRICS = "metrics.jsonl"
 VANISHED_NATS = 0.05  # per code frame; phone identity alone is about 2 to 3
 DEAD_PERPLEXITY = 4.0  # codes in use; fewer than broad phone classes
+N_EXAMPLES = 2
 
 
-class Reporting(Callback):
+class Reporting:
     """Writes every loss, the learning rate, the gradient norm and the speed, averaged over `log_every` steps.
 
     Args:
-        out: folder of the run.
-        log_every: steps between lines.
-        progress: whether to draw a bar on standard error.
-        work: what knows the share of the chip's peak, if anything does.
+        settings: of the training.
+        throughput: what knows the share of the chip's peak, if anything does.
     """
 
-    def __init__(self, out: Path, log_every: int, progress: bool, work: Throughput | None = None) -> None:
-        self.path, self.log_every, self.progress = out / METRICS, log_every, progress
-        self.work = work
-        self.out = out
+    def __init__(self, settings: Settings, throughput: Throughput) -> None:
+        self.settings, self.throughput = settings, throughput
+        self.path = settings.out / METRICS
         self.writer: SummaryWriter | None = None
         self.bar: tqdm[Any] | None = None
-        self.away = 0.0
 
-    def on_train_start(self, trainer: Trainer, pl_module: TrainingModule) -> None:  # type: ignore[override]
-        """Open the files, without what a killed process wrote after its last checkpoint."""
-        self.window_start, self.window_frames = time.monotonic(), pl_module.frames
-        if not trainer.is_global_zero:
+    @contextmanager
+    def opened(self, training: Training) -> Iterator[None]:
+        """Hold the files open, without what a killed process wrote after its last checkpoint."""
+        options = self.settings.trainer
+        self.window_start, self.window_frames = time.monotonic(), training.frames
+        if not training.fabric.is_global_zero:
+            yield
             return
-        cut_back(self.path, pl_module.step)
-        self.writer = SummaryWriter(self.out / "tensorboard", purge_step=pl_module.step + 1)
-        steps = pl_module.settings.trainer.max_steps
+        cut_back(self.path, training.step)
+        self.writer = SummaryWriter(self.path.parent / "tensorboard", purge_step=training.step + 1)
         self.bar = tqdm(
-            total=steps, initial=pl_module.step, unit="step", disable=not self.progress, dynamic_ncols=True
+            total=options.max_steps,
+            initial=training.step,
+            unit="step",
+            disable=not options.progress,
+            dynamic_ncols=True,
         )
+        try:
+            yield
+        finally:
+            self.writer.close()
+            self.bar.close()
 
-    def on_train_batch_end(self, trainer: Trainer, pl_module: TrainingModule, *_: Any) -> None:  # type: ignore[override]
-        """Every `log_every` steps, and at the last: read the meter and write a line."""
-        if self.bar is not None:
-            self.bar.update()
-        if pl_module.step % self.log_every == 0 or pl_module.step == pl_module.settings.trainer.max_steps:
-            self.flush(pl_module)
-
-    def flush(self, module: TrainingModule) -> None:
-        """Write the means since the last line.
+    def after_step(self, training: Training) -> None:
+        """Every `log_every` steps, and at the last: write the means since the last line.
 
         Raises:
             TrainingError: when a loss is not finite.
         """
-        means = summarise(module.meter.means(module.reduce), module.codes_per_second)
-        module.meter.clear()
-        seconds = max(1e-9, time.monotonic() - self.window_start - self.away)
-        speed = (module.frames - self.window_frames) / seconds
-        self.window_start, self.window_frames, self.away = time.monotonic(), module.frames, 0.0
-        about = {"frames_per_second": speed, "learning_rate": module.learning_rate}
-        if self.work is not None:
-            about |= self.work.rates(speed, module.trainer.world_size)
-        if module.plan.has_stages:
-            about["stage"] = module.stage.number
-        self.write(module, {**about, **means})
+        if self.bar is not None:
+            self.bar.update()
+        options = self.settings.trainer
+        if training.step % options.log_every and training.step != options.max_steps:
+            return
+        means = summarise(training.meter.means(training.reduce), training.codes_per_second)
+        training.meter.clear()
+        seconds = max(1e-9, time.monotonic() - self.window_start)
+        speed = (training.frames - self.window_frames) / seconds
+        self.window_start, self.window_frames = time.monotonic(), training.frames
+        about = {"frames_per_second": speed, "learning_rate": training.learning_rate}
+        about |= self.throughput.rates(speed, training.fabric.world_size)
+        if training.plan.has_stages:
+            about["stage"] = training.stage.number
+        self.write(training, {**about, **means})
         if self.bar is not None:
             self.bar.set_postfix(
                 {"total": f"{means['total']:.4f}", "frames/s": f"{speed:,.0f}"}, refresh=False
             )
         bad = [name for name, value in means.items() if not math.isfinite(value)]
         if bad:
-            raise diverged(", ".join(bad), module)
+            raise diverged(", ".join(bad), training)
 
-    def write(self, module: TrainingModule, values: Mapping[str, float]) -> None:
+    def after_validation(self, training: Training, seconds: float) -> None:
+        """Write the figures, and warn when the bottleneck has collapsed.
+
+        Args:
+            training: with its figures.
+            seconds: that the validation took, which do not count for the speed.
+        """
+        self.write(training, training.figures)
+        if training.fabric.is_global_zero:
+            for text in collapses(training.figures):
+                warnings.warn(f"step {training.step}: {text}", stacklevel=1)
+        self.window_start += seconds
+
+    def write(self, training: Training, values: Mapping[str, float]) -> None:
         """Append values to metrics.jsonl and TensorBoard, in the first process only."""
         if self.writer is None:
             return
-        counters = {"step": module.step, "frames": module.frames, "seconds": module.seconds}
+        counters = {"step": training.step, "frames": training.frames, "seconds": training.seconds}
         line = {name: round_to_digits(value) for name, value in {**counters, **values}.items()}
         try:
             with self.path.open("a") as file:
                 file.write(json.dumps(line) + "\n")
             for name, value in values.items():
-                self.writer.add_scalar(name if "/" in name else f"train/{name}", value, module.step)
+                self.writer.add_scalar(name if "/" in name else f"train/{name}", value, training.step)
         except OSError as error:
             raise OutputError(f"{self.path}: cannot be written: {error.strerror or error}") from error
 
-    def on_validation_start(self, trainer: Trainer, pl_module: Any) -> None:
-        """Stop the clock that speed is measured by."""
-        self._validation_start = time.monotonic()
+    def draw_examples(self, training: Training) -> None:
+        """Show in TensorBoard what the objective makes of a few validation crops: a picture and its sounds each.
 
-    def on_validation_end(self, trainer: Trainer, pl_module: TrainingModule) -> None:  # type: ignore[override]
-        """Write the figures, and warn when the bottleneck has collapsed."""
-        self.write(pl_module, pl_module.figures)
-        if trainer.is_global_zero:
-            for text in collapses(pl_module.figures):
-                warnings.warn(f"step {pl_module.step}: {text}", stacklevel=1)
-        self.away += time.monotonic() - self._validation_start
+        Drawn at the first validation after every `picture_every` steps.
+        """
+        options, step = self.settings.trainer, training.step
+        every, since = options.picture_every, max(0, step - options.validate_every)
+        if self.writer is None or not every or step // every == since // every:
+            return
+        batch = next(iter(training.valid.values())).batch(0)
+        with torch.random.fork_rng(devices=[]):
+            mels = training.objective.examples(batch, N_EXAMPLES)
+        vocoder = load_vocoder(self.settings.vocoder.name, training.store.spec, "cpu")
+        mels = {name: value.float().cpu() for name, value in mels.items()}
+        for index in range(next(iter(mels.values())).shape[0]):
+            rows = {name: mel[index] for name, mel in mels.items()}
+            self.writer.add_image(f"mel/{index}", picture(list(rows.values())), step, dataformats="HWC")
+            for name, mel in rows.items():
+                wav = vocoder(mel[None])[0]
+                wav = wav / wav.abs().max().clamp(min=1)
+                self.writer.add_audio(f"{name}/{index}", wav, step, training.store.spec.sample_rate)
 
-    def teardown(self, trainer: Trainer, pl_module: Any, stage: str) -> None:
-        """Close the files."""
-        if self.writer is not None:
-            self.writer.close()
-        if self.bar is not None:
-            self.bar.close()
+
+def picture(mels: list[Tensor]) -> Any:
+    """Mels (M, T) one above the other, on the colour scale of the first: (height, T, 3) in 0..1."""
+    low, high = mels[0].min(), mels[0].max()
+    gap = torch.full((2, mels[0].shape[1]), 1.0)
+    rows = [((mel - low) / (high - low).clamp(min=1e-6)).clamp(0, 1).flip(0) for mel in mels]
+    stacked = torch.cat([part for row in rows for part in (row, gap)][:-1])
+    return colormaps["magma"](stacked.numpy())[..., :3].astype(np.float32)
 
 
-def diverged(what: str, module: TrainingModule) -> TrainingError:
+def diverged(what: str, training: Training) -> TrainingError:
     """The error for something that is not finite, with what there is to go on from."""
-    settings = module.settings
+    settings = training.settings
     remedy = (
         "go on from the last checkpoint with trainer.resume=auto"
         if (settings.checkpoints / LAST).is_file()
         else "train anew into another out (no checkpoint was saved before)"
     )
-    return TrainingError(f"{what} not finite at step {module.step}; lower optim.learning_rate and {remedy}")
+    return TrainingError(f"{what} not finite at step {training.step}; lower optim.learning_rate and {remedy}")
 
 
 def collapses(figures: Mapping[str, float]) -> list[str]:

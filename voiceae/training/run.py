@@ -1,19 +1,21 @@
-"""A whole training: build the parts, hand them to Lightning, leave a folder behind."""
+"""A whole training: build the parts, start the processes, leave a folder behind."""
 
 from __future__ import annotations
 
 import logging
+import os
 import re
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
-from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch import Callback, Trainer, seed_everything
-from lightning.pytorch.callbacks import EarlyStopping
-from lightning.pytorch.strategies import DDPStrategy, Strategy
+from lightning_fabric import Fabric, seed_everything
+from lightning_fabric.strategies.ddp import DDPStrategy
+from lightning_fabric.strategies.strategy import Strategy
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import OmegaConf
 
 from voiceae.data.store import FeatureStore
@@ -21,30 +23,25 @@ from voiceae.errors import ConfigError, OutputError, TrainingError
 from voiceae.io import modelfile
 from voiceae.io.filesystem import atomic_path
 from voiceae.io.locks import locked
-from voiceae.training.checkpoints import Checkpoints, require_fitting
-from voiceae.training.module import VALIDATION_SPLITS, TrainingModule, adversary_of
+from voiceae.training.checkpoints import require_fitting
+from voiceae.training.loop import VALIDATION_SPLITS, Training, adversary_of
 from voiceae.training.objectives.base import Objective
-from voiceae.training.precision import SharedPrecision, decided
-from voiceae.training.provenance import Exporter
-from voiceae.training.reporting import Reporting
+from voiceae.training.precision import decided
 from voiceae.training.schema import check_parts
 from voiceae.training.settings import Settings, TrainerSettings, is_first_process
-from voiceae.training.stopping import Stopping
-from voiceae.training.tensorboard_samples import TensorBoardSamples
-from voiceae.training.throughput import Throughput
 from voiceae.vocoders import load_vocoder
 
 START_METHODS = {"ddp": "popen", "ddp_spawn": "spawn", "ddp_fork": "fork"}
 
 
-def fit(settings: Settings) -> TrainingModule:
+def fit(settings: Settings) -> Training:
     """Train, from the beginning or from where a run stopped; the run folder tells the rest.
 
     Args:
         settings: checked; see `configs/` for what each means.
 
     Returns:
-        The trained module; its averaged weights are in `settings.out / "model.safetensors"`.
+        The ended training; its averaged weights are in `settings.out / "model.safetensors"`.
 
     Raises:
         VoiceAEError: when store, model and config do not fit, files cannot be written, or a loss is not
@@ -60,37 +57,46 @@ def fit(settings: Settings) -> TrainingModule:
     settings = settings.for_speakers(len(store.speakers))
     if is_first_process():
         settings = decided(settings)
-    objective, earlier = build_objective(settings, store)
-    module = TrainingModule(objective, store, settings)
+    objective, earlier_legs = build_objective(settings, store)
     has_adversary = any(True for _ in adversary_of(objective).parameters())
-    sparing = has_adversary or objective.sparing or bool(settings.trainer.stages)
-    trainer = build_trainer(settings, sparing, Exporter(settings=settings, earlier=earlier))
+    fabric = build_fabric(
+        settings.trainer, sparing=has_adversary or objective.sparing or bool(settings.trainer.stages)
+    )
+    training = Training(objective, store, settings, fabric, earlier_legs)
     with run_folder(settings):
         checkpoint = settings.resume_from
         if checkpoint is not None:
-            require_fitting(checkpoint, module)
+            require_fitting(checkpoint, training)
         if is_first_process():
             write_config(settings)
         try:
-            trainer.fit(module, ckpt_path=checkpoint, weights_only=True)
+            # A process that was forked or spawned has trained a copy of its own: what it tells is taken over.
+            vars(training).update(fabric.launch(train, training, checkpoint))  # type: ignore[arg-type]
         except MisconfigurationException as error:
             raise ConfigError(f"trainer: {error}") from error
         except (ArithmeticError, MemoryError, RuntimeError) as error:
-            raise explained(error, module) from error
-    return module
+            raise explained(error, training) from error
+    return training
 
 
-def explained(error: Exception, module: TrainingModule) -> Exception:
+def train(fabric: Fabric, training: Training, checkpoint: Path | None) -> dict[str, Any]:
+    """Train in one of the processes that Fabric started: -> counters that the caller wants to know."""
+    training.start(checkpoint)
+    training.run()
+    return {name: getattr(training, name) for name in ("step", "frames", "figures", "ended_by")}
+
+
+def explained(error: Exception, training: Training) -> Exception:
     """What a user can mend of an error in the loop as one of ours; any other as it is."""
     text = " ".join(str(error).split())
-    data = module.settings.data
+    data = training.settings.data
     if isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in text:
         return TrainingError(
             f"out of memory with data.batch_size={data.batch_size}, data.crop_frames={data.crop_frames} and "
             f"data.reference_frames={data.reference_frames}; lower one of them, or the size of the model"
         )
     of_shapes = re.search(r"\b(shapes?|sizes?|dimensions?|channels|zero)\b", text)
-    if module.step == module.first_step and of_shapes:
+    if training.step == training.first_step and of_shapes:
         return ConfigError(f"model, loss: their parts do not fit each other: {text}")
     return error
 
@@ -115,13 +121,19 @@ def require_validation(settings: Settings, store: FeatureStore) -> None:
 
 
 def prepare_process(settings: Settings) -> None:
-    """Threads, seeds and a quiet Lightning."""
-    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
-    logging.getLogger("lightning.fabric").setLevel(logging.ERROR)
-    warnings.filterwarnings("ignore", module=r"lightning\..*")
-    if settings.trainer.threads is not None:
-        torch.set_num_threads(settings.trainer.threads)
-    torch.set_float32_matmul_precision("high")
+    """Threads, seeds, how exact products are, and a quiet Fabric."""
+    logging.getLogger("lightning_fabric").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module=r"lightning_fabric\..*")
+    options = settings.trainer
+    if options.threads is not None:
+        torch.set_num_threads(options.threads)
+    torch.set_float32_matmul_precision("high")  # TF32 products on GPUs that have them
+    torch.use_deterministic_algorithms(options.deterministic)
+    if options.deterministic:
+        os.environ["CUBLAS_WORKSPACE_CONFIG"] = (
+            ":4096:8"  # without it cuBLAS is not deterministic, says torch
+        )
+    torch.backends.cudnn.benchmark = not options.deterministic  # crops have one shape
     seed_everything(settings.seed, verbose=False)
 
 
@@ -170,78 +182,33 @@ def load_weights(model: torch.nn.Module, given: torch.nn.Module, path: str) -> N
         ) from None
 
 
-def build_trainer(settings: Settings, sparing: bool, exporter: Exporter) -> Trainer:
-    """Lightning's loop with the callbacks of a run.
+def build_fabric(options: TrainerSettings, sparing: bool) -> Fabric:
+    """Devices and processes.
 
     Args:
-        settings: of the training.
+        options: `trainer`.
         sparing: whether some losses leave some weights without a gradient.
-        exporter: writes the model file.
 
     Raises:
         ConfigError: when this machine does not have what the config asks for.
     """
-    options = settings.trainer
+    strategy: str | Strategy = "auto"
+    if options.strategy != "auto":
+        strategy = DDPStrategy(
+            start_method=START_METHODS[options.strategy],  # type: ignore[arg-type]
+            process_group_backend=options.process_group_backend,
+            find_unused_parameters=sparing,  # as the losses of model and adversary do, each of the other's weights
+            broadcast_buffers=False,  # statistics are constant, and codebooks keep themselves alike
+        )
     try:
-        return Trainer(
+        return Fabric(
             accelerator=options.accelerator,
             devices=options.devices,
             num_nodes=options.num_nodes,
-            strategy=build_strategy(options, sparing),
-            max_epochs=-1,  # `Stopping` ends the loop by the project's own steps
-            callbacks=build_callbacks(settings, exporter),
-            limit_val_batches=options.validate_batches,
-            num_sanity_val_steps=0,
-            logger=False,
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            use_distributed_sampler=False,
-            inference_mode=False,  # weights that change places during validation must stay ordinary tensors
-            benchmark=not options.deterministic,  # crops have one shape
-            deterministic=options.deterministic,
-            default_root_dir=settings.out,
+            strategy=strategy,
         )
-    except (MisconfigurationException, TypeError, ValueError) as error:
+    except (MisconfigurationException, RuntimeError, TypeError, ValueError) as error:
         raise ConfigError(f"trainer: {' '.join(str(error).split())}") from error
-
-
-def build_strategy(options: TrainerSettings, sparing: bool) -> str | Strategy:
-    """Lightning's default, or DDP with gradients averaged at every `manual_backward`."""
-    if options.strategy == "auto":
-        return "auto"
-    return DDPStrategy(
-        start_method=START_METHODS[options.strategy],  # type: ignore[arg-type]
-        process_group_backend=options.process_group_backend,
-        find_unused_parameters=sparing,  # as the losses of model and adversary do, each of the other's weights
-        broadcast_buffers=False,  # statistics are constant, and codebooks keep themselves alike
-    )
-
-
-def build_callbacks(settings: Settings, exporter: Exporter) -> list[Callback]:
-    """In the order of their duties after a step: decide to stop, report, keep."""
-    options = settings.trainer
-    work = Throughput(options.compile, options.compile_mode)
-    reporting = Reporting(settings.out, options.log_every, options.progress, work)
-    callbacks: list[Callback] = [
-        SharedPrecision(options),
-        Stopping(options.max_minutes),
-        work,
-        reporting,
-        TensorBoardSamples(reporting, options.picture_every, settings.vocoder.name),
-    ]
-    if options.early_stopping_patience is not None:
-        callbacks.append(
-            EarlyStopping(
-                "valid/total",
-                patience=options.early_stopping_patience,
-                check_finite=False,
-                mode="min",
-                check_on_train_epoch_end=False,  # but after the validation, so that `Checkpoints` keeps what it found
-            )
-        )
-    by_steps, by_minutes = options.checkpoint_steps, options.checkpoint_minutes
-    return [*callbacks, Checkpoints(settings.checkpoints, exporter, by_steps, by_minutes)]
 
 
 @contextmanager

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
-from lightning.pytorch import Callback, Trainer
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 if TYPE_CHECKING:
-    from voiceae.training.module import TrainingModule
+    from voiceae.training.loop import Training
 
 PEAK_BF16_TFLOPS = {
     **{"B200": 2250.0, "H200": 989.0, "H100 PCIe": 756.0, "H100": 989.0, "GH200": 989.0, "A100": 312.0},
@@ -27,7 +26,7 @@ PEAK_BF16_TFLOPS = {
 """Dense bfloat16 products by what the chip's name holds, as their makers state them; the first that fits counts."""
 
 
-class Throughput(Callback):
+class Throughput:
     """Counts the first step's operations on a GPU, then lets the parts of the model be compiled.
 
     The counter sees no operation inside compiled code, hence the order.
@@ -43,31 +42,35 @@ class Throughput(Callback):
         self.peak_tflops: float | None = None
         self._counter: FlopCounterMode | None = None
 
-    def on_train_start(self, trainer: Trainer, pl_module: TrainingModule) -> None:  # type: ignore[override]
+    def start(self, training: Training) -> None:
         """Know the chip; without a counted one, compile at once."""
-        device = pl_module.device
+        device = training.fabric.device
         self.peak_tflops = peak_of(torch.cuda.get_device_name(device)) if device.type == "cuda" else None
         if self.peak_tflops is None:
-            self._compile(pl_module)
+            self._compile(training)
 
-    def on_train_batch_start(self, trainer: Trainer, pl_module: TrainingModule, *_: Any) -> None:  # type: ignore[override]
-        """Count one step; what CUDA graphs kept of the step before may be overwritten from now on."""
-        if self.compiler is not None:
-            torch.compiler.cudagraph_mark_step_begin()
+    def before_step(self, training: Training) -> None:
+        """Count the operations of the first step."""
+        self.mark_step()
         if self.peak_tflops is not None and self.flop_per_frame is None:
-            self._frames = pl_module.frames
+            self._frames = training.frames
             self._counter = FlopCounterMode(display=False)
             self._counter.__enter__()
 
-    def on_train_batch_end(self, trainer: Trainer, pl_module: TrainingModule, *_: Any) -> None:  # type: ignore[override]
+    def after_step(self, training: Training) -> None:
         """Stop counting, and compile."""
         if self._counter is None:
             return
         self._counter.__exit__(None, None, None)
-        own_frames = (pl_module.frames - self._frames) / trainer.world_size
+        own_frames = (training.frames - self._frames) / training.fabric.world_size
         self.flop_per_frame = self._counter.get_total_flops() / own_frames
         self._counter = None
-        self._compile(pl_module)
+        self._compile(training)
+
+    def mark_step(self) -> None:
+        """What CUDA graphs kept of the step before may be overwritten from now on."""
+        if self.compiler is not None:
+            torch.compiler.cudagraph_mark_step_begin()
 
     def rates(self, frames_per_second: float, processes: int) -> dict[str, float]:
         """Operations a second of one chip, 10^12, and their share of what it could do; none where it is not known.
@@ -81,14 +84,9 @@ class Throughput(Callback):
         tflops = 1e-12 * self.flop_per_frame * frames_per_second / processes
         return {"tflops": tflops, "bf16_peak_share": tflops / self.peak_tflops}
 
-    def _compile(self, module: TrainingModule) -> None:
+    def _compile(self, training: Training) -> None:
         if self.compiler is not None:
-            compile_parts(module.objective.model, self.compiler, self.mode)
-
-    def on_validation_batch_start(self, *_: Any) -> None:
-        """The same of a batch of validation."""
-        if self.compiler is not None:
-            torch.compiler.cudagraph_mark_step_begin()
+            compile_parts(training.objective.model, self.compiler, self.mode)
 
 
 def compile_parts(model: nn.Module, compiler: str, mode: str | None = None) -> None:

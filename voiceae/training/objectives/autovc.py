@@ -7,15 +7,19 @@ from typing import Any, Self
 
 import torch
 
+from voiceae.assets import ASSETS
 from voiceae.data.crops import Batch
 from voiceae.data.store import FeatureStore
+from voiceae.errors import ConfigError
+from voiceae.io import modelfile
 from voiceae.models import Autoencoder
 from voiceae.models.autovc import AutoVCDecoder, AutoVCEncoder
+from voiceae.models.encoders import PretrainedSpeaker
 from voiceae.nn.losses import reconstruction_loss
 from voiceae.nn.masking import downsample_mask
+from voiceae.specs import AudioSpec
 from voiceae.training.objectives.base import StepResult
 from voiceae.training.objectives.plain import Plain
-from voiceae.training.provenance import take_speaker
 
 
 class AutoVC(Plain):
@@ -60,3 +64,34 @@ class AutoVC(Plain):
             **content.bottlenecked.losses,
         }
         return self.weighed(losses, step, batch, content, model.denormalise(given), speaker)
+
+
+def take_speaker(model: Autoencoder, source: str, spec: AudioSpec) -> None:
+    """Fill a model's `PretrainedSpeaker` from a model file; from then on the model carries it.
+
+    Args:
+        model: whose speaker part is a `PretrainedSpeaker`.
+        source: a model file, or the name of one that comes with the package.
+        spec: mel contract that both must share.
+
+    Raises:
+        ConfigError: when the model has no such part, or the file's encoder is built in another way.
+        ModelFileError: when the file is missing, damaged or no autoencoder.
+        SpecMismatchError: when its mels are others.
+    """
+    if not isinstance(model.speaker, PretrainedSpeaker):
+        raise ConfigError(
+            f"loss.speaker_from={source}: the model has no FrozenSpeaker to fill; describe one, as model=autovc does"
+        )
+    bundled = ASSETS / f"{source}.safetensors"
+    given = modelfile.load(bundled if bundled.is_file() else source, kind="autoencoder")
+    given.header.spec.require_same(spec, "the speaker encoder's model", "store")
+    try:
+        theirs = given.module
+        model.speaker.take(theirs.speaker, theirs.mel_mean, theirs.mel_deviation)  # type: ignore[arg-type]
+    except ValueError as error:
+        built = given.header.description.get("speaker")
+        raise ConfigError(
+            f"loss.speaker_from={source}: its speaker encoder is {built}; describe it so as model.speaker.encoder "
+            f"({error})"
+        ) from None

@@ -4,8 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from voiceae.training.ema import Averages
-from voiceae.training.optimizers import averaging_decay
+from voiceae.training.optimizers import Averages, averaging_decay
 
 
 def test_average_is_the_weighted_sum_of_what_was() -> None:

@@ -12,7 +12,7 @@ from voiceae.errors import ConfigError, ModelFileError, SpecMismatchError
 from voiceae.io import modelfile
 from voiceae.models import Autoencoder
 from voiceae.training.config import compose
-from voiceae.training.provenance import take_speaker
+from voiceae.training.objectives.autovc import take_speaker
 
 
 def test_the_bundled_model_s_encoder_is_the_one_that_the_config_describes():
