@@ -33,7 +33,7 @@ LEVELS = [
 LEVEL = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}
 HEAVY = {
     *("torch", "torchaudio", "numpy", "scipy", "librosa", "soundfile", "soxr", "sklearn", "joblib"),
-    *("lightning", "hydra", "omegaconf", "matplotlib", "tensorboard", "safetensors"),
+    *("lightning_fabric", "hydra", "omegaconf", "matplotlib", "tensorboard", "safetensors"),
 }
 
 

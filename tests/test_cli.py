@@ -13,7 +13,7 @@ from tests.tiny import HANG_GUARD_SECONDS
 from voiceae import cli
 from voiceae.errors import AudioError
 
-HEAVY = ("torch", "numpy", "librosa", "soundfile", "lightning", "hydra", "matplotlib", "scipy")
+HEAVY = ("torch", "numpy", "librosa", "soundfile", "lightning_fabric", "hydra", "matplotlib", "scipy")
 
 
 def fresh(code: str) -> str:

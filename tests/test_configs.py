@@ -115,7 +115,7 @@ def test_configs_and_settings_name_the_same_keys(node: str) -> None:
 def run_train(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     code = (
         "import sys\nfrom voiceae.cli import run\ncode = run(['train', *sys.argv[1:]])\n"
-        "print(*({'torch', 'lightning', 'librosa', 'numpy'} & set(sys.modules)))\nsys.exit(code)"
+        "print(*({'torch', 'lightning_fabric', 'librosa', 'numpy'} & set(sys.modules)))\nsys.exit(code)"
     )
     return subprocess.run(
         [sys.executable, "-c", code, *arguments],

@@ -19,11 +19,11 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import torch
+from lightning_fabric import Fabric
 from torch import Tensor
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -35,7 +35,7 @@ from voiceae.data.store import FeatureStore  # noqa: E402
 from voiceae.data.waves import add_waves  # noqa: E402
 from voiceae.io import modelfile  # noqa: E402
 from voiceae.training.config import compose  # noqa: E402
-from voiceae.training.loop import Training  # noqa: E402
+from voiceae.training.loop import Training as Loop  # noqa: E402
 from voiceae.training.run import build_objective  # noqa: E402
 from voiceae.training.settings import Settings  # noqa: E402
 from voiceae.training.throughput import compile_parts, peak_of  # noqa: E402
@@ -164,15 +164,9 @@ class Training:
         torch.manual_seed(settings.seed)
         self.device = probe.device
         self.half = probe.on_gpu
-        self.module = TrainingModule(build_objective(settings, opened)[0], opened, settings)
-        strategy = SimpleNamespace(root_device=self.device, optimizers=[])
-        self.module._trainer = SimpleNamespace(
-            strategy=strategy, world_size=1, global_rank=0, should_stop=False
-        )
-        self.module.manual_backward = lambda loss: loss.backward()
-        self.module.to(self.device)
-        self.module.setup("fit")
-        self.module.configure_optimizers()
+        fabric = Fabric(accelerator=self.device.type, devices=1)
+        self.module = Loop(build_objective(settings, opened)[0], opened, settings, fabric)
+        self.module.start()
         self.module.objective.train()
 
     def steps(self, count: int) -> None:
@@ -180,7 +174,7 @@ class Training:
         for _ in range(count):
             torch.compiler.cudagraph_mark_step_begin()
             with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.half):
-                self.module.train_step(0, 0)
+                self.module.train_step()
         if self.half:
             torch.cuda.synchronize(self.device)
 
@@ -191,10 +185,9 @@ class Training:
     def state(self) -> dict[str, Any]:
         """All that changes."""
         module = self.module
-        optimizers = [*module._main, *module._adversarial]
         kept = {
             "weights": module.objective.state_dict(),
-            "optimizers": [each.state_dict() for each in optimizers],
+            "optimizers": [each.state_dict() for each in module.optimizers],
         }
         return copy.deepcopy(kept | {"step": module.step, "averages": module.averages.values})
 
@@ -202,7 +195,7 @@ class Training:
         """Go on from there."""
         module = self.module
         module.objective.load_state_dict(state["weights"])
-        for optimizer, kept in zip([*module._main, *module._adversarial], state["optimizers"], strict=True):
+        for optimizer, kept in zip(module.optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(kept)
         module.averages.load(state["averages"])
         module.step = state["step"]

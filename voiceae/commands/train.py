@@ -50,7 +50,7 @@ def main(arguments: Sequence[str]) -> None:
     process_arguments = list(sys.argv)
 
     def job(config: Any) -> None:
-        sys.argv = process_arguments  # with which Lightning starts the other processes of a node
+        sys.argv = process_arguments  # with which Fabric starts the other processes of a node
         train(config)
 
     run = hydra.main(version_base="1.3", config_path=str(config_dir()), config_name=CONFIG_NAME)(job)

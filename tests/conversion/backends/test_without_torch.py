@@ -11,7 +11,17 @@ import pytest
 from tests.exported import CLIPS
 from voiceae.io.audio import read
 
-HEAVY = ("torch", "torchaudio", "scipy", "librosa", "numba", "sklearn", "lightning", "matplotlib", "joblib")
+HEAVY = (
+    "torch",
+    "torchaudio",
+    "scipy",
+    "librosa",
+    "numba",
+    "sklearn",
+    "lightning_fabric",
+    "matplotlib",
+    "joblib",
+)
 CODE = f"""
 import sys
 from importlib.abc import MetaPathFinder
