@@ -81,7 +81,7 @@ def take_speaker(model: Autoencoder, source: str, spec: AudioSpec) -> None:
     """
     if not isinstance(model.speaker, PretrainedSpeaker):
         raise ConfigError(
-            f"loss.speaker_from={source}: the model has no PretrainedSpeaker to fill; describe one, as model=autovc does"
+            f"loss.speaker_from={source}: the model has no PretrainedSpeaker to fill; describe one as model=autovc does"
         )
     bundled = ASSETS / f"{source}.safetensors"
     given = modelfile.load(bundled if bundled.is_file() else source, kind="autoencoder")
