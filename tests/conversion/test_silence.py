@@ -65,17 +65,18 @@ def test_room_noise_is_left_alone() -> None:
         np.float32
     )
     made = rng.standard_normal(len(source)).astype(np.float32)
-    assert SilenceEnvelope.of(source, RATE).apply(made) is made  # 40 dB below speech is a pause, not silence
+    # 40 dB below speech is a pause, not silence.
+    assert SilenceEnvelope.from_wave(source, RATE).apply(made) is made
 
 
 def test_blocks_are_treated_as_the_whole() -> None:
     source, middle = broken_off(0.0)
     made = np.random.default_rng(2).standard_normal(len(source.wav)).astype(np.float32)
-    whole = SilenceEnvelope.of(source.wav, RATE).apply(made)
+    whole = SilenceEnvelope.from_wave(source.wav, RATE).apply(made)
     met = LevelMeter(RATE)
     for start in range(0, len(source.wav), 7001):
         met.update(source.wav[start : start + 7001])
-    silence = SilenceEnvelope.of_meter(met)
+    silence = SilenceEnvelope.from_meter(met)
     parts = [silence.apply(made[start : start + 999], start) for start in range(0, len(made), 999)]
     np.testing.assert_allclose(np.concatenate(parts), whole, atol=1e-6)
     assert not whole[middle].any()
@@ -89,6 +90,6 @@ def test_any_length(length: int) -> None:
     wav = np.ones(length, np.float32)
     met = LevelMeter(RATE)
     met.update(wav)
-    assert SilenceEnvelope.of_meter(met).apply(wav).shape == wav.shape
+    assert SilenceEnvelope.from_meter(met).apply(wav).shape == wav.shape
     if length:
-        assert SilenceEnvelope.of(wav, RATE).apply(wav).shape == wav.shape
+        assert SilenceEnvelope.from_wave(wav, RATE).apply(wav).shape == wav.shape

@@ -45,7 +45,7 @@ def test_blocks_are_given_the_gain_of_the_whole(level: float) -> None:
             meter.update(part)
     with warnings.catch_warnings(action="ignore"):
         whole = restore_level(converted, normalise(source, RATE), RATE)
-        level = LevelCorrection.of_meters(*meters)
+        level = LevelCorrection.from_meters(*meters)
     parts = [level.apply(converted[start : start + 3000], start) for start in range(0, len(converted), 3000)]
     np.testing.assert_allclose(np.concatenate(parts), whole, rtol=1e-3, atol=1e-6)
 
@@ -60,7 +60,7 @@ def test_a_burst_is_bounded_in_blocks_as_it_is_in_the_whole() -> None:
         for part in np.array_split(wav, 7):
             meter.update(part)
     whole = restore_level(converted, normalise(source, RATE), RATE)
-    level = LevelCorrection.of_meters(*meters)
+    level = LevelCorrection.from_meters(*meters)
     parts = [level.apply(converted[start : start + 3000], start) for start in range(0, len(converted), 3000)]
     np.testing.assert_allclose(np.concatenate(parts), whole, atol=2e-3)
     assert np.abs(whole[-2000:-1500]).max() < 0.05

@@ -138,7 +138,7 @@ class Voice:
         with self._inference(mel.shape[-1]):
             converted = decode(self.model, self.model.encode(mel[None]), profile)
             wav = self._wav(self._match(converted, profile, matching))[: len(levelled.wav)]
-        wav = SilenceEnvelope.of(levelled.wav, rate).apply(restore_level(wav, levelled, rate))
+        wav = SilenceEnvelope.from_wave(levelled.wav, rate).apply(restore_level(wav, levelled, rate))
         return Audio(wav=wav, sample_rate=rate)
 
     def convert_file(
@@ -341,13 +341,13 @@ class Voice:
                 self._strength(matching),
                 chunks,
             )
-            seconds, silence = conversion.level.samples / rate, SilenceEnvelope.of_meter(conversion.level)
+            seconds, silence = conversion.level.samples / rate, SilenceEnvelope.from_meter(conversion.level)
             with tqdm(total=round(seconds), desc="convert", unit="s", disable=not progress) as bar:
                 for block in conversion.blocks():
                     keep(silence.apply(block, met.samples))
                     met.update(block)
                     bar.update(round(met.samples / rate) - bar.n)
-        return LevelCorrection.of_meters(conversion.level, met)
+        return LevelCorrection.from_meters(conversion.level, met)
 
     def _strength(self, matching: float | None) -> float:
         return as_strength(matching, self.model.matching)

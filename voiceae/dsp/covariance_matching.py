@@ -1,4 +1,4 @@
-"""How the low cepstra of a voice vary together, and bringing a mel half-way to it: plain numpy, for either runtime."""
+"""Covariance matching of low cepstra: half of the optimal transport map between two Gaussians, in plain numpy."""
 
 from __future__ import annotations
 
@@ -16,32 +16,34 @@ Doubles = NDArray[np.float64]
 Real = TypeVar("Real", Floats, Doubles)
 
 CEPSTRA = 24
-"""Without the zeroth: how the level varies is what is said, and reshaped with the rest it makes speech less clean."""
+"""Without the zeroth: how the level varies is what is said, and matched with the rest it makes speech less clean."""
 DEFAULT_FRACTION = 0.5
-"""All the way there, speech is less clear and the voice hardly nearer."""
+"""Of the way to the target's covariance. By all of it, speech is less clear and the voice hardly nearer."""
 HALF_TRUST_FRAMES = 100
-"""With as many loud frames, a covariance is trusted by half."""
+"""With as many active frames, a covariance is trusted by half: of 24 cepstra it has 300 numbers."""
 MAX_DEVIATION_RATIO = 2.0
 """Of deviations along any direction: what is asked for beyond it is an accident of few frames."""
 MAX_CHANGE_NATS = 1.0
 """By which a value may be moved; speech hardly ever is by as much, a slip of the network would be."""
-_LEAST_VARIANCE = 1e-4
+_LEAST_VARIANCE = (
+    1e-4  # nats^2, so that a mel that does not vary has an inverse root; of speech, all are larger
+)
 
 
 @dataclass(frozen=True)
 class CovarianceMatch:
-    """What is done to every frame of a mel.
+    """Affine map that is applied to every frame of a mel.
 
     Attributes:
-        centre: (M, 1) about which a frame is reshaped.
-        change: (M, M) what is added to it, of its deviation from there.
+        centre: (M, 1) about which deviations are scaled.
+        change: (M, M) of a deviation to what is added to the frame.
     """
 
     centre: Floats
     change: Floats
 
     def __call__(self, mel: Floats) -> Floats:
-        """(M, T) -> (M, T)."""
+        """Map every frame: (M, T) -> (M, T)."""
         change = _product(self.change, mel - self.centre)
         return mel + change.clip(-MAX_CHANGE_NATS, MAX_CHANGE_NATS)
 
@@ -54,31 +56,30 @@ def basis(n_mels: int) -> Doubles:
 
 
 def active_covariance(mel: Floats) -> Floats:
-    """Covariance of the cepstra of the loud frames: natural-log mel (M, T) -> (Q, Q)."""
+    """Covariance of the cepstra of the active frames: natural-log mel (M, T) -> (Q, Q)."""
     return _covariance(mel[:, active_frames(mel)]).astype(np.float32)
 
 
 def covariance_match(
     mel: Floats, covariance: Floats, frames: float, strength: float, *, fraction: float = DEFAULT_FRACTION
 ) -> CovarianceMatch:
-    """What gives a mel a covariance of its low cepstra: (M, T), (Q, Q) ->.
+    """Map that brings the covariance of a mel's low cepstra towards another one: (M, T), (Q, Q) ->.
 
-    The map between two Gaussians that moves least (Peyre and Cuturi 2019, arXiv 1803.00567, section 2.6), of which
-    half the way is gone: A = S^-1/2 (S^1/2 C S^1/2)^1/2 S^-1/2 for own covariance S and wanted C. Its eigenvalues are
-    ratios of deviations; as in `match_moments` they are bounded, and near 1 where either side has few frames.
+    The optimal transport map between two Gaussians (Peyre and Cuturi 2019, arXiv 1803.00567, section 2.6), of which
+    half the way is gone: A = S^-1/2 (S^1/2 C S^1/2)^1/2 S^-1/2 for the mel's covariance S and the target's C. Its
+    eigenvalues are ratios of deviations; as in `match_moments` they are bounded, and near 1 where either side has few
+    frames.
 
     Args:
-        mel: natural log, with the voice's mean and deviation already; or a sample of the mel that is to be reshaped.
-        covariance: of the voice.
-        frames: how many loud frames it comes from.
+        mel: natural log, with the target's mean and deviation already; or a sample of the mel that is to be mapped.
+        covariance: of the target.
+        frames: how many active frames it comes from.
         strength: from 0, nothing, to 1, all of what is done.
-        fraction: of the way from the own covariance to the wanted one.
+        fraction: of the way to the target's covariance that full strength goes.
     """
     own = mel[:, active_frames(mel)]
-    if not own.shape[1]:  # nothing is louder than NaN: what a broken network says is for others to refuse
-        return CovarianceMatch(
-            np.zeros((len(mel), 1), np.float32), np.zeros((len(mel), len(mel)), np.float32)
-        )
+    if not own.shape[1]:  # nothing is louder than NaN: what a broken network gives is for others to refuse
+        return CovarianceMatch(np.zeros((len(mel), 1), np.float32), np.zeros((len(mel),) * 2, np.float32))
     root, inverse = _roots(_covariance(own), _LEAST_VARIANCE)
     middle, _ = _roots(root @ covariance @ root, _LEAST_VARIANCE**2)
     ratios, axes = np.linalg.eigh(inverse @ middle @ inverse)
@@ -88,9 +89,8 @@ def covariance_match(
     )
     axes = basis(len(mel)).T @ axes
     change = (axes * (fraction * strength * (ratios - 1))) @ axes.T
-    return CovarianceMatch(
-        own.mean(1, keepdims=True, dtype=np.float64).astype(np.float32), change.astype(np.float32)
-    )
+    centre = own.mean(1, keepdims=True, dtype=np.float64)
+    return CovarianceMatch(centre.astype(np.float32), change.astype(np.float32))
 
 
 def _covariance(mel: Floats) -> Doubles:

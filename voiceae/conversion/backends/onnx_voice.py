@@ -85,7 +85,7 @@ class PortableVoice:
         mel = self.convert_mel(self._mel(levelled.wav), profile, matching)
         wav = finite(self.vocoder(mel))[: len(levelled.wav)]
         rate = self.spec.sample_rate
-        wav = SilenceEnvelope.of(levelled.wav, rate).apply(restore_level(wav, levelled, rate))
+        wav = SilenceEnvelope.from_wave(levelled.wav, rate).apply(restore_level(wav, levelled, rate))
         return Audio(wav=wav, sample_rate=rate)
 
     def convert_file(
