@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 
 from voiceae.conversion import batch
-from voiceae.conversion.batch import BatchFolders, PairConverter, PairRow, repeated, require_out, result_path
+from voiceae.conversion.batch import (
+    BatchFolders,
+    PairConverter,
+    PairRow,
+    duplicate_results,
+    require_out,
+    result_path,
+)
 from voiceae.conversion.voice import Voice
 from voiceae.errors import AudioError, OutputError
 from voiceae.io import audio as audio_io
@@ -40,14 +47,14 @@ def test_a_target_is_heard_once(
 def test_only_the_latest_targets_are_kept(
     tiny_voice: Voice, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(batch, "TARGETS_KEPT", 2)
+    monkeypatch.setattr(batch, "PROFILES_KEPT", 2)
     profile = listened(tiny_voice, monkeypatch)
     converter = PairConverter(tiny_voice, BatchFolders(root=root, out_dir=tmp_path / "out"))
     for number, target in enumerate(("c.wav", "d.wav", "c.wav", "a b.wav", "c.wav", "d.wav")):
         assert converter.attempt(PairRow(number, "c.wav", (target,), f"{number}.wav")) is None
     names = [Path(each).name for each in profile if isinstance(each, str)]
     assert names == ["c.wav", "d.wav", "a b.wav", "d.wav"]
-    assert len(converter._heard) == 2
+    assert converter._profile.cache_info().currsize == 2
 
 
 def test_existing_results_stay(tiny_voice: Voice, root: Path, tmp_path: Path) -> None:
@@ -75,7 +82,7 @@ def test_results_stay_in_their_folder(tmp_path: Path) -> None:
 def test_names_given_twice_are_known_beforehand(tmp_path: Path) -> None:
     outs = ["1.wav", "sub/1.wav", "./1.wav", "", "", "sub//1.wav"]
     pairs = [PairRow(line, "a", ("b",), out) for line, out in enumerate(outs, 2)]
-    found = repeated(pairs, BatchFolders(root=tmp_path, out_dir=tmp_path))
+    found = duplicate_results(pairs, BatchFolders(root=tmp_path, out_dir=tmp_path))
     assert {place: failure.where for place, failure in found.items()} == {2: "line 4", 5: "line 7"}
 
 

@@ -16,8 +16,7 @@ import numpy as np
 
 from voiceae.benchmark.context import Bench, at_least, at_most, command, once, over, plain, skipped
 from voiceae.benchmark.measuring import Figure, Timing, gflops, interleaved, matrix_product
-from voiceae.conversion.batch import BatchFolders, PairRow, VoiceLoader
-from voiceae.conversion.workers import convert_pairs
+from voiceae.conversion.batch import BatchFolders, PairRow, VoiceLoader, convert_pairs
 from voiceae.errors import ConfigError
 from voiceae.hardware import available_cpus, bf16_support
 from voiceae.io import audio as audio_io
@@ -144,7 +143,7 @@ import sys
 from pathlib import Path
 from voiceae.conversion.batch import PairRow
 from voiceae.conversion.batch import BatchFolders, VoiceLoader
-from voiceae.conversion.workers import convert_pairs
+from voiceae.conversion.batch import convert_pairs
 
 model, vocoder, root, out, count, every = *sys.argv[1:5], *map(int, sys.argv[5:7])
 

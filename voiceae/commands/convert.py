@@ -95,8 +95,14 @@ def command(
     # numpy's matrix products are small here, and starting its threads takes longer; it reads this when imported.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from voiceae.conversion.backends.select import select_backend
-    from voiceae.conversion.batch import BatchFolders, VoiceLoader, folder_rows, read_pair_rows, require_out
-    from voiceae.conversion.workers import convert_pairs
+    from voiceae.conversion.batch import (
+        BatchFolders,
+        VoiceLoader,
+        convert_pairs,
+        folder_rows,
+        read_pair_rows,
+        require_out,
+    )
     from voiceae.io.filesystem import is_dir
     from voiceae.latent.target_names import as_files, resolve_target
 

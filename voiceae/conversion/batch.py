@@ -1,33 +1,47 @@
-"""Many recordings in one go: tables of pairs, folders, embeddings of all, and what becomes of each."""
+"""Batches: pairs of a table or of a folder converted by one or several processes, and embeddings of many files."""
 
 from __future__ import annotations
 
+import itertools
 import os
-from collections import OrderedDict
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path, PurePath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from voiceae.conversion.embedding_files import EmbeddingTable, is_stored, read_stored
 from voiceae.conversion.speaker_profile import SpeakerProfile
 from voiceae.errors import AudioError, CorpusError, OutputError
-from voiceae.hardware import one_thread
+from voiceae.hardware import available_cpus, one_thread
 from voiceae.io import audio as audio_io
-from voiceae.io.csvtable import TableRow, find_named_file, read_table
+from voiceae.io.csvtable import find_named_file, read_table
 from voiceae.io.filesystem import FILE_ERRORS, accessible, exists, is_dir, reason, require_new
 from voiceae.io.folders import READABLE, find_audio_files, warn_unused_files
+from voiceae.processes import parent_watch_options, watched_call, workers_killed_on_error
 
 if TYPE_CHECKING:
     from voiceae.conversion.voice import Voice
 
+# A profile is some 3 KB, so the cache stays at 3 MB; of a table with more voices some are computed again.
+PROFILES_KEPT = 1024
+# Loading the model takes a process about as long as converting eight files of a few seconds.
+ROWS_WORTH_A_PROCESS = 8
+_GPU = Path("/dev/nvidiactl")  # there without importing torch, which takes seconds
+_ANY_RATE = 16000  # Hz; a target is decoded only to see whether it can be used
+_TARGET_SECONDS = 0.5
+_PACKAGE = Path(__file__).parents[1]
+_BATCH_NUMBERS = itertools.count()
+
 
 @dataclass(frozen=True)
 class PairRow:
-    """One row, as written there.
+    """One conversion of a batch.
 
     Attributes:
-        line: in the file, from 1; 0 for a row that no table holds.
+        line: in the table, from 1; 0 for a row that no table holds.
         source: path below the root.
         targets: paths below the root, or stored embeddings there.
         out: path below the folder of results; empty where the table does not say.
@@ -44,30 +58,6 @@ class PairRow:
         return f"line {self.line}" if self.line else self.source
 
 
-def read_pair_rows(path: str | Path, columns: Sequence[str]) -> list[PairRow]:
-    """Rows of a table; several targets are joined by `;`, columns that are not asked for are ignored.
-
-    Args:
-        path: the table.
-        columns: that it must have, of source, target and out.
-
-    Raises:
-        CorpusError: when the table is missing, not text, empty or lacks a column; see `read_table`.
-    """
-    rows = [_row(row) for row in read_table(path, columns, "a table of pairs")]
-    if not rows:
-        raise CorpusError(f"{path}: holds no pairs; give one row each below the header")
-    return rows
-
-
-def _row(row: TableRow) -> PairRow:
-    source, target, out = (row.cells.get(name, "") for name in ("source", "target", "out"))
-    return PairRow(row.line, source, tuple(each.strip() for each in target.split(";") if each.strip()), out)
-
-
-TARGETS_KEPT = 1024  # some 3 KB each; a table with more voices hears some of them again
-
-
 @dataclass(frozen=True)
 class Failure:
     """An input that could not be used, and why; the reason names the file."""
@@ -78,7 +68,7 @@ class Failure:
 
 @dataclass(frozen=True, kw_only=True)
 class VoiceLoader:
-    """What a voice is loaded from; unlike the voice, it can be sent to another process."""
+    """Model, vocoder and device that a voice is loaded from; it can be sent to another process, a voice cannot."""
 
     model: str = "base"
     vocoder: str = "default"
@@ -106,48 +96,72 @@ class BatchFolders:
     force: bool = False
 
 
-@dataclass
-class PairConverter:
-    """Converts rows, keeping what was heard of the latest targets.
+def read_pair_rows(path: str | Path, columns: Sequence[str]) -> list[PairRow]:
+    """Rows of a table of pairs; several targets are joined by `;`, other columns are ignored.
 
     Args:
-        voice: the model.
-        folders: where things are.
+        path: the table.
+        columns: that it must have, of source, target and out.
+
+    Raises:
+        CorpusError: when the table is missing, not text, empty or lacks a column; see `read_table`.
     """
+    rows = []
+    for row in read_table(path, columns, "a table of pairs"):
+        source, target, out = (row.cells.get(name, "") for name in ("source", "target", "out"))
+        targets = tuple(each.strip() for each in target.split(";") if each.strip())
+        rows.append(PairRow(row.line, source, targets, out))
+    if not rows:
+        raise CorpusError(f"{path}: holds no pairs; give one row each below the header")
+    return rows
 
-    voice: Voice
-    folders: BatchFolders
-    _heard: OrderedDict[str, SpeakerProfile] = field(default_factory=OrderedDict)
 
-    def attempt(self, pair: PairRow) -> Failure | None:
-        """Convert one row, or say why not."""
-        try:
-            self.convert(pair)
-        except FILE_ERRORS as error:
-            return Failure(pair.where, reason(error, pair.source))
-        return None
+def folder_rows(
+    folder: Path, targets: Sequence[str], out_dir: Path, closed: list[Failure] | None = None
+) -> list[PairRow]:
+    """A row for every recording below a folder, except earlier results there.
 
-    def convert(self, pair: PairRow) -> None:
-        """Convert one row, on one thread, so that it does not matter how many processes share the work.
+    A result keeps its recording's name, with the suffix .wav where that format can only be read.
 
-        Raises:
-            VoiceAEError: when it cannot be done; nothing is written then.
-        """
-        out = result_path(pair, self.folders)
-        require_out(out, self.folders.force)
-        with one_thread():
-            target = [self._listen(each) for each in pair.targets]
-            source = find_named_file(self.folders.root, pair.source)
-            self.voice.convert_file(source, target, out, force=self.folders.force)
+    Args:
+        folder: that sources and results are named below.
+        targets: of the voice, relative to the working directory.
+        out_dir: where the results go.
+        closed: gets the folders below that cannot be opened.
 
-    def _listen(self, target: str) -> SpeakerProfile:
-        path = str(find_named_file(self.folders.root, target))
-        if path not in self._heard:
-            self._heard[path] = self.voice.profile(path)
-            if len(self._heard) > TARGETS_KEPT:
-                self._heard.popitem(last=False)
-        self._heard.move_to_end(path)
-        return self._heard[path]
+    Raises:
+        AudioError: when there is no audio in the folder, or a target cannot be used.
+        EmbeddingError: for a stored embedding that cannot be used.
+    """
+    for target in targets:
+        require_target(target)
+    results = _absolute(out_dir)
+    files = [file for file in find_recordings([folder], closed) if results not in _absolute(file).parents]
+    if not files:
+        raise AudioError(f"{folder}: holds no audio but in {out_dir}, where the results go")
+    targets_here = tuple(str(Path.cwd() / target) for target in targets)
+    names = [str(file.relative_to(folder)) for file in files]
+    rows = []
+    for name in names:
+        out = name
+        if PurePath(name).suffix.lower() not in audio_io.SUFFIXES:
+            out = str(PurePath(name).with_suffix(".wav"))
+            out = f"{name}.wav" if out in names else out  # a.wav beside a.aiff keeps its own result
+        rows.append(PairRow(0, name, targets_here, out))
+    return rows
+
+
+def require_target(target: str) -> None:
+    """Refuse a target that no row could use, before the first row is converted.
+
+    Raises:
+        AudioError: for audio that is missing, damaged, silent or too short.
+        EmbeddingError: for a stored embedding that is missing or none.
+    """
+    if is_stored(target):
+        read_stored(target)
+    else:
+        audio_io.load(target, _ANY_RATE, min_seconds=_TARGET_SECONDS, what="a target")
 
 
 def result_path(pair: PairRow, folders: BatchFolders) -> Path:
@@ -165,42 +179,143 @@ def result_path(pair: PairRow, folders: BatchFolders) -> Path:
     return folders.out_dir / path
 
 
-def repeated(pairs: Sequence[PairRow], folders: BatchFolders) -> dict[int, Failure]:
-    """Rows, by their place, whose result has the name of an earlier row's; known before any work is done."""
-    seen: set[PurePath] = set()
-    found = {}
-    for place, pair in enumerate(pairs):
-        out = PurePath(pair.out)
-        if pair.out and out in seen:
-            reason = (
-                f"{folders.out_dir / out}: is the result of an earlier row too; give every row its own name"
-            )
-            found[place] = Failure(pair.where, reason)
-        seen.add(out)
-    return found
-
-
 def require_out(path: Path, force: bool) -> None:
     """Refuse an output file before the work is done rather than after it.
 
     Raises:
         OutputError: for a suffix that cannot be written, or an existing file without `force`.
     """
-    if path.suffix.lower() not in audio_io.SUFFIXES:
-        raise OutputError(f"{path}: cannot write {path.suffix or 'a file without suffix'}; use {_known()}")
+    audio_io.require_format(path)
     require_new(path, force)
 
 
-def _known() -> str:
-    return ", ".join(audio_io.SUFFIXES)
+class PairConverter:
+    """Converts rows one by one, with a cache of the latest targets' profiles.
+
+    Args:
+        voice: the model.
+        folders: where sources, targets and results are.
+    """
+
+    def __init__(self, voice: Voice, folders: BatchFolders) -> None:
+        self.voice, self.folders = voice, folders
+        self._profile = lru_cache(PROFILES_KEPT)(voice.profile)
+
+    def attempt(self, pair: PairRow) -> Failure | None:
+        """Convert one row, or say why not; nothing is written then."""
+        root, force = self.folders.root, self.folders.force
+        try:
+            out = result_path(pair, self.folders)
+            require_out(out, force)
+            # Sums depend on how many threads share them: with one, results do not depend on the number of processes.
+            with one_thread():
+                targets = [self._profile(str(find_named_file(root, each))) for each in pair.targets]
+                self.voice.convert_file(find_named_file(root, pair.source), targets, out, force=force)
+        except FILE_ERRORS as error:
+            return Failure(pair.where, reason(error, pair.source))
+        return None
+
+
+Results: TypeAlias = Iterable[Failure | None]
+
+
+def convert_pairs(
+    loader: VoiceLoader,
+    folders: BatchFolders,
+    pairs: Sequence[PairRow],
+    *,
+    jobs: int | None = None,
+    watch: Callable[[Results], Results] = iter,
+) -> list[Failure]:
+    """Convert all rows that can be converted; returns those that cannot, in their order.
+
+    The results do not depend on the number of processes, and each needs the same memory at the end as at the start.
+
+    Args:
+        loader: of the voice, which is loaded once in every process.
+        folders: where sources, targets and results are.
+        pairs: the rows.
+        jobs: processes; by default what `default_jobs` says.
+        watch: wraps the result of each row, for a progress bar.
+
+    Raises:
+        VoiceAEError: when the voice cannot be loaded.
+        WorkerError: when a process was killed.
+    """
+    jobs = min(jobs or default_jobs(len(pairs), loader.device), len(pairs))
+    duplicates = duplicate_results(pairs, folders)
+    todo = [pair for place, pair in enumerate(pairs) if place not in duplicates]
+    done: Iterator[Failure | None]
+    if jobs == 1:
+        done = map(PairConverter(loader.load(), folders).attempt, todo)
+    else:
+        done = _in_processes(_Batch(loader, folders, os.getcwd(), next(_BATCH_NUMBERS)), todo, jobs)
+    results = (duplicates[place] if place in duplicates else next(done) for place in range(len(pairs)))
+    written = {(folders.out_dir / pair.out).parent for pair in todo}
+    with nullcontext() if jobs == 1 else workers_killed_on_error(written, jobs):
+        return [failure for failure in watch(results) if failure is not None]
+
+
+def default_jobs(rows: int, device: str) -> int:
+    """Processes for so many rows: a core each, as long as loading the model pays; one where a GPU does the work."""
+    if device.startswith("cuda") or (device == "auto" and _GPU.exists()):
+        return 1
+    return max(1, min(available_cpus(), rows // ROWS_WORTH_A_PROCESS))
+
+
+def duplicate_results(pairs: Sequence[PairRow], folders: BatchFolders) -> dict[int, Failure]:
+    """Rows, by their index, whose result has the name of an earlier row's; known before any work is done."""
+    seen: set[PurePath] = set()
+    found = {}
+    for place, pair in enumerate(pairs):
+        out = PurePath(pair.out)
+        if pair.out and out in seen:
+            path = folders.out_dir / out
+            text = f"{path}: is the result of an earlier row too; give every row its own name"
+            found[place] = Failure(pair.where, text)
+        seen.add(out)
+    return found
 
 
 @dataclass(frozen=True)
-class EmbeddedFiles:
-    """A table, and the files that are not in it."""
+class _Batch:
+    """What all rows of a batch share; a process serves several batches, so they are numbered, and name their `.`."""
 
-    table: EmbeddingTable
-    failures: list[Failure]
+    loader: VoiceLoader
+    folders: BatchFolders
+    cwd: str
+    number: int
+
+
+_Warnings: TypeAlias = list[tuple[str, type[Warning]]]
+
+
+def _in_processes(batch: _Batch, pairs: Sequence[PairRow], jobs: int) -> Iterator[Failure | None]:
+    """Results in the order of the rows; warnings of the other processes are repeated in this one."""
+    import joblib
+
+    parallel = joblib.Parallel(
+        jobs, backend="loky", return_as="generator", max_nbytes=None, **parent_watch_options()
+    )
+    for failure, caught in parallel(watched_call(_attempt, batch, pair) for pair in pairs):
+        for text, category in caught:
+            warnings.warn(text, category, stacklevel=2)
+        yield failure
+
+
+def _attempt(batch: _Batch, pair: PairRow) -> tuple[Failure | None, _Warnings]:
+    """Runs in a process of its own: the result of a row, and what the package warned of."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("default")
+        failure = _converter(batch).attempt(pair)
+    ours = [each for each in caught if Path(each.filename).is_relative_to(_PACKAGE)]
+    return failure, [(str(each.message), each.category) for each in ours]
+
+
+@lru_cache(maxsize=1)
+def _converter(batch: _Batch) -> PairConverter:
+    os.chdir(batch.cwd)
+    return PairConverter(batch.loader.load(), batch.folders)
 
 
 def find_recordings(paths: Iterable[str | Path], closed: list[Failure] | None = None) -> dict[Path, str]:
@@ -254,6 +369,14 @@ def _absolute(path: Path) -> Path:
     return Path(os.path.abspath(path))  # links stay: their own names are the ones that the user sees
 
 
+@dataclass(frozen=True)
+class EmbeddedFiles:
+    """A table of embeddings, and the files that are not in it."""
+
+    table: EmbeddingTable
+    failures: list[Failure]
+
+
 def embed_files(
     voice: Voice, speakers: Mapping[Path, str], watch: Callable[[Iterable[Path]], Iterable[Path]] = iter
 ) -> EmbeddedFiles:
@@ -267,72 +390,16 @@ def embed_files(
     Raises:
         VoiceAEError: when no file at all can be used; with one file, its own error.
     """
-    profile: dict[str, SpeakerProfile] = {}
+    profiles: dict[str, SpeakerProfile] = {}
     failures = []
     for path in watch(speakers):
         try:
-            profile[str(path)] = voice.profile(path)
+            profiles[str(path)] = voice.profile(path)
         except FILE_ERRORS as error:
             if len(speakers) == 1:
                 raise
             failures.append(Failure(str(path), reason(error, path)))
-    if not profile:
+    if not profiles:
         raise AudioError(f"none of {len(speakers)} files could be used; the first: {failures[0].reason}")
-    owners = {str(path): speaker for path, speaker in speakers.items() if str(path) in profile}
-    return EmbeddedFiles(EmbeddingTable.from_profiles(profile, owners, voice.fingerprint), failures)
-
-
-_ANY_RATE = 16000  # only to look whether a target is any use
-_TARGET_SECONDS = 0.5
-
-
-def folder_rows(
-    folder: Path, targets: Sequence[str], out_dir: Path, closed: list[Failure] | None = None
-) -> list[PairRow]:
-    """A row for every recording below a folder, but for earlier results there.
-
-    Args:
-        folder: that sources and results are named below.
-        targets: the voice, as from here.
-        out_dir: where the results go.
-        closed: gets the folders below that cannot be opened.
-
-    Raises:
-        AudioError: when there is no audio in the folder, or a target cannot be used.
-        EmbeddingError: for a stored embedding that cannot be used.
-    """
-    for target in targets:
-        require_target(target)
-    results = Path(os.path.abspath(out_dir))
-    files = [
-        file
-        for file in find_recordings([folder], closed)
-        if results not in Path(os.path.abspath(file)).parents
-    ]
-    if not files:
-        raise AudioError(f"{folder}: holds no audio but in {out_dir}, where the results go")
-    here = tuple(str(Path.cwd() / target) for target in targets)
-    names = [str(file.relative_to(folder)) for file in files]
-    return [PairRow(0, name, here, _result(name, names)) for name in names]
-
-
-def _result(name: str, names: Collection[str]) -> str:
-    """Name of the result: the recording's own, or .wav where its format can only be read."""
-    path = PurePath(name)
-    if path.suffix.lower() in audio_io.SUFFIXES:
-        return name
-    plain = str(path.with_suffix(".wav"))
-    return f"{name}.wav" if plain in names else plain
-
-
-def require_target(target: str) -> None:
-    """Refuse a voice that no row could use, before the first row.
-
-    Raises:
-        AudioError: for audio that is missing, damaged, silent or too short.
-        EmbeddingError: for a stored embedding that is missing or none.
-    """
-    if is_stored(target):
-        read_stored(target)
-    else:
-        audio_io.load(target, _ANY_RATE, min_seconds=_TARGET_SECONDS, what="a target")
+    owners = {str(path): speaker for path, speaker in speakers.items() if str(path) in profiles}
+    return EmbeddedFiles(EmbeddingTable.from_profiles(profiles, owners, voice.fingerprint), failures)

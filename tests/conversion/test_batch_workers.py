@@ -13,10 +13,9 @@ import numpy as np
 import pytest
 
 from tests.tiny import HANG_GUARD_SECONDS
-from voiceae.conversion import workers
-from voiceae.conversion.batch import BatchFolders, PairRow, VoiceLoader
+from voiceae.conversion import batch
+from voiceae.conversion.batch import BatchFolders, PairRow, VoiceLoader, convert_pairs, default_jobs
 from voiceae.conversion.voice import Voice
-from voiceae.conversion.workers import convert_pairs, default_jobs
 from voiceae.errors import ModelFileError, WorkerError
 from voiceae.io import audio as audio_io
 from voiceae.io.audio import Audio, UpperBandWarning
@@ -96,11 +95,11 @@ class Suicidal(VoiceLoader):
 
 
 def test_processes_by_default(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(workers, "available_cpus", lambda: 4)
-    monkeypatch.setattr(workers, "_GPU", tmp_path / "none")
+    monkeypatch.setattr(batch, "available_cpus", lambda: 4)
+    monkeypatch.setattr(batch, "_GPU", tmp_path / "none")
     assert [default_jobs(rows, "auto") for rows in (1, 15, 16, 1000)] == [1, 1, 2, 4]
     assert default_jobs(1000, "cuda:1") == 1
-    monkeypatch.setattr(workers, "_GPU", tmp_path)
+    monkeypatch.setattr(batch, "_GPU", tmp_path)
     assert default_jobs(1000, "auto") == 1 and default_jobs(1000, "cpu") == 4
 
 
@@ -110,7 +109,7 @@ from pathlib import Path
 import torch
 from voiceae.conversion.batch import PairRow
 from voiceae.conversion.batch import BatchFolders, VoiceLoader
-from voiceae.conversion.workers import convert_pairs
+from voiceae.conversion.batch import convert_pairs
 
 def resident_mb():
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 2**20
