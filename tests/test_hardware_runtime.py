@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from importlib.metadata import PackageNotFoundError
+
 import pytest
 import torch
 
@@ -37,3 +39,40 @@ def test_never_more_threads_than_the_caller_allowed(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(runtime, "available_cpus", lambda: 64)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
     assert runtime.thread_count(1e6) == 2
+
+
+@pytest.mark.parametrize(
+    ("torch_version", "torchaudio_version", "remedy"),
+    [
+        ("2.9.0", "2.9.1", None),
+        ("2.11.0+cpu", "2.11.0+cu130", None),
+        (
+            "2.9.1+cu128",
+            "2.11.0",
+            r"torchaudio 2.11.0 does not match torch 2.9.1; pip install 'torchaudio==2.9.*'",
+        ),
+        (
+            "2.11.0",
+            "2.1.0",
+            r"torchaudio 2.1.0 does not match torch 2.11.0; pip install 'torchaudio==2.11.*'",
+        ),
+        ("2.11.0", "", None),
+    ],
+)
+def test_a_mismatched_pair_is_refused_with_the_remedy(
+    monkeypatch: pytest.MonkeyPatch, torch_version: str, torchaudio_version: str, remedy: str | None
+) -> None:
+    known = {"torch": torch_version, "torchaudio": torchaudio_version}
+
+    def version(name: str) -> str:
+        if not known[name]:
+            raise PackageNotFoundError(name)
+        return known[name]
+
+    monkeypatch.setattr("importlib.metadata.version", version)
+    if remedy is None:
+        runtime.require_matching_torchaudio()
+        return
+    with pytest.raises(ConfigError) as refused:
+        runtime.resolve_device("cpu")
+    assert str(refused.value) == remedy

@@ -13,8 +13,13 @@ from collections.abc import Iterator
 from importlib.metadata import packages_distributions
 from importlib.util import find_spec
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
+import yaml
+
+import voiceae
+from voiceae import cli
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -80,9 +85,11 @@ def test_the_list_of_packages_is_that_of_the_folders() -> None:
     assert sorted(PROJECT["tool"]["setuptools"]["packages"]) == sorted(folders | {"voiceae.configs"})
 
 
-def third_party() -> Iterator[tuple[Path, str]]:
+def third_party(at_import: bool = False) -> Iterator[tuple[Path, str]]:
+    """Imported packages with their file; those of function bodies too, unless only the import of a file counts."""
     for path in (ROOT / "voiceae").rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text())):
+        tree = ast.parse(path.read_text())
+        for node in tree.body if at_import else ast.walk(tree):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
             yield from ((path, name.split(".")[0]) for name in names)
@@ -105,7 +112,92 @@ def test_everything_imported_is_asked_for() -> None:
     assert strangers == set()
 
 
-def test_the_pair_that_must_match_is_pinned() -> None:
-    dependencies = PROJECT["project"]["dependencies"]
-    pins = {normal(name): name.partition("==")[2] for name in dependencies if "==" in name}
-    assert pins["torch"] == pins["torchaudio"] == "2.11.*"
+def test_torch_and_torchaudio_have_the_same_range() -> None:
+    asked = {normal(each): each.removeprefix(normal(each)) for each in PROJECT["project"]["dependencies"]}
+    assert asked["torch"] == asked["torchaudio"] == ">=2.9,<2.12"
+
+
+def test_a_missing_library_is_named_with_the_extra_that_brings_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    extras = PROJECT["project"]["optional-dependencies"]
+    suppliers = packages_distributions()
+    for module, extra in cli.EXTRAS.items():
+        names = {normal(name).removesuffix("-wheels") for name in suppliers.get(module, [module])}
+        names |= {"resemblyzer"} if module == "webrtcvad" else set()  # which asks for it
+        assert names & {normal(each) for each in extras[extra]}, (module, extra)
+
+    def missing(name: str) -> NoReturn:
+        raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+    for name, wanted in (("lightning_fabric.utilities", "'voiceae[train]'"), ("librosa", "voiceae")):
+        monkeypatch.setattr(cli.voiceae, "invoke", lambda _, name=name: missing(name))
+        assert cli.run(["info"]) == 1
+        said = f"voiceae: error: {name} is not installed, and this needs it; pip install {wanted}\n"
+        assert capsys.readouterr().err == said
+
+
+WITHOUT = """
+import sys
+from importlib.abc import MetaPathFinder
+
+class Refusing(MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] == sys.argv[1]:
+            raise ModuleNotFoundError("No module named " + repr(name), name=name)
+
+sys.meta_path.insert(0, Refusing())
+from voiceae.cli import run
+sys.exit(run(sys.argv[2:]))
+"""
+
+
+@pytest.mark.parametrize(
+    ("library", "extra", "words"),
+    [
+        ("joblib", "train", ["prepare", "folder", "{clips}", "--out", "store"]),
+        ("matplotlib", "latent", ["embed", "{clips}/slt_1.flac", "--out", "e.npz", "--plot", "map.png"]),
+    ],
+)
+def test_a_command_without_its_extra_ends_in_one_line(
+    library: str, extra: str, words: list[str], tmp_path: Path
+) -> None:
+    words = [word.format(clips=ROOT / "recipes/demo/clips") for word in words]
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT, library, *words], capture_output=True, text=True, cwd=tmp_path
+    )
+    assert done.returncode == 1 and done.stderr.count("\n") == 1
+    assert (
+        done.stderr.startswith(f"voiceae: error: {library}")
+        and f"pip install 'voiceae[{extra}]'" in done.stderr
+    )
+
+
+def test_all_is_every_extra_that_installs_everywhere() -> None:
+    extras = PROJECT["project"]["optional-dependencies"]
+    (whole,) = extras["all"]
+    named = set(re.findall(r"\[(.*)\]", whole)[0].split(","))
+    assert set(extras) - named == {"all", "dev", "eval", "live", "sweep"}
+    assert "$ROOT[all,dev]" in (ROOT / "recipes/common/env.sh").read_text()
+
+
+def test_the_environment_without_torch_asks_for_little() -> None:
+    lines = (ROOT / "recipes/onnx/requirements.txt").read_text().splitlines()
+    assert len([line for line in lines if line and not line.startswith("#")]) == 6
+
+
+def test_the_citation_names_this_version_and_licence() -> None:
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert citation["version"] == voiceae.__version__
+    assert citation["license"] == PROJECT["project"]["license"]
+
+
+def test_the_hooks_before_a_commit_are_the_checks_of_ci() -> None:
+    config = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())
+    assert [each["repo"] for each in config["repos"]] == ["local"]
+    hooks = [hook for each in config["repos"] for hook in each["hooks"]]
+    checks = (ROOT / ".ci" / "run").read_text()
+    assert len(hooks) == 3
+    for hook in hooks:
+        assert hook["language"] == "system"
+        assert hook["entry"].replace(".venv/bin/python", '"$PYTHON"') in checks

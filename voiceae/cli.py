@@ -59,6 +59,27 @@ GROUPS = {
 
 COMMANDS = {name: help_text for group in GROUPS.values() for name, help_text in group.items()}
 
+EXTRAS = {
+    "joblib": "train",
+    "lightning_fabric": "train",
+    "tensorboard": "train",
+    "matplotlib": "latent",
+    "scipy": "latent",
+    "sklearn": "latent",
+    "jiwer": "eval",
+    "pocketsphinx": "eval",
+    "pyworld": "eval",
+    "resemblyzer": "eval",
+    "speechmos": "eval",
+    "webrtcvad": "eval",
+    "onnx": "onnx",
+    "onnxruntime": "onnx",
+    "dask": "dask",
+    "distributed": "dask",
+    "sounddevice": "live",
+}
+"""The extra that brings each optional library; what is not named here comes with the package itself."""
+
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 
 EXAMPLES = """\b
@@ -143,8 +164,11 @@ def run(arguments: list[str]) -> int:
     except ModuleNotFoundError as error:
         if (error.name or "voiceae").split(".")[0] == "voiceae":
             raise
+        extra = EXTRAS.get((error.name or "").split(".")[0])
+        wanted = f"'voiceae[{extra}]'" if extra else "voiceae"
         click.echo(
-            f"voiceae: error: {error.name} is not installed, and this needs it; pip install voiceae", err=True
+            f"voiceae: error: {error.name} is not installed, and this needs it; pip install {wanted}",
+            err=True,
         )
         return 1
     except (KeyboardInterrupt, click.Abort):

@@ -160,6 +160,27 @@ def full_precision(device_type: str) -> Iterator[None]:
                 backend.fp32_precision = precision
 
 
+def require_matching_torchaudio() -> None:
+    """Refuse a torchaudio of another release than torch, by what pip wrote down: nothing is imported.
+
+    Its compiled part is built against one release; with another its import ends in an undefined symbol, or calls crash.
+
+    Raises:
+        ConfigError: for such a pair. Without one of the two there is none.
+    """
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        torch, torchaudio = (version(name).split("+")[0] for name in ("torch", "torchaudio"))
+    except PackageNotFoundError:
+        return
+    release = ".".join(torch.split(".")[:2])
+    if torchaudio.split(".")[:2] != release.split("."):
+        raise ConfigError(
+            f"torchaudio {torchaudio} does not match torch {torch}; pip install 'torchaudio=={release}.*'"
+        )
+
+
 def resolve_device(device: str | torch.device) -> torch.device:
     """Device by name; "auto" is a GPU where there is one.
 
@@ -168,6 +189,7 @@ def resolve_device(device: str | torch.device) -> torch.device:
     """
     import torch
 
+    require_matching_torchaudio()
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:

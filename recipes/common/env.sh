@@ -36,7 +36,7 @@ _env_pip() {  # install, with what pip says in a file
 _env_install() {
   : >"$ROOT/.venv/install.log"
   # Resemblyzer asks for a package that must be compiled; webrtcvad-wheels, already there, supplies the same module.
-  if ! { _env_pip --editable "$ROOT[eval-wheels,dev,onnx,dask]" && _env_pip --no-deps Resemblyzer; }; then
+  if ! { _env_pip --editable "$ROOT[all,dev]" && _env_pip --no-deps Resemblyzer; }; then
     tail -n 20 "$ROOT/.venv/install.log" >&2
     return 1
   fi

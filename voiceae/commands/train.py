@@ -100,6 +100,7 @@ def train(config: Any) -> None:
     from hydra.types import RunMode
     from omegaconf.errors import OmegaConfBaseException
 
+    from voiceae.hardware import require_matching_torchaudio
     from voiceae.training.config import one_line, resolved
     from voiceae.training.settings import Settings
 
@@ -110,6 +111,7 @@ def train(config: Any) -> None:
             values["out"] = HydraConfig.get().runtime.output_dir
         settings = Settings.read(values)
         settings.check_files()
+        require_matching_torchaudio()
         from voiceae.training.run import fit
 
         with log_to_stderr():

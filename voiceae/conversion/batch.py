@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
+from importlib.util import find_spec
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -258,6 +259,8 @@ def convert_pairs(
 
 def default_jobs(rows: int, device: str) -> int:
     """Processes for so many rows: a core each, as long as loading the model pays; one where a GPU does the work."""
+    if find_spec("joblib") is None:  # as in an environment made for onnxruntime alone
+        return 1
     if device.startswith("cuda") or (device == "auto" and _GPU.exists()):
         return 1
     return max(1, min(available_cpus(), rows // ROWS_WORTH_A_PROCESS))

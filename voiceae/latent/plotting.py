@@ -88,6 +88,8 @@ def require_picture_path(path: str | Path, force: bool) -> Path:
             f"{path}: pictures are drawn as {', '.join(PICTURE_SUFFIXES)}; give a name that ends so"
         )
     require_new(path, force)
+    import matplotlib  # noqa: F401  # an optional library: where it is missing, that too is said beforehand
+
     return path
 
 

@@ -89,7 +89,7 @@ def select_backend(loader: VoiceLoader, runtime: str, recordings: Sequence[str] 
     if not _installed("torch"):
         if runtime == "torch":
             raise ConfigError(
-                "runtime torch: torch is not installed; pip install torch==2.11.*, or use --runtime onnx"
+                "runtime torch: torch is not installed; pip install voiceae, or use --runtime onnx"
             )
         return portable
     if runtime == "auto" and recordings is not None and _suits(portable, recordings):
