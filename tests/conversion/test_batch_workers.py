@@ -70,7 +70,7 @@ def test_two_processes_do_what_one_does(
         folders = BatchFolders(root=Path("."), out_dir=Path(f"../out{jobs}"))
         with pytest.warns(UpperBandWarning, match=r"dull.wav.*8000 Hz"):
             failures = convert_pairs(
-                loader, folders, PAIRS, jobs=jobs, watch=lambda r: bars.append(len(all := list(r))) or all
+                loader, folders, PAIRS, jobs=jobs, progress=lambda r: bars.append(len(all := list(r))) or all
             )
         assert [failure.where for failure in failures] == [f"line {line}" for line in (2, 3, 4, 5, 6, 7)]
         assert all(wanted in each.reason for wanted, each in zip(REASONS, failures, strict=True))
@@ -114,7 +114,7 @@ from voiceae.conversion.batch import convert_pairs
 def resident_mb():
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 2**20
 
-def watch(results):
+def progress(results):
     for number, result in enumerate(results):
         assert result is None, result
         if number % 50 == 49:
@@ -124,7 +124,7 @@ def watch(results):
 root = Path(sys.argv[2])
 pairs = [PairRow(0, f"{n % 40}.wav", (f"{n // 7 % 40}.wav",), f"{n}.wav") for n in range(400)]
 loader = VoiceLoader(model=sys.argv[1], vocoder="griffinlim", device="cpu")
-convert_pairs(loader, BatchFolders(root=root, out_dir=root / "out"), pairs, jobs=1, watch=watch)
+convert_pairs(loader, BatchFolders(root=root, out_dir=root / "out"), pairs, jobs=1, progress=progress)
 """
 
 

@@ -94,13 +94,13 @@ def _files_per_second(bench: Bench, root: Path, pairs: list[PairRow], jobs: int)
     """Without the time until every process has loaded the model."""
     times: list[float] = []
 
-    def watch(results: Iterable[Item]) -> Iterator[Item]:
+    def progress(results: Iterable[Item]) -> Iterator[Item]:
         for result in results:
             times.append(time.perf_counter())
             yield result
 
     folders = BatchFolders(root=root, out_dir=bench.scratch / "batch", force=True)
-    failures = convert_pairs(_loader(bench), folders, pairs, jobs=jobs, watch=watch)
+    failures = convert_pairs(_loader(bench), folders, pairs, jobs=jobs, progress=progress)
     if failures:
         raise ConfigError(f"{failures[0].where}: {failures[0].reason}")
     first = int(_WARM * len(times))
@@ -147,7 +147,7 @@ from voiceae.conversion.batch import convert_pairs
 
 model, vocoder, root, out, count, every = *sys.argv[1:5], *map(int, sys.argv[5:7])
 
-def watch(results):
+def progress(results):
     for number, result in enumerate(results, 1):
         if result is not None:
             sys.exit(result.reason)
@@ -159,7 +159,7 @@ names = sorted(path.name for path in Path(root).glob("*.wav"))
 targets = [(names[n // 7 % len(names)],) for n in range(count)]
 pairs = [PairRow(0, names[n % len(names)], targets[n], f"{n}.wav") for n in range(count)]
 folders = BatchFolders(root=Path(root), out_dir=Path(out), force=True)
-convert_pairs(VoiceLoader(model=model, vocoder=vocoder, device="cpu"), folders, pairs, jobs=1, watch=watch)
+convert_pairs(VoiceLoader(model=model, vocoder=vocoder, device="cpu"), folders, pairs, jobs=1, progress=progress)
 """
 """Prints the resident memory (MB) while it converts: model, vocoder, root, out_dir, files, files a reading."""
 

@@ -119,7 +119,9 @@ def command(
         rows = read_pair_rows(pairs, ("source", "target", "out"))
         folders = BatchFolders(root=root or pairs.parent, out_dir=out_dir, force=force)
         bar = progress("convert", "pair", len(rows))
-        return report_failures(convert_pairs(loader, folders, rows, jobs=jobs, watch=bar), len(rows), "pairs")
+        return report_failures(
+            convert_pairs(loader, folders, rows, jobs=jobs, progress=bar), len(rows), "pairs"
+        )
 
     if folder:
         _refuse_beside("a folder", {"--root": root, "--out": out})
@@ -131,7 +133,7 @@ def command(
         with as_files(loader, targets, steps, bank) as files:
             rows = folder_rows(folders.root, files, out_dir, closed)
             bar = progress("convert", "file", len(rows))
-            failures = [*closed, *convert_pairs(loader, folders, rows, jobs=jobs, watch=bar)]
+            failures = [*closed, *convert_pairs(loader, folders, rows, jobs=jobs, progress=bar)]
         return report_failures(failures, len(rows) + len(closed), "files")
 
     _refuse_beside("SOURCE", {"--root": root, "--out-dir": out_dir, "--jobs": jobs})

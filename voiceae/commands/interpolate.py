@@ -64,7 +64,7 @@ def command(
     voice = choice.load()
     speaker = profile_of_target(voice, target, bank) if target else None
     found = interpolate(
-        voice, first, second, steps=steps, speaker=speaker, watch=progress("interpolate", "step")
+        voice, first, second, steps=steps, speaker=speaker, progress=progress("interpolate", "step")
     )
     written = [*zip(numbered(out, steps), found.mels, strict=True)]
     written += [*zip(plain, found.mixed_mels, strict=False)]  # `plain` is empty without --mels

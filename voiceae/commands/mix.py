@@ -85,7 +85,7 @@ def command(
     from voiceae.latent.speaker_interpolation import draw_speaker_path, speaker_path
 
     ends, names = (profiles[0], profiles[1]), [share.name for share in shares]
-    path = speaker_path(voice, source, ends, steps, spherical=slerp, watch=progress("mix", "voice"))
+    path = speaker_path(voice, source, ends, steps, spherical=slerp, progress=progress("mix", "voice"))
     for file, sound in zip(numbered(out, steps), path.sounds, strict=True):
         audio_io.write(file, sound, force=force)
     draw_speaker_path(path, [Path(name).stem for name in names], out.with_suffix(".png"), force=force)

@@ -85,7 +85,7 @@ def fit(
         components=components,
         voice_components=voice_components,
         seed=seed,
-        watch=progress("encode", "clip"),
+        progress=progress("encode", "clip"),
     )
     posterior.save(path, force=force)
     facts = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in posterior.about.items())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
@@ -18,6 +18,7 @@ from voiceae.conversion.speaker_profile import SpeakerProfile
 from voiceae.errors import AudioError, CorpusError, OutputError
 from voiceae.hardware import available_cpus, one_thread
 from voiceae.io import audio as audio_io
+from voiceae.io.console import Progress
 from voiceae.io.csvtable import find_named_file, read_table
 from voiceae.io.filesystem import FILE_ERRORS, accessible, exists, is_dir, reason, require_new
 from voiceae.io.folders import READABLE, find_audio_files, warn_unused_files
@@ -217,16 +218,13 @@ class PairConverter:
         return None
 
 
-Results: TypeAlias = Iterable[Failure | None]
-
-
 def convert_pairs(
     loader: VoiceLoader,
     folders: BatchFolders,
     pairs: Sequence[PairRow],
     *,
     jobs: int | None = None,
-    watch: Callable[[Results], Results] = iter,
+    progress: Progress = iter,
 ) -> list[Failure]:
     """Convert all rows that can be converted; returns those that cannot, in their order.
 
@@ -237,7 +235,7 @@ def convert_pairs(
         folders: where sources, targets and results are.
         pairs: the rows.
         jobs: processes; by default what `default_jobs` says.
-        watch: wraps the result of each row, for a progress bar.
+        progress: wraps the result of each row, for a progress bar.
 
     Raises:
         VoiceAEError: when the voice cannot be loaded.
@@ -254,7 +252,7 @@ def convert_pairs(
     results = (duplicates[place] if place in duplicates else next(done) for place in range(len(pairs)))
     written = {(folders.out_dir / pair.out).parent for pair in todo}
     with nullcontext() if jobs == 1 else workers_killed_on_error(written, jobs):
-        return [failure for failure in watch(results) if failure is not None]
+        return [failure for failure in progress(results) if failure is not None]
 
 
 def default_jobs(rows: int, device: str) -> int:
@@ -380,22 +378,20 @@ class EmbeddedFiles:
     failures: list[Failure]
 
 
-def embed_files(
-    voice: Voice, speakers: Mapping[Path, str], watch: Callable[[Iterable[Path]], Iterable[Path]] = iter
-) -> EmbeddedFiles:
+def embed_files(voice: Voice, speakers: Mapping[Path, str], progress: Progress = iter) -> EmbeddedFiles:
     """Embed every file that can be read.
 
     Args:
         voice: the model.
         speakers: audio files, and whose voice each is.
-        watch: wraps the files, for a progress bar.
+        progress: wraps the files, for a progress bar.
 
     Raises:
         VoiceAEError: when no file at all can be used; with one file, its own error.
     """
     profiles: dict[str, SpeakerProfile] = {}
     failures = []
-    for path in watch(speakers):
+    for path in progress(speakers):
         try:
             profiles[str(path)] = voice.profile(path)
         except FILE_ERRORS as error:

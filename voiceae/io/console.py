@@ -5,12 +5,16 @@ from __future__ import annotations
 import os
 import re
 import sys
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any, TextIO
 
 from voiceae.errors import OutputError, printable
 
 _CURSOR = re.compile("(\r|\x1b\\[A)")  # what progress bars move the cursor by
+
+Progress = Callable[[Iterable[Any]], Iterable[Any]]
+"""Wraps items that are worked through, so that a bar shows how far it is; `iter` shows none."""
 
 
 class OutputClosed(BaseException):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -13,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from voiceae.io.console import Progress
 from voiceae.latent import plotting as canvas
 from voiceae.latent.recordings import encode_mel
 from voiceae.latent.speaker_interpolation import shares_of
@@ -156,9 +156,6 @@ def _quantiles(distribution: Tensor, levels: Tensor) -> Tensor:
     return index - 0.5 + ((levels - below) / inside.clamp_min(1e-9)).clamp(0, 1)
 
 
-Watch = Callable[[Iterable[Any]], Iterable[Any]]
-"""Wraps the items, for a progress bar."""
-
 _RANGE_NATS = 8.0  # below the loudest bin of a mel; what lies deeper is not heard
 
 
@@ -216,7 +213,7 @@ def interpolate(
     *,
     steps: int = 5,
     speaker: Target | None = None,
-    watch: Watch = iter,
+    progress: Progress = iter,
 ) -> Interpolation:
     """Go from one sentence to another through the content code, in one voice.
 
@@ -226,7 +223,7 @@ def interpolate(
         second: where it ends.
         steps: how many sounds, both ends included.
         speaker: who says them; the voice of the first recording by default.
-        watch: wraps the steps, for a progress bar.
+        progress: wraps the steps, for a progress bar.
 
     Raises:
         AudioError: for audio that cannot be used.
@@ -238,7 +235,7 @@ def interpolate(
     speaker = voice.profile(first if speaker is None else speaker)
     mels = [
         voice.decode(mixed_content(ends, share, alignment, voice.model.rate), speaker)
-        for share in watch(shares)
+        for share in progress(shares)
     ]
     plain = [mixed_mel((mels[0], mels[-1]), share, alignment, voice.model.rate) for share in shares]
     return Interpolation(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from voiceae.conversion.batch import Failure
 from voiceae.conversion.speaker_profile import SpeakerProfile
 from voiceae.errors import AudioError
+from voiceae.io.console import Progress
 from voiceae.io.filesystem import FILE_ERRORS, reason
 from voiceae.latent.mixture import (
     Array,
@@ -31,9 +32,6 @@ from voiceae.latent.recordings import Clip, bins_per_octave, describe_mel, encod
 if TYPE_CHECKING:
     from voiceae.conversion.voice import Voice
     from voiceae.models import Content
-
-Watch = Callable[[Iterable[Any]], Iterable[Any]]
-"""Wraps the items, for a progress bar."""
 
 HELD_OUT = 10  # every tenth clip is kept to compare densities on
 _CLEAR = 0.5  # of a pitch distribution in one grid point and its neighbours: a pitch to believe
@@ -66,7 +64,7 @@ def fit_posterior(
     components: int = 8,
     voice_components: int = 1,
     seed: int = 0,
-    watch: Watch = iter,
+    progress: Progress = iter,
 ) -> tuple[Posterior, list[Failure]]:
     """Fit the codes of clips and the voices of their speakers.
 
@@ -76,7 +74,7 @@ def fit_posterior(
         components: of the mixture over code frames, 1 for a Gaussian; a discrete model has its codes instead.
         voice_components: of the mixture over voices.
         seed: of what is drawn.
-        watch: wraps the clips, for a progress bar.
+        progress: wraps the clips, for a progress bar.
 
     Returns:
         The posterior, and the clips that could not be used.
@@ -86,7 +84,7 @@ def fit_posterior(
         ConfigError: for more components than the clips can bear.
     """
     rng = np.random.default_rng(seed)
-    coded, profile, failures = _hear(voice, clips, rng, watch)
+    coded, profile, failures = _hear(voice, clips, rng, progress)
     if len(profile) < _FEWEST_VOICES or len(coded) < HELD_OUT:
         raise AudioError(
             f"{len(coded)} clips of {len(profile)} speakers could be used; a posterior needs {HELD_OUT} clips "
@@ -111,10 +109,10 @@ def fit_posterior(
 
 
 def _hear(
-    voice: Voice, clips: Sequence[Clip], rng: np.random.Generator, watch: Watch
+    voice: Voice, clips: Sequence[Clip], rng: np.random.Generator, progress: Progress
 ) -> tuple[list[Coded], dict[str, list[SpeakerProfile]], list[Failure]]:
     coded, profile, failures = [], defaultdict(list), []
-    for clip in watch(clips):
+    for clip in progress(clips):
         try:
             mel = clip.mel()
         except FILE_ERRORS as error:

@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -22,6 +22,7 @@ from voiceae.data.store import STORE, FeatureStore
 from voiceae.dsp.covariance_matching import active_covariance
 from voiceae.errors import AudioError
 from voiceae.hardware import inference
+from voiceae.io.console import Progress
 from voiceae.io.filesystem import FILE_ERRORS, is_file, reason
 
 if TYPE_CHECKING:
@@ -57,10 +58,6 @@ def working(voice: Voice, frames: int) -> AbstractContextManager[None]:
 def bins_per_octave(voice: Voice) -> int:
     """Of the grid that a model reads pitches on; 1 for a model that reads none."""
     return int(getattr(voice.model.pitch, "bins_per_octave", 1))
-
-
-Watch = Callable[[Iterable[Any]], Iterable[Any]]
-"""Wraps the items, for a progress bar."""
 
 
 @dataclass(frozen=True)
@@ -139,21 +136,21 @@ def draw_recordings(clips: Iterable[Clip], per_speaker: int, rng: np.random.Gene
 
 
 def profile_clips(
-    voice: Voice, clips: Sequence[Clip], watch: Watch = iter
+    voice: Voice, clips: Sequence[Clip], progress: Progress = iter
 ) -> tuple[dict[str, list[SpeakerProfile]], list[Failure]]:
     """What the model hears of every speaker's clips, and the clips that it cannot hear.
 
     Args:
         voice: the model.
         clips: at least one.
-        watch: wraps the clips, for a progress bar.
+        progress: wraps the clips, for a progress bar.
 
     Raises:
         AudioError: when none of them can be used.
     """
     profile: dict[str, list[SpeakerProfile]] = defaultdict(list)
     failures = []
-    for clip in watch(clips):
+    for clip in progress(clips):
         try:
             each = describe_mel(voice, clip.mel())
         except FILE_ERRORS as error:

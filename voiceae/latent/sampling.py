@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +14,7 @@ from voiceae.conversion.speaker_profile import MelStatistics, SpeakerProfile
 from voiceae.dsp.loudness import normalise
 from voiceae.errors import ModelFileError
 from voiceae.io.audio import Audio
+from voiceae.io.console import Progress
 from voiceae.latent.mixture import Array
 from voiceae.latent.posterior import ContentPosterior, Melody, Posterior, VoicePosterior
 from voiceae.latent.recordings import bins_per_octave
@@ -169,10 +169,6 @@ def pitch_bumps(grid: int, places: Array, clarity: Array) -> Tensor:
     return torch.as_tensor(mixed, dtype=torch.float32)
 
 
-Watch = Callable[[Iterable[Any]], Iterable[Any]]
-"""Wraps the items, for a progress bar."""
-
-
 @dataclass(frozen=True)
 class Draw:
     """What is to be drawn.
@@ -194,14 +190,16 @@ class Draw:
     target: SpeakerProfile | None = None
 
 
-def draw_samples(voice: Voice, posterior: Posterior | None, plan: Draw, watch: Watch = iter) -> list[Audio]:
+def draw_samples(
+    voice: Voice, posterior: Posterior | None, plan: Draw, progress: Progress = iter
+) -> list[Audio]:
     """Draw voices and contents, and decode them: -> one sound each, at the common level.
 
     Args:
         voice: the model.
         posterior: where they are drawn; None for the prior.
         plan: what is drawn.
-        watch: wraps the samples, for a progress bar.
+        progress: wraps the samples, for a progress bar.
 
     Raises:
         ModelFileError: for contents of a prior that the model does not have.
@@ -209,7 +207,7 @@ def draw_samples(voice: Voice, posterior: Posterior | None, plan: Draw, watch: W
     """
     return [
         _draw(voice, posterior, plan, np.random.default_rng((plan.seed, number)))
-        for number in watch(range(plan.count))
+        for number in progress(range(plan.count))
     ]
 
 

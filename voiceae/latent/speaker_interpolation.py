@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,14 +14,12 @@ from voiceae.conversion.arguments import as_number
 from voiceae.conversion.speaker_profile import SpeakerProfile
 from voiceae.errors import ConfigError
 from voiceae.io.audio import Audio
+from voiceae.io.console import Progress
 from voiceae.latent import plotting as canvas
 
 if TYPE_CHECKING:
     from voiceae.conversion.targets import Source
     from voiceae.conversion.voice import Voice
-
-Watch = Callable[[Iterable[Any]], Iterable[Any]]
-"""Wraps the items, for a progress bar."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +102,7 @@ def speaker_path(
     steps: int,
     *,
     spherical: bool = False,
-    watch: Watch = iter,
+    progress: Progress = iter,
 ) -> SpeakerPath:
     """Say a sentence in every voice on the way from one to another.
 
@@ -114,10 +112,10 @@ def speaker_path(
         ends: the first and the last voice.
         steps: how many voices, both ends included.
         spherical: as for `voices_between`.
-        watch: wraps the steps, for a progress bar.
+        progress: wraps the steps, for a progress bar.
     """
     between = voices_between(*ends, steps, spherical=spherical)
-    sounds = [voice.convert(source, each) for each in watch(between)]
+    sounds = [voice.convert(source, each) for each in progress(between)]
     heard = [voice.profile(sound) for sound in sounds]
     points = [
         _waypoint(share, asked, came, ends)

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from voiceae.errors import ConfigError, VoiceAEError
 from voiceae.io import audio as audio_io
 from voiceae.io.audio import Audio
+from voiceae.io.console import Progress
 from voiceae.pretrained.recogniser import Recogniser, recogniser
 from voiceae.pretrained.scorers import SAMPLE_RATE, Scorer, load_scorers
-
-Watch = Callable[[Iterable[Any]], Iterable[Any]]
-"""Wraps the items, for a progress bar."""
 
 # Real sentences through the bundled model and Griffin-Lim get a signal of 3 and more, words for two thirds of the time
 # and a confidence of .15 to .21; natural speech .24 and more, the same played backwards .13, noise 0, random
@@ -99,6 +97,8 @@ class SpeechCheck:
         )
 
 
-def check_all(sounds: Sequence[Audio], check: SpeechCheck, watch: Watch = iter) -> list[SpeechCheckResult]:
+def check_all(
+    sounds: Sequence[Audio], check: SpeechCheck, progress: Progress = iter
+) -> list[SpeechCheckResult]:
     """Check many sounds, one after the other."""
-    return [check.check(sound) for sound in watch(sounds)]
+    return [check.check(sound) for sound in progress(sounds)]

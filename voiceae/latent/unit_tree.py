@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from voiceae.conversion.batch import Failure
 from voiceae.errors import AudioError
 from voiceae.io import audio as audio_io
+from voiceae.io.console import Progress
 from voiceae.io.filesystem import FILE_ERRORS, reason
 from voiceae.latent import plotting as canvas
 from voiceae.latent.units import codes_per_second, encode_units, require_units
@@ -22,9 +23,6 @@ from voiceae.pretrained.scorers import SAMPLE_RATE
 
 if TYPE_CHECKING:
     from voiceae.conversion.voice import Voice
-
-Watch = Callable[[Iterable[Any]], Iterable[Any]]
-"""Wraps the items, for a progress bar."""
 
 # In the order of a phone chart, so that likes stand together: vowels front to back, then consonants by manner.
 CHART = (
@@ -116,7 +114,7 @@ def count_phones(codes: Sequence[NDArray[np.int64]], phones: Sequence[Sequence[s
 
 
 def listen_for_phones(
-    voice: Voice, recogniser: Recogniser, files: Iterable[Path], watch: Watch = iter
+    voice: Voice, recogniser: Recogniser, files: Iterable[Path], progress: Progress = iter
 ) -> tuple[Purity, list[Failure]]:
     """Encode recordings, and let a recogniser say which phones are in them.
 
@@ -124,14 +122,14 @@ def listen_for_phones(
         voice: a model with units.
         recogniser: of the phones.
         files: the recordings.
-        watch: wraps them, for a progress bar.
+        progress: wraps them, for a progress bar.
 
     Raises:
         AudioError: when no file can be used.
     """
     codes, phones, failures = [], [], []
     rate = codes_per_second(voice)
-    for file in watch(files):
+    for file in progress(files):
         try:
             line = encode_units(voice, file, file.name)
             heard = recogniser.score(audio_io.load(file, SAMPLE_RATE).wav)
