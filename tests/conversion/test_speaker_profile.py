@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from voiceae.conversion.speaker_profile import MelStatistics, SpeakerProfile, checked, unit_mean
+from voiceae.conversion.speaker_profile import MelStatistics, SpeakerProfile, checked_embedding, unit_mean
 from voiceae.errors import EmbeddingError
 
 
@@ -40,9 +40,9 @@ def test_numpy_sees_the_vector() -> None:
 
 
 def test_checked_brings_to_unit_length_and_says_the_size() -> None:
-    np.testing.assert_allclose(checked(np.array([3, 4]), "e"), [0.6, 0.8])
+    np.testing.assert_allclose(checked_embedding(np.array([3, 4]), "e"), [0.6, 0.8])
     with pytest.raises(EmbeddingError, match=r"e: an embedding of shape \(2,\) .* expected 16 numbers"):
-        checked(np.ones(2), "e", 16)
+        checked_embedding(np.ones(2), "e", 16)
 
 
 def test_colours_pool_by_weight_and_survive_packing():

@@ -5,7 +5,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from voiceae.conversion.speaker_profile import SpeakerProfile, arc_mean, spherical_mean
+from voiceae.conversion.speaker_profile import SpeakerProfile, spherical_mean
 from voiceae.errors import EmbeddingError
 
 
@@ -43,11 +43,13 @@ def test_opposites_have_no_way_between() -> None:
 
 def test_weights_count_by_their_ratio_and_must_sum_to_something(rng: np.random.Generator) -> None:
     a, b = units(rng, 2).astype(np.float32)
-    np.testing.assert_allclose(arc_mean([a, b], [3, 1]), arc_mean([a, b], [0.75, 0.25]), atol=1e-6)
+    np.testing.assert_allclose(
+        spherical_mean([a, b], [3, 1]), spherical_mean([a, b], [0.75, 0.25]), atol=1e-6
+    )
     with pytest.raises(EmbeddingError, match="more than zero"):
-        arc_mean([a, b], [1, -1])
+        spherical_mean([a, b], [1, -1])
     with pytest.raises(EmbeddingError, match="one each"):
-        arc_mean([a, b], [1])
+        spherical_mean([a, b], [1])
 
 
 def test_a_voice_on_the_arc_turns_at_constant_speed(rng: np.random.Generator) -> None:

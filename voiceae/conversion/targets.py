@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from voiceae.conversion.embedding_files import is_stored, read_stored
-from voiceae.conversion.speaker_profile import SpeakerProfile, checked, usable
+from voiceae.conversion.speaker_profile import SpeakerProfile, checked_embedding, checked_profile
 from voiceae.errors import EmbeddingError
 from voiceae.io.audio import Audio
 
@@ -78,13 +78,15 @@ def known_voice(
         EmbeddingError: for an embedding that cannot be used.
     """
     if isinstance(target, SpeakerProfile):
-        return usable(target, "target", *sizes)
+        return checked_profile(target, "target", *sizes)
     if isinstance(target, np.ndarray) or hasattr(target, "detach"):
-        return SpeakerProfile(checked(target, "target", sizes[0]))
+        return SpeakerProfile(checked_embedding(target, "target", sizes[0]))
     if isinstance(target, str | Path) and is_stored(str(target)):
         stored = read_stored(str(target), model)
-        return usable(
-            replace(stored, embedding=checked(stored.embedding, str(target), sizes[0])), str(target), *sizes
+        return checked_profile(
+            replace(stored, embedding=checked_embedding(stored.embedding, str(target), sizes[0])),
+            str(target),
+            *sizes,
         )
     if several(target) is not None:
         return SpeakerProfile.mean([listen(one) for one in as_targets(target)])
