@@ -59,7 +59,7 @@ def test_what_came_too_late_is_said(
     run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tiny_model: Path
 ) -> None:
     monkeypatch.setitem(sys.modules, "sounddevice", Devices())
-    monkeypatch.setattr("voiceae.conversion.streaming.devices.Playout.put", lambda *_: None)
+    monkeypatch.setattr("voiceae.conversion.streaming.devices.PlayoutBuffer.put", lambda *_: None)
     audio_io.write(tmp_path / "b.wav", Audio((0.1 * np.sin(np.arange(22050) / 20)).astype(np.float32), 22050))
     code, said = run("live", "--target", "b.wav", "--slack", 0, "--model", tiny_model)
     assert code == 0 and "0.3 s came too late and were silent: try a larger --slack" in said

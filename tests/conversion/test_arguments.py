@@ -158,7 +158,7 @@ def test_a_bad_recording_is_refused_in_one_line(voice: Any, name: str, tmp_path:
         refused(lambda: voice.encode(bad), AudioError)
         refused(lambda: voice.stream(bad))
         if bad is not None:
-            refused(lambda: voice.stream(good, like=bad))
+            refused(lambda: voice.stream(good, source_sample=bad))
     assert not list(tmp_path.iterdir())
 
 

@@ -87,7 +87,7 @@ def test_a_voice_streams_with_every_vocoder(make: Callable[[], Vocoder]) -> None
     made = parts(make())
     with fake_cuda():
         voice = on_gpu(*made)
-        stream = voice.stream(wave(0.6, seed=1), like=wave(0.6))
+        stream = voice.stream(wave(0.6, seed=1), source_sample=wave(0.6))
         spoken, _ = wave(0.1)
         chunks = [stream.push(block) for block in np.array_split(spoken, 2)]
         assert sum(map(len, chunks)) + len(stream.flush()) > 0

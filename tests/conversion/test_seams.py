@@ -82,9 +82,9 @@ def test_the_mel_streamed_is_near_that_of_the_whole(name: str, monkeypatch: pyte
     profile, rate = voice.profile(Audio(speechlike(2.0, seed=5), RATE)), voice.model.rate
     ahead, silence = -(-receptive_field(voice.model.content, voice.model.decoder) // rate), -120.0
     options = StreamOptions(
-        look_ahead=ahead, context_seconds=0.8, memory_seconds=1000.0, gate_dbfs=silence, eight_bit=False
+        look_ahead=ahead, context_seconds=0.8, memory_seconds=1000.0, gate_dbfs=silence, int8=False
     )
-    stream, said = voice.stream(profile, like=source, options=options), []
+    stream, said = voice.stream(profile, source_sample=source, options=options), []
     push = stream._vocoder.push
     monkeypatch.setattr(stream._vocoder, "push", lambda mel: (said.append(mel), push(mel))[1])
     stream.push(source.wav)

@@ -58,7 +58,7 @@ def said_by(stream: Stream, wav: np.ndarray, monkeypatch: pytest.MonkeyPatch) ->
 
     def note(mel: Tensor) -> Tensor:
         mels.append(mel)
-        centres.append(stream._speaker._pitch_centre)
+        centres.append(stream._model._pitch_centre)
         return push(mel)
 
     monkeypatch.setattr(stream._vocoder, "push", note)
@@ -105,7 +105,7 @@ def test_a_stream_beside_the_whole_is_what_it_was(
 ) -> None:
     """Six seconds whose pitch rises all the time, by statistics that reach 1.5 s back."""
     wav = speech(6.0, (110.0, 190.0), seed=0)
-    options = StreamOptions(memory_seconds=1.5, eight_bit=False)
+    options = StreamOptions(memory_seconds=1.5, int8=False)
     said = said_by(voice.stream(profile, options=options), wav, monkeypatch)
     whole = voice.decode(voice.encode(Audio(wav, RATE)), profile)
     assert figures(said, whole) == pytest.approx(GOLDEN, rel=1e-3)

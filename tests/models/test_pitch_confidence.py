@@ -12,7 +12,7 @@ import voiceae
 from tests.conversion.unvoiced import UNVOICED, clip, median_f0, spoken_at, whispered
 from voiceae import Voice
 from voiceae.conversion.chunked import ChunkOptions
-from voiceae.conversion.embedding_files import SpeakerTable
+from voiceae.conversion.embedding_files import EmbeddingTable
 from voiceae.conversion.speaker_profile import SpeakerProfile
 
 SEMITONE = 1 / 12
@@ -67,7 +67,7 @@ def test_a_source_without_a_pitch_is_not_moved_in_any_way_of_converting(
     voice.convert(source, clip("rms_1"))
     voice.convert(source, clip("rms_1"), chunks=ChunkOptions(chunk_seconds=1.0))
     voice.decode(voice.encode(source), clip("rms_1"))
-    voice.stream(clip("rms_1"), like=source).push(source.wav[: len(source.wav) // 2])
+    voice.stream(clip("rms_1"), source_sample=source).push(source.wav[: len(source.wav) // 2])
     assert len(moved) > 10
     assert [each for each in moved if each is not None and bool((each != 0).any())] == []
     moved.clear()
@@ -98,7 +98,9 @@ def test_of_several_clips_those_with_a_pitch_are_asked(voice: Voice) -> None:
 
 def test_a_table_keeps_that_a_pitch_is_not_known(voice: Voice, tmp_path) -> None:
     heard = {"a.wav": voice.profile(whispered("rms_1")), "b.wav": voice.profile(clip("slt_1"))}
-    SpeakerTable.from_files(heard, {"a.wav": "a", "b.wav": "b"}, voice.fingerprint).save(tmp_path / "t.npz")
+    EmbeddingTable.from_profiles(heard, {"a.wav": "a", "b.wav": "b"}, voice.fingerprint).save(
+        tmp_path / "t.npz"
+    )
     assert voice.profile(f"{tmp_path}/t.npz:a").pitch_centre is None
     assert voice.profile(f"{tmp_path}/t.npz:b").pitch_centre is not None
     assert isinstance(voice.profile(f"{tmp_path}/t.npz:a"), SpeakerProfile)

@@ -44,19 +44,16 @@ def test_few_frames_are_the_convolution(kernel_size: int) -> None:
         torch.testing.assert_close(UnrolledDepthwiseConv(conv.conv)(x, given), conv(x, given))
 
 
-@pytest.mark.parametrize(("eight_bit", "bound"), [(False, 1e-5), (True, 0.03)])
-def test_a_quick_copy_says_the_same_and_leaves_the_original(
-    block: Block, eight_bit: bool, bound: float
-) -> None:
+@pytest.mark.parametrize(("int8", "bound"), [(False, 1e-5), (True, 0.03)])
+def test_a_quick_copy_says_the_same_and_leaves_the_original(block: Block, int8: bool, bound: float) -> None:
     before = {name: value.clone() for name, value in block.state_dict().items()}
     x, speaker = torch.randn(1, 10, 24), torch.randn(1, 8)
     wanted = block(x, None, speaker)
     copy = weight_sharing_copy(block)
-    optimise_for_few_frames(copy, eight_bit=eight_bit)
+    optimise_for_few_frames(copy, int8=int8)
     assert relative_error(copy(x, None, speaker) - x, wanted - x) < bound
     assert (
-        isinstance(copy.mix, UnrolledDepthwiseConv)
-        and isinstance(copy.contract, DynamicInt8Linear) == eight_bit
+        isinstance(copy.mix, UnrolledDepthwiseConv) and isinstance(copy.contract, DynamicInt8Linear) == int8
     )
     assert type(block.mix) is MaskedConv and type(block.contract) is nn.Linear
     assert torch.equal(block(x, None, speaker), wanted)
@@ -68,5 +65,5 @@ def test_a_machine_without_eight_bits_calculates_as_ever(
     block: Block, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(quick, "_ENGINES", ())
-    optimise_for_few_frames(block, eight_bit=True)
+    optimise_for_few_frames(block, int8=True)
     assert type(block.expand) is nn.Linear

@@ -11,7 +11,7 @@ from voiceae.commands.options import PATH, ModelChoice, bank_option, model_optio
 EPILOG = """\b
 Examples:
   voiceae live --target bob.wav
-  voiceae live --target bob.wav --like me.wav --look-ahead 2
+  voiceae live --target bob.wav --source-sample me.wav --look-ahead 2
   voiceae live --target bob --bank friends.npz
   voiceae live --devices
 \b
@@ -22,7 +22,7 @@ Wear headphones: what comes out must not go in again. Ctrl-C ends it."""
 @targets_option
 @bank_option
 @click.option(
-    "--like",
+    "--source-sample",
     type=PATH,
     metavar="FILE",
     help="Recording of the source speaker, whose statistics start the stream.",
@@ -57,7 +57,7 @@ Wear headphones: what comes out must not go in again. Ctrl-C ends it."""
 def command(
     targets: tuple[str, ...],
     bank: Path | None,
-    like: Path | None,
+    source_sample: Path | None,
     choice: ModelChoice,
     source: str | None,
     out: str | None,
@@ -80,7 +80,7 @@ def command(
 
     voice = choice.load()
     options = StreamOptions(look_ahead=look_ahead, gate_dbfs=gate)
-    stream = voice.stream(resolved(voice, targets, bank), like=like, options=options)
+    stream = voice.stream(resolved(voice, targets, bank), source_sample=source_sample, options=options)
     latency = stream.latency_seconds + slack
     click.echo(f"latency {latency:.2f} s, besides that of the sound devices; Ctrl-C ends it", err=True)
     missed = sound.run_devices(stream, source=_device(source), out=_device(out), slack_seconds=slack)

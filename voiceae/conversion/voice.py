@@ -195,7 +195,7 @@ class Voice:
         self,
         target: Target,
         *,
-        like: Source | None = None,
+        source_sample: Source | None = None,
         matching: float | None = None,
         options: StreamOptions | None = None,
     ) -> Stream:
@@ -203,9 +203,9 @@ class Voice:
 
         Args:
             target: as for `convert`.
-            like: a recording of whoever will speak, by which the stream knows their pitch and level from the first
-                word on. Without it these are learned within seconds; what speech does to the network's norms is
-                then taken from the target, where that is a recording.
+            source_sample: a recording of whoever will speak, which gives their pitch and level from the first word on.
+                Without it these are learned within seconds; what speech does to the network's norms is then taken from
+                the target, where that is a recording.
             matching: as for `convert`.
             options: delay against quality.
 
@@ -213,19 +213,21 @@ class Voice:
             AudioError: for recordings that are missing, damaged, silent or too short.
             EmbeddingError: for a stored embedding that cannot be used.
         """
-        from voiceae.conversion.streaming.stream import Stream, StreamOptions, prior_of
+        from voiceae.conversion.streaming.stream import InitialStatistics, Stream, StreamOptions
 
         strength = self._strength(matching)
         if not isinstance(options, StreamOptions | None):
             raise ConfigError(f"options: a value of type {type(options).__name__}; give StreamOptions")
-        profile, prior = self.profile(target), None
-        known = like if like is not None else first_recording(target)
+        profile, initial = self.profile(target), None
+        known = source_sample if source_sample is not None else first_recording(target)
         if known is not None:
             mel = self.mel(known)[:, : self.spec.seconds_to_frames(PRIOR_SECONDS)]
             with self._inference(mel.shape[-1]):
-                prior = prior_of(self.model, mel, profile, own=like is not None)
+                initial = InitialStatistics.measure(
+                    self.model, mel, profile, of_source=source_sample is not None
+                )
         engine = Engine(self.model, self._transform, self.vocoder)
-        return Stream(engine, profile, strength, options or StreamOptions(), prior)
+        return Stream(engine, profile, strength, options or StreamOptions(), initial)
 
     def embed(self, source: Target) -> Embedding:
         """Speaker embedding: -> (S,), unit length.

@@ -56,7 +56,7 @@ def converter(voice: Voice, mode: str) -> Callable[[Path, Sequence[Any]], Audio]
         if mode == "chunked":
             return voice.convert(source, list(targets), chunks=SHORT_CHUNKS)
         audio = audio_io.load(source, voice.spec.sample_rate, what="a source")
-        stream = voice.stream(list(targets), like=audio if mode == "streaming-warm" else None)
+        stream = voice.stream(list(targets), source_sample=audio if mode == "streaming-warm" else None)
         size = round(_BLOCK_SECONDS * audio.sample_rate)
         blocks = np.split(audio.wav, range(size, len(audio.wav), size))
         parts = [*map(stream.push, blocks), stream.flush()]

@@ -31,20 +31,20 @@ from voiceae.nn.norm import AdaptiveInstanceNorm, Moments
 _ENGINES = ("x86", "fbgemm", "onednn")
 
 
-def optimise_for_few_frames(network: nn.Module, *, eight_bit: bool) -> None:
+def optimise_for_few_frames(network: nn.Module, *, int8: bool) -> None:
     """Put quick layers in the place of what can be done quicker, in a copy that the caller owns.
 
     Args:
         network: in eval mode, on a CPU, always asked with the same speaker. What it shares with others is left alone.
-        eight_bit: round the weights of linear layers to eight bits, where this machine can calculate with them.
+        int8: round the weights of linear layers to eight bits, where this machine can calculate with them.
     """
-    eight_bit = eight_bit and torch.backends.quantized.engine in _ENGINES
+    int8 = int8 and torch.backends.quantized.engine in _ENGINES
     for module in list(network.modules()):
         if isinstance(module, AdaptiveInstanceNorm):
             module.scale_and_shift = CachedFirstResult(module.scale_and_shift)  # type: ignore[method-assign,assignment]  # of this copy
             continue
         for name, part in module.named_children():
-            if eight_bit and type(part) is nn.Linear and part.weight.dtype == torch.float32:
+            if int8 and type(part) is nn.Linear and part.weight.dtype == torch.float32:
                 setattr(module, name, DynamicInt8Linear(part))
             elif isinstance(part, MaskedConv) and part.conv.groups == part.conv.in_channels > 1:
                 setattr(module, name, UnrolledDepthwiseConv(part.conv))

@@ -43,7 +43,7 @@ class Conversation:
     """
 
     def __init__(self, slack: int = 1102, block: tuple[int, int] = (441, 441)) -> None:
-        self.relay = StreamWorker(Late(), slack_seconds=slack / SPEC.sample_rate)  # type: ignore[arg-type]
+        self.worker = StreamWorker(Late(), slack_seconds=slack / SPEC.sample_rate)  # type: ignore[arg-type]
         self.delay, self.block = 300 + slack, block
         self.said, self.blocks = 0, [np.zeros(0, np.float32)]
 
@@ -54,11 +54,11 @@ class Conversation:
     def tick(self, count: int = 1, works: bool = True) -> None:
         for _ in range(count):
             said, played = self.block
-            self.relay.hear(np.arange(self.said + 1, self.said + said + 1, dtype=np.float32))
+            self.worker.record(np.arange(self.said + 1, self.said + said + 1, dtype=np.float32))
             self.said += said
-            while works and self.relay.work():
+            while works and self.worker.convert_next():
                 pass
-            self.blocks.append(self.relay.playout.take(played))
+            self.blocks.append(self.worker.playout.take(played))
 
     def delays(self, last: int) -> np.ndarray:
         """How late each of the last samples was played."""
@@ -69,7 +69,7 @@ class Conversation:
 def test_every_sample_is_played_at_its_moment() -> None:
     talk = Conversation()
     talk.tick(100)
-    assert not talk.played[: talk.delay].any() and talk.relay.playout.missed == 0
+    assert not talk.played[: talk.delay].any() and talk.worker.playout.missed == 0
     np.testing.assert_array_equal(
         talk.played[talk.delay :], np.arange(1, len(talk.played) - talk.delay + 1, dtype=np.float32)
     )
@@ -86,20 +86,20 @@ def test_a_stall_delays_nothing_that_follows(stalls: int, ticks: int) -> None:
         assert set(talk.delays(20 * 441)) == {talk.delay}
     lost = ticks * 441 - 1102  # a stall that long with so much slack
     if ticks * 441 < 22050:
-        assert talk.relay.playout.missed == stalls * lost
+        assert talk.worker.playout.missed == stalls * lost
     else:  # what waited for longer than a second is never spoken
-        assert talk.relay.playout.missed >= stalls * lost
-    assert talk.relay.playout.held <= talk.delay + 0.06 * SPEC.sample_rate + 2 * 441
+        assert talk.worker.playout.missed >= stalls * lost
+    assert talk.worker.playout.waiting <= talk.delay + 0.06 * SPEC.sample_rate + 2 * 441
 
 
 def test_a_gap_is_faded_into_and_out_of() -> None:
     talk = Conversation()
     level = 0.5 * np.ones(441, np.float32)
     for tick in range(60):
-        talk.relay.hear(level)
-        while not 20 <= tick < 40 and talk.relay.work():
+        talk.worker.record(level)
+        while not 20 <= tick < 40 and talk.worker.convert_next():
             pass
-        talk.blocks.append(talk.relay.playout.take(441))
+        talk.blocks.append(talk.worker.playout.take(441))
     assert (talk.played[talk.delay :] == 0).sum() > 5000
     steps = np.abs(np.diff(talk.played[talk.delay :]))
     assert steps.max() < 0.5 / 100  # 5 ms are 110 samples
@@ -108,7 +108,7 @@ def test_a_gap_is_faded_into_and_out_of() -> None:
 def test_what_waits_is_bounded_when_nobody_works() -> None:
     talk = Conversation()
     talk.tick(5000, works=False)
-    assert sum(len(wav) for _, wav in talk.relay._blocks) <= 1102 + SPEC.sample_rate + 441
+    assert sum(len(wav) for _, wav in talk.worker._blocks) <= 1102 + SPEC.sample_rate + 441
     talk.tick(20)
     assert set(talk.delays(2 * 441)) == {talk.delay}
 
@@ -122,8 +122,8 @@ def test_clocks_that_drift_apart_neither_pile_up_nor_run_dry(block: tuple[int, i
         talk.said - talk.played[talk.played > 0][-1]
     )  # how old what is played is, by the microphone's clock
     assert abs(gone - talk.delay) <= 0.03 * SPEC.sample_rate + 2 * 882
-    assert talk.relay.playout.held < talk.delay + 4 * 882
-    assert talk.relay.playout.missed < 0.01 * len(talk.played)
+    assert talk.worker.playout.waiting < talk.delay + 4 * 882
+    assert talk.worker.playout.missed < 0.01 * len(talk.played)
     assert (np.diff(talk.played[talk.delay + 300 :]) < 0).mean() < 0.01
 
 
@@ -140,29 +140,29 @@ def test_a_stream_that_stalls_in_its_thread_is_on_time_again() -> None:
             self.free.wait()
             return super().push(wav)
 
-    def settle(relay: StreamWorker) -> None:
+    def settle(worker: StreamWorker) -> None:
         hang_guard = time.monotonic() + 600
-        while relay._waiting or (relay._places and relay._places[0][0] < said - 300 - 441):
+        while worker._backlog or (worker._positions and worker._positions[0][0] < said - 300 - 441):
             assert time.monotonic() < hang_guard
             time.sleep(0.001)
 
     stream, said, played = Stalling(), 0, []
-    with StreamWorker(stream, slack_seconds=0.05) as relay:  # type: ignore[arg-type]
+    with StreamWorker(stream, slack_seconds=0.05) as worker:  # type: ignore[arg-type]
         for tick in range(120):
             if tick in (40, 80):
                 stream.free.clear() if tick == 40 else stream.free.set()
             block = np.arange(said + 1, said + 442, dtype=np.float32)
             said += 441
-            relay.hear(block)
+            worker.record(block)
             if stream.free.is_set():
-                settle(relay)
-            played.append(relay.playout.take(441))
+                settle(worker)
+            played.append(worker.playout.take(441))
     everything = np.concatenate(played)
     delay = 300 + 1102
     times = np.arange(len(everything)) + 1
     late = (times - everything)[everything > 0]
     assert set(late[-20 * 441 :]) == {delay}
-    assert relay.playout.missed == 40 * 441 - 1102
+    assert worker.playout.missed == 40 * 441 - 1102
 
 
 def test_what_fails_in_the_thread_is_said_outside() -> None:
@@ -171,9 +171,9 @@ def test_what_fails_in_the_thread_is_said_outside() -> None:
             raise RuntimeError("broken")
 
     hang_guard = time.monotonic() + 600
-    with StreamWorker(Failing()) as relay, pytest.raises(RuntimeError, match="broken"):  # type: ignore[arg-type]
+    with StreamWorker(Failing()) as worker, pytest.raises(RuntimeError, match="broken"):  # type: ignore[arg-type]
         while time.monotonic() < hang_guard:
-            relay.exchange(np.zeros(10, np.float32))
+            worker.exchange(np.zeros(10, np.float32))
             time.sleep(0.01)
 
 

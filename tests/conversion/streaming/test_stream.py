@@ -10,7 +10,13 @@ import torch
 import voiceae
 from tests.tiny import SPEC
 from voiceae import Audio
-from voiceae.conversion.streaming.stream import STRANGER_FRAMES, Stream, StreamOptions, _History, prior_of
+from voiceae.conversion.streaming.stream import (
+    OTHER_SPEAKER_FRAMES,
+    InitialStatistics,
+    Stream,
+    StreamOptions,
+    _History,
+)
 from voiceae.conversion.voice import Voice
 from voiceae.dsp.activity import active_frames
 from voiceae.errors import AudioError
@@ -83,8 +89,8 @@ def test_silence_in_silence_out(tiny_voice: Voice, target: Audio) -> None:
 def test_a_pause_is_not_computed(tiny_voice: Voice, target: Audio, monkeypatch: pytest.MonkeyPatch) -> None:
     stream = tiny_voice.stream(target)
     asked = []
-    say = stream._speaker.say
-    monkeypatch.setattr(stream._speaker, "say", lambda *a: (asked.append(1), say(*a))[1])
+    say = stream._model.convert
+    monkeypatch.setattr(stream._model, "convert", lambda *a: (asked.append(1), say(*a))[1])
     in_blocks(stream, np.concatenate((buzz(0.3), np.zeros(3 * RATE, np.float32))), [4 * RATE])
     assert len(asked) < 25  # of 72 steps
 
@@ -95,7 +101,9 @@ def test_what_will_speak_may_be_known_before(tiny_voice: Voice, target: Audio) -
     options = StreamOptions(look_ahead=6, memory_seconds=100.0)
     whole = tiny_voice.convert(source, target).wav
     known, unknown = (
-        in_blocks(tiny_voice.stream(given, like=like, options=options), source.wav, [len(source.wav)])
+        in_blocks(
+            tiny_voice.stream(given, source_sample=like, options=options), source.wav, [len(source.wav)]
+        )
         for given, like in ((target, source), (tiny_voice.profile(target), None))
     )
     mels = [tiny_voice._transform(torch.from_numpy(wav)) for wav in (whole, known, unknown)]
@@ -138,10 +146,10 @@ def test_eight_bits_belong_to_the_stream_alone(tiny_voice: Voice, target: Audio)
         return {type(module) for part in parts for module in part.modules()}
 
     stream = tiny_voice.stream(target)
-    content = stream._speaker.model.content
+    content = stream._model.model.content
     assert DynamicInt8Linear in layers(content) and torch.nn.Linear not in layers(content)
-    exact = tiny_voice.stream(target, options=StreamOptions(eight_bit=False))
-    assert DynamicInt8Linear not in layers(exact._speaker.model)
+    exact = tiny_voice.stream(target, options=StreamOptions(int8=False))
+    assert DynamicInt8Linear not in layers(exact._model.model)
     assert DynamicInt8Linear not in layers(tiny_voice.model, tiny_voice.vocoder)
 
 
@@ -150,7 +158,7 @@ def test_eight_bits_are_hardly_heard_in_real_speech(minivctk: Path) -> None:
     voice = voiceae.load("base", device="cpu")
     clips = sorted(minivctk.glob("wav48*/*/*_001_mic1.flac"))
     source = audio_io.load(clips[0], RATE).wav[: 3 * RATE]
-    streams = [voice.stream(clips[1], options=StreamOptions(eight_bit=eight)) for eight in (False, True)]
+    streams = [voice.stream(clips[1], options=StreamOptions(int8=eight)) for eight in (False, True)]
     assert isinstance(streams[1]._vocoder, StreamingSourceFilter)
     assert isinstance(streams[1]._vocoder._vocoder.leave, DynamicInt8Linear)
     exact, rounded = (voice._mel(in_blocks(stream, source, [len(source)])) for stream in streams)
@@ -181,8 +189,10 @@ def test_silence_inside_speech_stays_silence(tiny_voice: Voice, target: Audio) -
 def test_a_stranger_counts_for_some_seconds_and_the_speaker_for_all(tiny_voice: Voice, target: Audio) -> None:
     mel = torch.randn(SPEC.n_mels, 1000, generator=torch.Generator().manual_seed(0)) - 4
     profile = tiny_voice.profile(target)
-    stranger, speaker = (prior_of(tiny_voice.model, mel, profile, own=own) for own in (False, True))
-    assert (stranger.frames, speaker.frames) == (STRANGER_FRAMES, 1000 / tiny_voice.model.rate)
+    stranger, speaker = (
+        InitialStatistics.measure(tiny_voice.model, mel, profile, of_source=own) for own in (False, True)
+    )
+    assert (stranger.frames, speaker.frames) == (OTHER_SPEAKER_FRAMES, 1000 / tiny_voice.model.rate)
     assert stranger.mel.shape[1] == stranger.pitch.shape[1] == 0 and speaker.mel.shape[1] == 1000
 
 
@@ -191,7 +201,9 @@ def test_long_silence_does_not_count(
 ) -> None:
     """With a long look-ahead it is still heard by the network, but leaves pitch, colour and norms as they are."""
     stream, counts = tiny_voice.stream(target, options=StreamOptions(look_ahead=16)), []
-    say = stream._speaker.say
-    monkeypatch.setattr(stream._speaker, "say", lambda mel, count: (counts.append(count), say(mel, count))[1])
+    say = stream._model.convert
+    monkeypatch.setattr(
+        stream._model, "convert", lambda mel, count: (counts.append(count), say(mel, count))[1]
+    )
     in_blocks(stream, np.concatenate((buzz(1.0), np.zeros(2 * RATE, np.float32))), [3 * RATE])
     assert all(counts[:20]) and not any(counts[-3:])
