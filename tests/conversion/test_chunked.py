@@ -73,10 +73,10 @@ def test_chunks_equal_the_whole_where_both_use_the_same_statistics(
     mel = tiny_voice._mel(tiny_voice._levelled(Audio(wav, RATE), 0.1, "a source").wav)
     with torch.inference_mode():
         plain = match(decode(tiny_voice.model, tiny_voice.model.encode(mel[None]), profile), profile, 1.0)
-        declared = chunks.declare()
-        parts = list(chunks.mels(declared))
-        assert len(parts) > 9 and declared.own.covariance_match is not None
-        in_chunks, in_one = torch.cat(parts, dim=1), torch.cat(list(whole.mels(declared)), dim=1)
+        frozen = chunks.freeze_statistics()
+        parts = list(chunks.converted_mels(frozen))
+        assert len(parts) > 9 and frozen.converted.covariance_match is not None
+        in_chunks, in_one = torch.cat(parts, dim=1), torch.cat(list(whole.converted_mels(frozen)), dim=1)
     torch.testing.assert_close(in_chunks, in_one, atol=1e-4, rtol=0)
     torch.testing.assert_close(in_chunks, plain, atol=1e-3, rtol=0)
 
@@ -84,15 +84,15 @@ def test_chunks_equal_the_whole_where_both_use_the_same_statistics(
 def test_statistics_come_from_a_sample_of_a_long_source(tiny_voice: Voice, profile: SpeakerProfile) -> None:
     wav = speechlike(12.0)
     sampled, all_of_it = (
-        conversion(tiny_voice, wav, profile, chunks).declare() for chunks in (SHORT, ChunkOptions())
+        conversion(tiny_voice, wav, profile, chunks).freeze_statistics() for chunks in (SHORT, ChunkOptions())
     )
-    few, many = (float(declared.own.moments[2]) for declared in (sampled, all_of_it))
+    few, many = (float(frozen.converted.moments[2]) for frozen in (sampled, all_of_it))
     assert 0.2 * many < few < 0.5 * many
-    assert not torch.equal(sampled.own.moments[0], all_of_it.own.moments[0])
-    torch.testing.assert_close(sampled.own.moments[0], all_of_it.own.moments[0], atol=0.5, rtol=0)
-    assert sampled.own.covariance_match is not None and all_of_it.own.covariance_match is not None
+    assert not torch.equal(sampled.converted.moments[0], all_of_it.converted.moments[0])
+    torch.testing.assert_close(sampled.converted.moments[0], all_of_it.converted.moments[0], atol=0.5, rtol=0)
+    assert sampled.converted.covariance_match is not None and all_of_it.converted.covariance_match is not None
     np.testing.assert_allclose(
-        sampled.own.covariance_match.centre, all_of_it.own.covariance_match.centre, atol=0.5
+        sampled.converted.covariance_match.centre, all_of_it.converted.covariance_match.centre, atol=0.5
     )
 
 
@@ -113,7 +113,7 @@ def test_the_wave_in_chunks_is_the_wave_of_the_whole(tiny_voice: Voice, profile:
         tiny_voice._transform,
         conversion(tiny_voice, source.wav, profile, ChunkOptions(chunk_seconds=1.3)),
     )
-    frames = [part.shape[1] for part in engine.mels(engine.declare())]
+    frames = [part.shape[1] for part in engine.converted_mels(engine.freeze_statistics())]
     seams = np.cumsum(frames)[:-1]
     assert len(seams) > 3
     apart = (transform(torch.from_numpy(chunks)) - transform(torch.from_numpy(whole))).abs()
@@ -166,8 +166,8 @@ def test_a_source_that_changes_meanwhile_leaves_nothing(
 ) -> None:
     source = tmp_path / "a.wav"
     soundfile.write(source, speechlike(3.0), RATE)
-    declare = ChunkedConversion.declare
-    monkeypatch.setattr(ChunkedConversion, "declare", lambda self: (declare(self), spoil(source))[0])  # type: ignore[operator]
+    freeze = ChunkedConversion.freeze_statistics
+    monkeypatch.setattr(ChunkedConversion, "freeze_statistics", lambda self: (freeze(self), spoil(source))[0])  # type: ignore[operator]
     with pytest.raises(AudioError, match=r"is truncated|samples and then"):
         tiny_voice.convert_file(source, profile, tmp_path / "b.wav", chunks=SHORT)
     assert [path.name for path in tmp_path.iterdir()] == ["a.wav"]

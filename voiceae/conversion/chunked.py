@@ -1,4 +1,4 @@
-"""Recordings of any length in bounded memory."""
+"""Chunked conversion: recordings of any length, in memory that does not grow with them."""
 
 from __future__ import annotations
 
@@ -39,7 +39,9 @@ if TYPE_CHECKING:
     from voiceae.conversion.speaker_profile import SpeakerProfile
     from voiceae.models import Autoencoder
 
-_BLOCK = 1 << 16  # samples whose mel is worked out together
+_BLOCK_SAMPLES = (
+    1 << 16
+)  # whose mel is computed at once: 3 s, so that a file read in one block needs no more memory
 
 
 def whole_hops(wav: Tensor, spec: AudioSpec) -> Tensor:
@@ -47,11 +49,11 @@ def whole_hops(wav: Tensor, spec: AudioSpec) -> Tensor:
     return torch.nn.functional.pad(wav, (0, spec.pad_to_hop(wav.shape[-1])))
 
 
-def spans(frames: int, chunk: int, overlap: int) -> list[tuple[int, int]]:
-    """Pieces of equal length, at most `chunk`, that cover all frames; neighbours share `overlap` frames."""
-    if frames <= chunk:
+def spans(frames: int, longest: int, overlap: int) -> list[tuple[int, int]]:
+    """Spans of equal length, at most `longest`, that cover all frames; neighbours share `overlap` frames."""
+    if frames <= longest:
         return [(0, frames)]
-    count = -(-(frames - overlap) // (chunk - overlap))
+    count = -(-(frames - overlap) // (longest - overlap))
     length = -(-(frames - overlap) // count) + overlap
     starts = [min(index * (length - overlap), frames - length) for index in range(count)]
     return [(start, start + length) for start in starts]
@@ -63,7 +65,7 @@ class ChunkOptions:
 
     Attributes:
         chunk_seconds: what goes through the network at once.
-        statistics_seconds: from how much of the recording, in stretches spread evenly over it, the norms, the pitch
+        statistics_seconds: from how much of the recording, in segments spread evenly over it, the norms, the pitch
             centre and the level of every mel bin are taken; from all of it when it has no more.
         segment_seconds: length of such a segment.
 
@@ -83,34 +85,32 @@ class ChunkOptions:
 
 @dataclass(frozen=True)
 class FrozenStatistics:
-    """What a conversion in chunks takes for the statistics of the whole.
+    """What a chunked conversion takes for the statistics of the whole recording.
 
     Attributes:
-        model: the network with its norms' statistics held.
+        model: the network, its instance norms with fixed statistics.
         pitch_centre: of the source, octaves; NaN where it has none that can be relied on.
-        own: statistics of the converted mel.
+        converted: statistics of the converted mel, before they are matched to the target's.
     """
 
     model: Autoencoder
     pitch_centre: float
-    own: SourceStatistics
+    converted: SourceStatistics
 
 
 class ChunkedConversion:
-    """A recording of any length in another voice, in memory that does not grow with it.
+    """A recording of any length in another voice, in three passes over it.
 
-    The recording is read three times. The first pass takes level and length; the second takes a sample of its mel, on
-    which the network is run once to declare the statistics that it would otherwise take from the whole: those of every
-    instance norm, the source's voice and pitch centre, and the mel statistics of the result. The third converts, in
-    chunks that are shown as much around them as the network looks at, so that no seam is left; and they are spoken as
-    they come.
+    Pass 1 measures level and length. Pass 2 runs the network on up to 240 s sampled from the file and freezes
+    instance-norm statistics, the source's embedding, F0 median and mel statistics for pass 3. Pass 3 converts chunks,
+    each with as much context as the receptive field, so that no seam is left, and hands them to the vocoder.
 
     Args:
-        engine: the network, and what is around it.
+        engine: network, mel and vocoder.
         recording: gives the blocks of the source anew at every call: () -> (n,), ...
         profile: the target.
         matching: how far the result is given the target's statistics.
-        chunks: how it is cut.
+        options: how it is cut.
     """
 
     def __init__(
@@ -119,10 +119,10 @@ class ChunkedConversion:
         recording: Callable[[], Iterable[NDArray[np.float32]]],
         profile: SpeakerProfile,
         matching: float,
-        chunks: ChunkOptions | None = None,
+        options: ChunkOptions | None = None,
     ) -> None:
         self.engine, self.profile, self.matching = engine, profile, matching
-        self.chunks = chunks or ChunkOptions()
+        self.options = options or ChunkOptions()
         self._recording, self._spec = recording, engine.transform.spec
         self.level = LevelMeter(self._spec.sample_rate)
         for block in recording():
@@ -131,39 +131,46 @@ class ChunkedConversion:
         self._gain = np.float32(10 ** (self.level.gain_db / 20))
 
     def blocks(self) -> Iterator[NDArray[np.float32]]:
-        """The converted wave, as long as the source, at any level: -> (n,), ..."""
+        """The converted wave, as long as the source, before its level is restored: -> (n,), ..."""
         done = 0
-        mels = (mel[None] for mel in self.mels(self.declare()))
+        mels = (mel[None] for mel in self.converted_mels(self.freeze_statistics()))
         for wav in self.engine.vocoder.blocks(mels, self.frames):
             block = wav[0, : self.level.samples - done].float().cpu().numpy().copy()
             done += len(block)
             yield block
 
     @torch.inference_mode()
-    def declare(self) -> FrozenStatistics:
-        """Run the network over the sample."""
-        wanted, segment = self._frames("statistics"), self._frames("segment")
-        mel = select_spans(self._source_mels(), evenly_spaced_spans(self.frames, wanted, segment))
+    def freeze_statistics(self) -> FrozenStatistics:
+        """Run the network on a sample of the recording and freeze what it would take from the whole."""
+        frames = self._spec.seconds_to_frames
+        wanted, length = frames(self.options.statistics_seconds), frames(self.options.segment_seconds)
+        mel = select_spans(self._source_mels(), evenly_spaced_spans(self.frames, wanted, length))
         model = with_norm_statistics(self.engine.model, lambda _: RecordedStatistics())
         model.content.join(CachedSpeaker(model.speaker))
         content = model.encode(mel[None])
-        own = source_statistics(decode(model, content, self.profile), self.profile, self.matching)
-        sources: list[Source] = [
+        converted = source_statistics(decode(model, content, self.profile), self.profile, self.matching)
+        # A norm that was not asked, as of a part that conversion does not use, keeps its own statistics.
+        fixed: list[Source] = [
             FixedStatistics(kept) if kept else masked_moments for kept in recorded_statistics(model)
         ]
-        return FrozenStatistics(with_norm_statistics(model, sources.__getitem__), known_centre(content), own)
+        return FrozenStatistics(
+            with_norm_statistics(model, fixed.__getitem__), known_centre(content), converted
+        )
 
     @torch.inference_mode()
-    def mels(self, declared: FrozenStatistics) -> Iterator[Tensor]:
-        """The converted mel: -> (M, t), ..."""
-        model = declared.model
-        chunk, context = (
+    def converted_mels(self, frozen: FrozenStatistics) -> Iterator[Tensor]:
+        """Convert chunk by chunk: -> (M, t), ..."""
+        model = frozen.model
+        chunk, context = (  # whole code frames
             -(-frames // model.rate) * model.rate
-            for frames in (self._frames("chunk"), receptive_field(model.content, model.decoder))
+            for frames in (
+                self._spec.seconds_to_frames(self.options.chunk_seconds),
+                receptive_field(model.content, model.decoder),
+            )
         )
         for window, start, stop in context_windows(self._source_mels(), chunk, context):
-            mel = decode(model, model.encode(window[None]), self.profile, declared.pitch_centre)
-            yield match(mel[:, start:stop], self.profile, self.matching, declared.own)
+            mel = decode(model, model.encode(window[None]), self.profile, frozen.pitch_centre)
+            yield match(mel[:, start:stop], self.profile, self.matching, frozen.converted)
 
     @torch.inference_mode()
     def _source_mels(self) -> Iterator[Tensor]:
@@ -172,14 +179,11 @@ class ChunkedConversion:
         stream = MelStream(self.engine.transform)
         for block in self._recording():
             samples += len(block)
-            for start in range(0, len(block), _BLOCK):
-                wav = (block[start : start + _BLOCK] - offset) * self._gain
+            for start in range(0, len(block), _BLOCK_SAMPLES):
+                wav = (block[start : start + _BLOCK_SAMPLES] - offset) * self._gain
                 yield stream.push(torch.from_numpy(wav))
         if samples != self.level.samples:
             raise AudioError(
                 f"the source had {self.level.samples} samples and then {samples}; leave it alone while it is converted"
             )
         yield stream.flush()
-
-    def _frames(self, name: str) -> int:
-        return self._spec.seconds_to_frames(getattr(self.chunks, f"{name}_seconds"))
