@@ -52,7 +52,7 @@ def test_the_decoder_is_given_what_the_encoder_took_out_the_innermost_first():
     units = model.encode(mel).units
     torch.testing.assert_close(given[-1][0][0, 0], units[0].mean(-1), atol=1e-4, rtol=0)
     used = []
-    for number, block in enumerate(model.decoder.blocks[1:], start=1):
+    for number, block in enumerate(list(model.decoder.blocks)[1:], start=1):
         block.register_forward_pre_hook(lambda _, inputs, number=number: used.append((number, inputs[0])))
     model.decode(model.encode(mel), model.embed(mel))
     for (
@@ -83,9 +83,14 @@ def test_one_encoder_counts_once():
 def test_parts_that_do_not_belong_together_are_refused():
     good = small_system("again_vc")
     rest = {"pitch": good.pitch, "decoder": good.decoder, "n_mels": 80}
-    with pytest.raises(ValueError, match="TakenOut needs a GuidedEncoder for content, not a ContentEncoder"):
+    with pytest.raises(
+        ValueError,
+        match="InstanceStatisticsSpeaker needs an AgainVCEncoder for content, not a ContentEncoder",
+    ):
         good.speaker.join(small_system("adain_vc").content, good.bottleneck)
     narrow = AgainVCEncoder(n_mels=80, channels=8, hidden=8, n_blocks=2)
     speaker = InstanceStatisticsSpeaker(channels=16, n_blocks=2, units=4)
-    with pytest.raises(ValueError, match="TakenOut of 73 numbers, encoder and bottleneck give 41"):
+    with pytest.raises(
+        ValueError, match="InstanceStatisticsSpeaker of 73 numbers, encoder and bottleneck give 41"
+    ):
         Autoencoder(content=narrow, bottleneck=LinearBottleneck(channels=8, dim=4), speaker=speaker, **rest)

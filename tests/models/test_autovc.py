@@ -39,7 +39,7 @@ def test_a_code_speaks_for_its_own_segment_most():
     units = torch.randn(1, 8, 6)
     other = units.clone()
     other[..., 3] += 3
-    before, after = (decoder.both(each, voice, 45)[1] for each in (units, other))
+    before, after = (decoder.before_and_after(each, voice, 45)[1] for each in (units, other))
     change = (after - before).abs().mean((0, 1))
     assert change.shape == (45,)
     assert change[24:32].mean() > 5 * change[:16].mean()
@@ -49,14 +49,14 @@ def test_refinement_starts_from_the_coarse_mel():
     decoder = small_system("autovc").decoder.eval()
     for weight in decoder.post[-1].parameters():
         torch.nn.init.zeros_(weight)
-    coarse, whole = decoder.both(torch.randn(1, 8, 2), torch.randn(1, 16), 16)
+    coarse, whole = decoder.before_and_after(torch.randn(1, 8, 2), torch.randn(1, 16), 16)
     torch.testing.assert_close(coarse, whole)
 
 
-def test_listening_without_packing_hears_the_same() -> None:
+def test_without_packing_the_states_are_the_same() -> None:
     """What a GPU does, which must not be asked for lengths, against torch's packed sequences."""
     torch.manual_seed(0)
     encoder: Any = small_system("autovc").content
     mask = torch.arange(16) < torch.tensor([[9], [1], [16], [12]])
     x = torch.randn(4, 16, encoder.recurrent.input_size) * mask[..., None]
-    torch.testing.assert_close(encoder._listen_turned(x, mask), encoder._listen(x, mask))
+    torch.testing.assert_close(encoder._recur_reversed(x, mask), encoder._recur(x, mask))

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from tests.systems import require_padding_to_change_nothing, small_system, speechlike
-from voiceae.models import ContentEncoder, Decoder, StackedContent, StackedDecoder
+from voiceae.models import ContentEncoder, Decoder, DecoderInput, StackedContent, StackedDecoder
 
 
 def encoder(n_mels: int, channels: int, rate: int) -> ContentEncoder:
@@ -29,11 +29,11 @@ def test_the_stack_is_its_levels_one_after_another() -> None:
 
     back = StackedDecoder(levels=[decoder(6, 80, 2), decoder(5, 6, 3)]).eval()
     units, nothing = content(mel), mel[:, :0]
-    coarse = back.levels[1](units, speaker, nothing[..., :10], harmonics=nothing[..., :10])
+    coarse = back.levels[1](DecoderInput(units, speaker, nothing[..., :10], nothing[..., :10]))
     assert coarse.shape == first.shape == (2, 6, 10)
     torch.testing.assert_close(
-        back(units, speaker, nothing, harmonics=nothing),
-        back.levels[0](coarse, speaker, nothing, harmonics=nothing),
+        back(DecoderInput(units, speaker, nothing, nothing)),
+        back.levels[0](DecoderInput(coarse, speaker, nothing, nothing)),
     )
 
 

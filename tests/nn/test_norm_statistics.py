@@ -5,9 +5,10 @@ import torch
 from torch import Tensor, nn
 
 from voiceae.dsp.statistics import masked_moments
-from voiceae.nn.norm import AdaptiveInstanceNorm, InstanceNorm
-from voiceae.nn.norm_statistics import (
+from voiceae.nn.norm import (
+    AdaptiveInstanceNorm,
     FixedStatistics,
+    InstanceNorm,
     RecordedStatistics,
     RunningStatistics,
     StreamWindow,
@@ -30,8 +31,8 @@ def test_what_is_recorded_can_be_held() -> None:
     norm.moments = RecordedStatistics()
     expected = norm(whole)
     torch.testing.assert_close(expected, InstanceNorm()(whole), atol=0, rtol=0)
-    assert norm.moments.kept is not None
-    norm.moments = FixedStatistics(norm.moments.kept)
+    assert norm.moments.recorded is not None
+    norm.moments = FixedStatistics(norm.moments.recorded)
     torch.testing.assert_close(norm(whole[:, 40:60]), expected[:, 40:60], atol=0, rtol=0)
 
 

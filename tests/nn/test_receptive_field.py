@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from tests.tiny import small_model
-from voiceae.nn.norm_statistics import (
+from voiceae.nn.norm import (
     FixedStatistics,
     RecordedStatistics,
     recorded_statistics,

@@ -24,11 +24,11 @@ from voiceae.dsp.loudness import LevelMeter
 from voiceae.dsp.mel import MelStream, evenly_spaced_spans, select_spans
 from voiceae.dsp.statistics import masked_moments
 from voiceae.errors import AudioError, ConfigError
-from voiceae.nn.norm_statistics import (
+from voiceae.nn.norm import (
     CachedSpeaker,
     FixedStatistics,
+    MomentsSource,
     RecordedStatistics,
-    Source,
     recorded_statistics,
     with_norm_statistics,
 )
@@ -150,7 +150,7 @@ class ChunkedConversion:
         content = model.encode(mel[None])
         converted = source_statistics(decode(model, content, self.profile), self.profile, self.matching)
         # A norm that was not asked, as of a part that conversion does not use, keeps its own statistics.
-        fixed: list[Source] = [
+        fixed: list[MomentsSource] = [
             FixedStatistics(kept) if kept else masked_moments for kept in recorded_statistics(model)
         ]
         return FrozenStatistics(

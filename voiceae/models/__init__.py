@@ -15,7 +15,7 @@ from voiceae.models.bottlenecks import (
     GaussianBottleneck,
     LinearBottleneck,
 )
-from voiceae.models.decoders import Decoder, ResidualDecoder, StackedContent, StackedDecoder
+from voiceae.models.decoders import Decoder, DecoderInput, ResidualDecoder, StackedContent, StackedDecoder
 from voiceae.models.discrete_bottlenecks import BinaryBottleneck, OneHotBottleneck
 from voiceae.models.encoders import ContentEncoder, PretrainedSpeaker, SpeakerEncoder, SpeakerTable
 from voiceae.models.pitch import MelPitch, NoPitch
@@ -32,6 +32,7 @@ __all__ = [
     "Content",
     "ContentEncoder",
     "Decoder",
+    "DecoderInput",
     "DiscreteBottleneck",
     "GaussianBottleneck",
     "InstanceStatisticsSpeaker",

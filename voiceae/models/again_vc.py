@@ -1,12 +1,13 @@
-"""One encoder for both codes: what its norms leave is content, what they take out is the voice.
+"""AGAIN-VC (Chen et al. 2020, arXiv 2011.00316): one encoder, whose instance norms separate content from the speaker.
 
-AGAIN-VC (Chen et al. 2020, arXiv 2011.00316). The blocks are this toolkit's own; the paper's decoder ends in recurrent
-layers, this one in a further block.
+The normalised activations are the content, the statistics that were removed are the speaker. The blocks are this
+toolkit's own; the paper's decoder ends in recurrent layers, this one in another block.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -14,14 +15,11 @@ from torch.nn import functional
 
 from voiceae.dsp.statistics import masked_moments
 from voiceae.models.bottlenecks import BottleneckOutput, BottleneckPart, Noise
-from voiceae.models.decoders import DecoderPart
+from voiceae.models.decoders import DecoderInput, DecoderPart
 from voiceae.models.encoders import ContentPart, SpeakerPart
-from voiceae.nn.layers import Block, StackFrames, UnstackFrames
+from voiceae.nn.layers import BlockStack, StackFrames, UnstackFrames
 from voiceae.nn.masking import apply_mask, downsample_mask
-from voiceae.nn.norm import EPS, FrameNorm, InstanceNorm, Moments
-
-Source = Callable[[Tensor, Tensor | None, float], Moments]
-"""Where a norm's mean and deviation come from, as in `InstanceNorm.moments`."""
+from voiceae.nn.norm import EPS, FrameNorm, InstanceNorm, Moments, MomentsSource
 
 
 class AgainVCEncoder(ContentPart):
@@ -43,10 +41,8 @@ class AgainVCEncoder(ContentPart):
         self.rate, self.channels = rate, channels
         self.fold = StackFrames(rate)
         self.enter = nn.Linear(n_mels * rate, channels)
-        self.blocks = nn.ModuleList(
-            Block(channels, hidden, norm=FrameNorm(channels), kernel_size=kernel_size)
-            for _ in range(n_blocks)
-        )
+        norm = partial(FrameNorm, channels)
+        self.blocks = BlockStack(n_blocks, channels, hidden, norm=norm, kernel_size=kernel_size)
         self.norms = nn.ModuleList(InstanceNorm() for _ in range(n_blocks))
 
     def forward(self, mel: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -54,15 +50,15 @@ class AgainVCEncoder(ContentPart):
         return self._normalised(mel, mask, [norm.moments for norm in self.norms])[0]  # type: ignore[misc]
 
     def encode_with_statistics(self, mel: Tensor, mask: Tensor | None = None) -> tuple[Tensor, list[Moments]]:
-        """What the norms leave, (B, C, T'), and what each of them takes out, from the first to the last.
+        """Content (B, C, T') and the moments that each norm removed, from the first to the last.
 
-        A voice is what its own recording's statistics are, so they are those of `mel` even where the norms were given
-        statistics of something else.
+        A speaker is described by its own recording, so the moments are those of `mel` even where the norms have been
+        given statistics of something else.
         """
         return self._normalised(mel, mask, [masked_moments] * len(self.blocks))
 
     def _normalised(
-        self, mel: Tensor, mask: Tensor | None, sources: Sequence[Source]
+        self, mel: Tensor, mask: Tensor | None, sources: Sequence[MomentsSource]
     ) -> tuple[Tensor, list[Moments]]:
         x = self.enter(self.fold(apply_mask(mel.transpose(1, 2), mask)))
         mask, taken = downsample_mask(mask, self.rate), []
@@ -70,12 +66,12 @@ class AgainVCEncoder(ContentPart):
         for block, moments in zip(self.blocks, sources, strict=True):
             x = block(x, mask)
             taken.append(moments(x, mask, EPS))
-            x = apply_mask(_normal(x, taken[-1]), mask)
+            x = apply_mask(_normalise(x, taken[-1]), mask)
         return x.transpose(1, 2), taken
 
 
 class SigmoidBottleneck(BottleneckPart):
-    """Activation guidance, a few channels through a flat sigmoid: (B, C, T') -> (B, D, T'); little of a voice fits.
+    """Activation guidance, a few channels through a flat sigmoid that leaves little room for a voice: -> (B, D, T').
 
     Args:
         channels: C.
@@ -93,17 +89,17 @@ class SigmoidBottleneck(BottleneckPart):
     def forward(
         self, x: Tensor, mask: Tensor | None = None, noise: Noise | torch.Generator | None = None
     ) -> BottleneckOutput:
-        """Squash."""
+        """Project and squash: (B, C, T') -> units (B, D, T') in (0, 1)."""
         # In float32: the flat sigmoid stays near a half, where the 8 bits of a bfloat16 leave a dozen values.
         units = torch.sigmoid(self.alpha * self.project(x.transpose(1, 2)).float())
         return BottleneckOutput(apply_mask(units, mask).transpose(1, 2))
 
 
 class InstanceStatisticsSpeaker(SpeakerPart):
-    """The voice as what a `AgainVCEncoder`'s norms and the units' own norm take out; no weights: (B, M, T) -> (B, S).
+    """Speaker vector of the moments that the norms of an `AgainVCEncoder` and of the units remove: (B, M, T) -> (B, S).
 
-    Means and deviations have no unit length, which every speaker vector of this toolkit has. So they are written in
-    homogeneous coordinates: a one is put behind them, and the whole is scaled; the one tells how to scale it back.
+    It has no weights. Every speaker vector of this toolkit has unit length, which moments do not; so they are written
+    in homogeneous coordinates: a one is appended, the whole is scaled, and the one tells how to scale it back.
 
     Args:
         channels: of the encoder.
@@ -116,18 +112,20 @@ class InstanceStatisticsSpeaker(SpeakerPart):
         self.dim = statistics_size(channels, n_blocks, units)
 
     def join(self, content: nn.Module, bottleneck: nn.Module) -> None:
-        """Use the model's encoder and bottleneck; in a tuple they do not count as parts of this one."""
+        """Use the model's encoder and bottleneck; in a tuple, so that they are not registered as submodules here."""
         if not isinstance(content, AgainVCEncoder):
-            raise ValueError(f"TakenOut needs a GuidedEncoder for content, not a {type(content).__name__}")
+            raise ValueError(
+                f"InstanceStatisticsSpeaker needs an AgainVCEncoder for content, not a {type(content).__name__}"
+            )
         size = statistics_size(content.channels, len(content.blocks), bottleneck.dim)  # type: ignore[arg-type]
         if size != self.dim:
             raise ValueError(
-                f"TakenOut of {self.dim} numbers, encoder and bottleneck give {size}: they must agree"
+                f"InstanceStatisticsSpeaker of {self.dim} numbers, encoder and bottleneck give {size}: they must agree"
             )
         self._shared = (content, bottleneck)
 
     def forward(self, mel: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Listen with the content encoder: mel (B, M, T), mask (B, T) -> (B, S) of unit length."""
+        """Embed with the content encoder: mel (B, M, T), mask (B, T) -> (B, S) of unit length."""
         content, bottleneck = self._shared
         features, taken = content.encode_with_statistics(mel, mask)
         coarse = downsample_mask(mask, content.rate)
@@ -137,9 +135,9 @@ class InstanceStatisticsSpeaker(SpeakerPart):
 
 
 class AgainVCDecoder(DecoderPart):
-    """Norms whose means and deviations are those that the encoder took out of a voice, the innermost first.
+    """Gives activations the moments that the encoder removed from a voice: `DecoderInput` -> normalised mel (B, M, T).
 
-    units (B, D, T'), speaker (B, S) of `InstanceStatisticsSpeaker` -> normalised mel (B, M, T).
+    The speaker is a vector of `InstanceStatisticsSpeaker`; the innermost moments come first.
 
     Args:
         dim: D.
@@ -167,33 +165,24 @@ class AgainVCDecoder(DecoderPart):
         self.widths = [channels] * n_blocks + [dim]
         self.unfold = UnstackFrames(rate)
         self.enter = nn.Linear(dim, channels)
-        self.blocks = nn.ModuleList(
-            Block(channels, hidden, norm=FrameNorm(channels), kernel_size=kernel_size)
-            for _ in range(n_blocks + 1)
-        )
+        norm = partial(FrameNorm, channels)
+        self.blocks = BlockStack(n_blocks + 1, channels, hidden, norm=norm, kernel_size=kernel_size)
         self.norms = nn.ModuleList(InstanceNorm() for _ in self.widths)
         self.leave = nn.Linear(channels, rate * n_mels)
 
-    def forward(
-        self,
-        units: Tensor,
-        speaker: Tensor,
-        pitch: Tensor,
-        *,
-        harmonics: Tensor,
-        mask: Tensor | None = None,
-    ) -> Tensor:
-        """Decode exactly `pitch.shape[-1]` frames; see `Decoder.forward`."""
-        *voice, innermost = self.moments(speaker)
-        coarse = downsample_mask(mask, self.rate)
-        x = units.transpose(1, 2)
+    def forward(self, given: DecoderInput) -> Tensor:
+        """Decode `given.frames` frames: -> (B, M, T)."""
+        *voice, innermost = self.moments(given.speaker)
+        coarse = downsample_mask(given.mask, self.rate)
+        x = given.units.transpose(1, 2)
         # In float32, for the units differ little from their mean; see `SigmoidBottleneck`.
         with torch.autocast(x.device.type, enabled=False):
-            x = self.enter(_give(self.norms[0](x.float(), coarse), innermost, coarse))
-        for block, norm, moments in zip(self.blocks[:-1], self.norms[1:], reversed(voice), strict=True):
-            x = _give(norm(block(x, coarse), coarse), moments, coarse)
-        frames = self.unfold(self.leave(self.blocks[-1](x, coarse)), pitch.shape[-1])
-        return apply_mask(frames, mask).transpose(1, 2)
+            x = self.enter(_denormalise(self.norms[0](x.float(), coarse), innermost, coarse))
+        *blocks, last = self.blocks
+        for block, norm, moments in zip(blocks, self.norms[1:], reversed(voice), strict=True):
+            x = _denormalise(norm(block(x, coarse), coarse), moments, coarse)
+        frames = self.unfold(self.leave(last(x, coarse)), given.frames)
+        return apply_mask(frames, given.mask).transpose(1, 2)
 
     def moments(self, speaker: Tensor) -> list[Moments]:
         """Means and deviations by layer: (B, S) -> from the encoder's first to the units' own."""
@@ -204,32 +193,30 @@ class AgainVCDecoder(DecoderPart):
 
 
 def statistics_size(channels: int, n_blocks: int, units: int) -> int:
-    """S: two moments of every channel of every block and of every unit, and the one."""
+    """S: two moments of every channel of every block and of every unit, and the appended one."""
     return 2 * (channels * n_blocks + units) + 1
 
 
 def to_homogeneous(vector: Tensor) -> Tensor:
-    """Any vector as one of unit length, in homogeneous coordinates: (B, X) -> (B, X + 1).
-
-    Divided by the root of their number first, so that the one is no smaller than the numbers are together.
-    """
+    """Any vector as one of unit length, in homogeneous coordinates: (B, X) -> (B, X + 1)."""
+    # By the root of their number first, so that the appended one is about as large as all numbers together.
     scaled = vector / vector.shape[-1] ** 0.5
     return functional.normalize(torch.cat((scaled, torch.ones_like(scaled[:, :1])), dim=-1), dim=-1)
 
 
 def from_homogeneous(vector: Tensor) -> Tensor:
-    """The way back: (B, X + 1) -> (B, X)."""
+    """Inverse of `to_homogeneous`: (B, X + 1) -> (B, X)."""
     scaled = vector[:, :-1] / vector[:, -1:].clamp_min(1e-3)
     return scaled * scaled.shape[-1] ** 0.5
 
 
-def _normal(x: Tensor, moments: Moments) -> Tensor:
-    """Without its mean and deviation: (B, T, C) -> (B, T, C)."""
+def _normalise(x: Tensor, moments: Moments) -> Tensor:
+    """Subtract the mean, divide by the deviation: (B, T, C) -> (B, T, C)."""
     mean, deviation = moments
     return (x - mean.to(x.dtype)) / deviation.to(x.dtype)
 
 
-def _give(normal: Tensor, moments: Moments, mask: Tensor | None) -> Tensor:
-    """With a mean and a deviation, having had none: (B, T, C) -> (B, T, C)."""
+def _denormalise(x: Tensor, moments: Moments, mask: Tensor | None) -> Tensor:
+    """Inverse of `_normalise`: (B, T, C) -> (B, T, C)."""
     mean, deviation = moments
-    return apply_mask(normal * deviation.to(normal.dtype) + mean.to(normal.dtype), mask)
+    return apply_mask(x * deviation.to(x.dtype) + mean.to(x.dtype), mask)

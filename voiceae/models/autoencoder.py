@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from voiceae.dsp.statistics import active_moments, match_moments
 from voiceae.models.bottlenecks import BottleneckOutput, BottleneckPart, Noise
-from voiceae.models.decoders import DecoderPart
+from voiceae.models.decoders import DecoderInput, DecoderPart
 from voiceae.models.encoders import ContentPart, SpeakerPart
 from voiceae.models.pitch import MelPitch, NoPitch
 from voiceae.nn.masking import downsample_mask
@@ -73,7 +73,7 @@ class Autoencoder(nn.Module):
         bottleneck: (B, C, T') -> `BottleneckOutput`.
         speaker: (B, M, T) -> (B, S).
         pitch: (B, M, T) -> (B, K, T), or `NoPitch`.
-        decoder: units, speaker and pitch -> (B, M, T).
+        decoder: `DecoderInput` -> (B, M, T).
         n_mels: M.
         matching: how far `convert` gives its result the target's statistics where it is not told, from 0 to 1.
 
@@ -175,9 +175,8 @@ class Autoencoder(nn.Module):
             mask: (B, T).
         """
         pitch = content.pitch if octaves is None else self.pitch.shift(content.pitch, octaves)
-        harmonics = self.pitch.render(pitch)
-        mel = self.decoder(content.units, speaker, pitch, harmonics=harmonics, mask=mask)
-        return self.denormalise(mel)
+        given = DecoderInput(content.units, speaker, pitch, self.pitch.render(pitch), mask)
+        return self.denormalise(self.decoder(given))
 
     def convert(self, mel: Tensor, target: VoiceTraits, *, matching: float | None = None) -> Tensor:
         """Source mel in the target's voice: (B, M, T) -> (B, M, T).

@@ -1,19 +1,20 @@
-"""A neck so narrow that no voice fits through it: few numbers, and only every so many frames.
+"""AutoVC (Qian et al. 2019, arXiv 1905.05879): a bottleneck in width and in time, too narrow for a voice.
 
-AutoVC (Qian et al. 2019, arXiv 1905.05879), with this toolkit's blocks in place of its convolutions.
+This toolkit's blocks stand in place of the paper's convolutions.
 """
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from voiceae.models.decoders import DecoderPart
+from voiceae.models.decoders import DecoderInput, DecoderPart
 from voiceae.models.encoders import ContentPart
-from voiceae.nn.layers import LSTM, Block, MaskedConv
+from voiceae.nn.layers import LSTM, BlockStack, MaskedConv
 from voiceae.nn.masking import apply_mask
 from voiceae.nn.norm import FrameNorm
 
@@ -24,8 +25,8 @@ _WEIGHTS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 class AutoVCEncoder(ContentPart):
     """Recurrent layers over all frames, of which one in `rate` is kept: (B, M, T) -> (B, 2 neck, ceil(T / rate)).
 
-    Of every segment the forward direction gives its last frame, the backward one its first, so that both have heard
-    all of it. The encoder is told whose voice it hears, and so need not work it out.
+    Of every segment the forward direction keeps its last frame and the backward one its first, so that each has seen
+    the whole segment (figure 3 of the paper). The encoder takes the source's speaker vector, and so need not encode it.
 
     Args:
         n_mels: M.
@@ -53,11 +54,12 @@ class AutoVCEncoder(ContentPart):
         super().__init__()
         self.rate, self.neck, self.channels = rate, neck, 2 * neck
         self.enter = nn.Linear(n_mels + speaker_dim, channels)
-        self.blocks = _blocks(n_blocks, channels, hidden, kernel_size)
+        norm = partial(FrameNorm, channels)
+        self.blocks = BlockStack(n_blocks, channels, hidden, norm=norm, kernel_size=kernel_size)
         self.recurrent = LSTM(channels, neck, num_layers=2, batch_first=True, bidirectional=True)
 
     def join(self, speaker: nn.Module) -> None:
-        """Ask this part whose voice it is; in a tuple it does not count as a part of the encoder."""
+        """Take the source's vector from this part; in a tuple, so that it is not registered as a submodule here."""
         self._speaker = (speaker,)
 
     def forward(self, mel: Tensor, mask: Tensor | None = None, speaker: Tensor | None = None) -> Tensor:
@@ -66,40 +68,37 @@ class AutoVCEncoder(ContentPart):
         Args:
             mel: (B, M, T), normalised.
             mask: (B, T).
-            speaker: (B, S) of who speaks; by default what the speaker part hears in the mel.
+            speaker: (B, S) of the source; by default the speaker part's embedding of the mel.
         """
         if speaker is None:
             speaker = self._speaker[0](mel, mask)
         assert speaker is not None
-        x = apply_mask(self.enter(_beside(mel.transpose(1, 2), speaker)), mask)
-        for block in self.blocks:
-            x = block(x, mask)
+        x = self.blocks(apply_mask(self.enter(_with_speaker(mel.transpose(1, 2), speaker)), mask), mask)
         lengths = mask.sum(-1) if mask is not None else mel.new_full((len(mel),), mel.shape[-1]).long()
-        return self._select(self._listen(x, mask), lengths).transpose(1, 2)
+        return self._select(self._recur(x, mask), lengths).transpose(1, 2)
 
-    def _listen(self, x: Tensor, mask: Tensor | None) -> Tensor:
+    def _recur(self, x: Tensor, mask: Tensor | None) -> Tensor:
         """Both directions, the backward one from the last valid frame: (B, T, C) -> (B, T, 2 neck)."""
         if mask is None:
-            heard: Tensor = self.recurrent(x)[0]
-            return heard
+            states: Tensor = self.recurrent(x)[0]
+            return states
         if mask.is_cuda:
-            return self._listen_turned(x, mask)
+            return self._recur_reversed(x, mask)
         lengths = mask.sum(-1).clamp_min(1).cpu()
         packed = pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
         return pad_packed_sequence(self.recurrent(packed)[0], batch_first=True, total_length=x.shape[1])[0]
 
-    def _listen_turned(self, x: Tensor, mask: Tensor) -> Tensor:
-        """The same without packing, for which a GPU would have to be asked how long the items are.
+    def _recur_reversed(self, x: Tensor, mask: Tensor) -> Tensor:
+        """The same for a GPU, which packing would have to wait for: it needs the lengths on the CPU.
 
-        The backward direction is a forward one over every item turned round within its length.
+        The backward direction is a forward one over every item reversed within its length.
         """
         steps = torch.arange(x.shape[1], device=x.device)
-        turned = (mask.sum(-1, keepdim=True) - 1 - steps) % x.shape[
-            1
-        ]  # its own inverse; padding stays behind
+        # Its own inverse; padding stays behind the valid frames.
+        reverse = (mask.sum(-1, keepdim=True) - 1 - steps) % x.shape[1]
         width = self.recurrent.hidden_size
         for layer in range(self.recurrent.num_layers):
-            place = turned[..., None]
+            place = reverse[..., None]
             both = (x, x.gather(1, place.expand_as(x)))
             forward, backward = (
                 self._direction(given, f"l{layer}{suffix}")
@@ -113,8 +112,8 @@ class AutoVCEncoder(ContentPart):
         weights = [getattr(self.recurrent, f"{kind}_{name}") for kind in _WEIGHTS]
         nothing = x.new_zeros(1, len(x), self.recurrent.hidden_size)
         start = (nothing, nothing)
-        heard: Tensor = torch.lstm(x, start, weights, True, 1, 0.0, self.training, False, True)[0]
-        return heard
+        states: Tensor = torch.lstm(x, start, weights, True, 1, 0.0, self.training, False, True)[0]
+        return states
 
     def _select(self, x: Tensor, lengths: Tensor) -> Tensor:
         """One frame a segment and direction: (B, T, 2 neck), (B,) -> (B, T', 2 neck), 0 behind the last."""
@@ -129,9 +128,7 @@ class AutoVCEncoder(ContentPart):
 
 
 class AutoVCDecoder(DecoderPart):
-    """Codes repeated to the frame rate, blocks and a recurrent layer, and a refinement of what they give.
-
-    units (B, D, T'), speaker (B, S) -> normalised mel (B, M, T).
+    """Codes repeated to the frame rate, blocks, a recurrent layer and a post-net: `DecoderInput` -> (B, M, T).
 
     Args:
         dim: D.
@@ -141,10 +138,10 @@ class AutoVCDecoder(DecoderPart):
         hidden: width inside each block.
         n_blocks: number of blocks.
         recurrent: width of the recurrent layer.
-        post_channels: width of the refinement.
-        post_layers: of the refinement.
+        post_channels: width of the post-net.
+        post_layers: of the post-net.
         rate: mel frames per code frame.
-        kernel_size: of the blocks and the refinement.
+        kernel_size: of the blocks and the post-net.
     """
 
     def __init__(
@@ -165,32 +162,23 @@ class AutoVCDecoder(DecoderPart):
         super().__init__()
         self.rate, self.pitch_bins = rate, 0
         self.enter = nn.Linear(dim + speaker_dim, channels)
-        self.blocks = _blocks(n_blocks, channels, hidden, kernel_size)
+        norm = partial(FrameNorm, channels)
+        self.blocks = BlockStack(n_blocks, channels, hidden, norm=norm, kernel_size=kernel_size)
         self.recurrent = LSTM(channels, recurrent, batch_first=True)
         self.coarse = nn.Linear(recurrent, n_mels)
         widths = [n_mels, *[post_channels] * (post_layers - 1), n_mels]
         self.post = nn.ModuleList(MaskedConv(given, out, kernel_size) for given, out in pairwise(widths))
 
-    def forward(
-        self,
-        units: Tensor,
-        speaker: Tensor,
-        pitch: Tensor,
-        *,
-        harmonics: Tensor,
-        mask: Tensor | None = None,
-    ) -> Tensor:
-        """Decode exactly `pitch.shape[-1]` frames; see `Decoder.forward`."""
-        return self.both(units, speaker, pitch.shape[-1], mask)[1]
+    def forward(self, given: DecoderInput) -> Tensor:
+        """Decode `given.frames` frames: -> (B, M, T)."""
+        return self.before_and_after(given.units, given.speaker, given.frames, given.mask)[1]
 
-    def both(
+    def before_and_after(
         self, units: Tensor, speaker: Tensor, frames: int, mask: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Normalised mels before and after the refinement: (B, D, T'), (B, S) -> (B, M, T) twice."""
+        """Normalised mels before and after the post-net: (B, D, T'), (B, S) -> (B, M, T) twice."""
         repeated = units.transpose(1, 2).repeat_interleave(self.rate, dim=1)[:, :frames]
-        x = apply_mask(self.enter(_beside(repeated, speaker)), mask)
-        for block in self.blocks:
-            x = block(x, mask)
+        x = self.blocks(apply_mask(self.enter(_with_speaker(repeated, speaker)), mask), mask)
         coarse = apply_mask(self.coarse(self.recurrent(x)[0]), mask)
         detail = coarse
         for number, layer in enumerate(self.post):
@@ -198,13 +186,8 @@ class AutoVCDecoder(DecoderPart):
         return coarse.transpose(1, 2), (coarse + detail).transpose(1, 2)
 
 
-def _blocks(count: int, channels: int, hidden: int, kernel_size: int) -> nn.ModuleList:
-    return nn.ModuleList(
-        Block(channels, hidden, norm=FrameNorm(channels), kernel_size=kernel_size) for _ in range(count)
-    )
-
-
-def _beside(x: Tensor, speaker: Tensor) -> Tensor:
-    """Every frame with the voice, of which every number is about one in size: (B, T, X), (B, S) -> (B, T, X + S)."""
+def _with_speaker(x: Tensor, speaker: Tensor) -> Tensor:
+    """Every frame with the speaker vector appended: (B, T, X), (B, S) -> (B, T, X + S)."""
+    # A vector of unit length has numbers of about S^-1/2; scaled to about one, as the normalised mel has.
     voice = speaker[:, None].expand(-1, x.shape[1], -1) * speaker.shape[-1] ** 0.5
     return torch.cat((x, voice.to(x.dtype)), dim=-1)

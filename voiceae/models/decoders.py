@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from itertools import pairwise
 from math import prod
 
@@ -11,13 +13,37 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from voiceae.models.encoders import ContentEncoder, ContentPart
-from voiceae.nn.layers import Block, MaskedConv, StackFrames, UnstackFrames
+from voiceae.nn.layers import BlockStack, MaskedConv, StackFrames, UnstackFrames
 from voiceae.nn.masking import apply_mask, downsample_mask
 from voiceae.nn.norm import AdaptiveInstanceNorm
 
 
+@dataclass(frozen=True)
+class DecoderInput:
+    """All that a decoder makes a mel from.
+
+    Attributes:
+        units: (B, D, T') of the bottleneck.
+        speaker: (B, S).
+        pitch: (B, K, T) of the pitch stream; K may be 0, T is the number of frames to decode.
+        harmonics: (B, M, T) as the pitch stream renders them, or (B, 0, T).
+        mask: (B, T) valid frames, all by default.
+    """
+
+    units: Tensor
+    speaker: Tensor
+    pitch: Tensor
+    harmonics: Tensor
+    mask: Tensor | None = None
+
+    @property
+    def frames(self) -> int:
+        """T, the number of frames to decode."""
+        return self.pitch.shape[-1]
+
+
 class DecoderPart(nn.Module):
-    """A decoder of any kind: units (B, D, T'), speaker (B, S), pitch (B, K, T) -> (B, M, T).
+    """A decoder of any kind: `DecoderInput` -> normalised mel (B, M, T).
 
     Attributes:
         rate: mel frames per code frame.
@@ -29,11 +55,9 @@ class DecoderPart(nn.Module):
 
 
 class Decoder(DecoderPart):
-    """Blocks steered by the speaker at 1/rate of the frame rate, then a light head at the full rate.
+    """Speaker-adaptive blocks at 1/rate of the frame rate, a light head at the full one: `DecoderInput` -> (B, M, T).
 
-    units (B, D, T'), speaker (B, S), pitch (B, K, T) -> normalised mel (B, M, T).
-
-    The head is shown the harmonics that the pitch stream expects, so that the blocks need only shape them.
+    The head is given the harmonics that the pitch stream expects, so that the blocks only have to shape them.
 
     Args:
         dim: D, of the units.
@@ -67,60 +91,41 @@ class Decoder(DecoderPart):
         super().__init__()
         self.rate = rate
         self.pitch_bins = pitch_bins
-        shown = n_mels if pitch_bins else 0
+        harmonics = n_mels if pitch_bins else 0
         self.fold, self.unfold = StackFrames(rate), UnstackFrames(rate)
         self.enter_units = nn.Linear(dim + speaker_dim, channels)
         if pitch_bins:
             self.pitch_frames = nn.Linear(pitch_bins, pitch_dim)
             self.enter_pitch = nn.Linear(rate * pitch_dim, channels)
-        self.blocks = nn.ModuleList(
-            Block(channels, hidden, norm=AdaptiveInstanceNorm(channels, speaker_dim), kernel_size=kernel_size)
-            for _ in range(n_blocks)
-        )
+        norm = partial(AdaptiveInstanceNorm, channels, speaker_dim)
+        self.blocks = BlockStack(n_blocks, channels, hidden, norm=norm, kernel_size=kernel_size)
         self.coarse = nn.Linear(channels, rate * n_mels)
         self.frames = nn.Linear(channels, rate * head_dim)
         self.head = nn.ModuleList(
-            (MaskedConv(head_dim + shown, 2 * head_dim, 3), MaskedConv(2 * head_dim, n_mels, 3))
+            (MaskedConv(head_dim + harmonics, 2 * head_dim, 3), MaskedConv(2 * head_dim, n_mels, 3))
         )
 
-    def forward(
-        self,
-        units: Tensor,
-        speaker: Tensor,
-        pitch: Tensor,
-        *,
-        harmonics: Tensor,
-        mask: Tensor | None = None,
-    ) -> Tensor:
-        """Decode exactly `pitch.shape[-1]` frames.
-
-        Args:
-            units: (B, D, T').
-            speaker: (B, S).
-            pitch: (B, K, T); K may be 0, T is the number of frames wanted.
-            harmonics: (B, M, T) as the pitch stream renders them, or (B, 0, T).
-            mask: (B, T).
-        """
-        frames = pitch.shape[-1]
+    def forward(self, given: DecoderInput) -> Tensor:
+        """Decode `given.frames` frames: -> (B, M, T)."""
+        units, speaker, mask = given.units, given.speaker, given.mask
         wide = speaker[:, None].expand(-1, units.shape[-1], -1)
         x = self.enter_units(torch.cat((units.transpose(1, 2), wide.to(units.dtype)), dim=-1))
         if self.pitch_bins:
-            x = x + self.enter_pitch(self.fold(apply_mask(self.pitch_frames(pitch.transpose(1, 2)), mask)))
+            pitch = apply_mask(self.pitch_frames(given.pitch.transpose(1, 2)), mask)
+            x = x + self.enter_pitch(self.fold(pitch))
         coarse_mask = downsample_mask(mask, self.rate)
-        x = apply_mask(x, coarse_mask)
-        for block in self.blocks:
-            x = block(x, coarse_mask, speaker)
-        detail = self.unfold(self.frames(x), frames)
-        detail = torch.cat((detail, harmonics.transpose(1, 2).to(detail.dtype)), dim=-1)
+        x = self.blocks(apply_mask(x, coarse_mask), coarse_mask, speaker)
+        detail = self.unfold(self.frames(x), given.frames)
+        detail = torch.cat((detail, given.harmonics.transpose(1, 2).to(detail.dtype)), dim=-1)
         detail = self.head[1](functional.gelu(self.head[0](detail, mask), approximate="tanh"), mask)
-        return apply_mask(self.unfold(self.coarse(x), frames) + detail, mask).transpose(1, 2)
+        return apply_mask(self.unfold(self.coarse(x), given.frames) + detail, mask).transpose(1, 2)
 
 
 class ResidualDecoder(DecoderPart):
-    """The sum of a decoder and a generator: units (B, D, T'), speaker (B, S) -> normalised mel (B, M, T).
+    """The sum of a decoder and a generator: `DecoderInput` -> normalised mel (B, M, T).
 
-    The second stage of Chou et al. 2018 (arXiv 1804.02812). The generator's part starts at nothing, bin by bin, so
-    that before it is trained the whole is the decoder alone.
+    The second stage of Chou et al. 2018 (arXiv 1804.02812). The generator's gain starts at zero for every bin, so that
+    before training the sum is the decoder alone.
 
     Args:
         decoder: of the first stage.
@@ -139,22 +144,10 @@ class ResidualDecoder(DecoderPart):
         self.decoder, self.generator = decoder, generator
         self.gain = nn.Parameter(torch.zeros(n_mels, 1))
 
-    def forward(
-        self,
-        units: Tensor,
-        speaker: Tensor,
-        pitch: Tensor,
-        *,
-        harmonics: Tensor,
-        mask: Tensor | None = None,
-    ) -> Tensor:
-        """Decode exactly `pitch.shape[-1]` frames; see `Decoder.forward`."""
-        coarse, detail = (
-            part(units, speaker, pitch, harmonics=harmonics, mask=mask)
-            for part in (self.decoder, self.generator)
-        )
-        whole: Tensor = coarse + self.gain * detail
-        return whole
+    def forward(self, given: DecoderInput) -> Tensor:
+        """Decode `given.frames` frames: -> (B, M, T)."""
+        mel: Tensor = self.decoder(given) + self.gain * self.generator(given)
+        return mel
 
 
 class StackedContent(ContentPart):
@@ -177,7 +170,7 @@ class StackedContent(ContentPart):
         self.rate, self.channels = prod(level.rate for level in levels), levels[-1].channels
 
     def masks(self, mask: Tensor | None) -> list[Tensor | None]:
-        """Frames that count, of the mel and after every level: (B, T) -> (B, T), ..., (B, T')."""
+        """Masks of the mel and of the codes of every level: (B, T) -> (B, T), ..., (B, T')."""
         masks = [mask]
         for level in self.levels:
             masks.append(downsample_mask(masks[-1], level.rate))  # type: ignore[arg-type]
@@ -188,7 +181,7 @@ class StackedContent(ContentPart):
         return self.encode_to_level(mel, mask, len(self.levels))
 
     def encode_to_level(self, mel: Tensor, mask: Tensor | None, height: int) -> Tensor:
-        """Codes after so many levels: mel (B, M, T), mask (B, T) -> (B, C_height, T_height); the mel itself after 0."""
+        """Codes of the first `height` levels, the mel itself for 0: mel (B, M, T), mask (B, T) -> (B, C', T')."""
         x, masks = mel, self.masks(mask)
         for number in range(height):
             x = self.levels[number](x, masks[number])
@@ -196,10 +189,10 @@ class StackedContent(ContentPart):
 
 
 class StackedDecoder(DecoderPart):
-    """Each level gives back what its encoder was given: units (B, D, T'), speaker (B, S) -> normalised mel (B, M, T).
+    """Each level decodes to the input of its encoder: `DecoderInput` -> normalised mel (B, M, T).
 
     Args:
-        levels: in the order of the encoders, so that the last one decodes first; only the first hears the pitch.
+        levels: in the order of the encoders, so that the last one decodes first; only the first takes the pitch.
     """
 
     def __init__(self, *, levels: Sequence[Decoder]) -> None:
@@ -212,30 +205,22 @@ class StackedDecoder(DecoderPart):
         self.rates = [level.rate for level in levels]
         self.rate, self.pitch_bins = prod(self.rates), levels[0].pitch_bins
 
-    def forward(
-        self,
-        units: Tensor,
-        speaker: Tensor,
-        pitch: Tensor,
-        *,
-        harmonics: Tensor,
-        mask: Tensor | None = None,
-    ) -> Tensor:
-        """Decode exactly `pitch.shape[-1]` frames; see `Decoder.forward`."""
-        frames, masks = [pitch.shape[-1]], [mask]
+    def forward(self, given: DecoderInput) -> Tensor:
+        """Decode `given.frames` frames: -> (B, M, T)."""
+        frames, masks = [given.frames], [given.mask]
         for rate in self.rates[:-1]:
             frames.append(-(-frames[-1] // rate))
             masks.append(downsample_mask(masks[-1], rate))
-        x = units
+        x = given.units
         for number in range(len(self.levels) - 1, 0, -1):
-            x = self.decode_level(number, x, speaker, frames[number], masks[number])
-        mel: Tensor = self.levels[0](x, speaker, pitch, harmonics=harmonics, mask=mask)
+            x = self.decode_level(number, x, given.speaker, frames[number], masks[number])
+        mel: Tensor = self.levels[0](replace(given, units=x))
         return mel
 
     def decode_level(
         self, number: int, units: Tensor, speaker: Tensor, frames: int, mask: Tensor | None
     ) -> Tensor:
-        """What an inner level's encoder was given: (B, D, T_in), (B, S) -> (B, C, frames)."""
-        nothing = units.new_zeros(len(units), 0, frames)
-        codes: Tensor = self.levels[number](units, speaker, nothing, harmonics=nothing, mask=mask)
+        """Decode one inner level to the codes that its encoder took: (B, D, T_in), (B, S) -> (B, C, frames)."""
+        no_pitch = units.new_zeros(len(units), 0, frames)
+        codes: Tensor = self.levels[number](DecoderInput(units, speaker, no_pitch, no_pitch, mask))
         return codes

@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from voiceae.dsp.statistics import masked_moments
 from voiceae.nn.layers import MaskedConv
-from voiceae.nn.masking import downsample_mask, pooled
+from voiceae.nn.masking import downsample_mask, masked_average_pool
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class MelDiscriminator(nn.Module):
         x, features, masks = mel.transpose(1, 2), [], []
         for number, layer in enumerate(self.layers):
             if number:
-                x = pooled(x, mask, 2)
+                x = masked_average_pool(x, mask, 2)
                 mask = downsample_mask(mask, 2)  # type: ignore[assignment]  # a mask in, a mask out
             x = functional.leaky_relu(layer(x, mask), 0.2)
             features.append(x)
@@ -167,7 +167,7 @@ class PatchDiscriminator(nn.Module):
         x, features, masks = mel.transpose(1, 2), [], []
         for number, layer in enumerate(self.layers):
             if number:
-                x = pooled(x, mask, 2)
+                x = masked_average_pool(x, mask, 2)
                 mask = downsample_mask(mask, 2)  # type: ignore[assignment]  # a mask in, a mask out
             x = functional.leaky_relu(layer(x, mask), SLOPE)
             features.append(x)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Self
 
 import torch
@@ -9,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from voiceae.dsp.statistics import masked_moments
-from voiceae.nn.layers import Block, StackFrames
+from voiceae.nn.layers import BlockStack, StackFrames
 from voiceae.nn.masking import apply_mask, downsample_mask
 from voiceae.nn.norm import FrameNorm, InstanceNorm
 
@@ -58,18 +59,14 @@ class ContentEncoder(ContentPart):
         self.norm_in = InstanceNorm()
         self.fold = StackFrames(rate)
         self.enter = nn.Linear(n_mels * rate, channels)
-        self.blocks = nn.ModuleList(
-            Block(channels, hidden, norm=InstanceNorm(), kernel_size=kernel_size) for _ in range(n_blocks)
-        )
+        self.blocks = BlockStack(n_blocks, channels, hidden, norm=InstanceNorm, kernel_size=kernel_size)
         self.norm_out = InstanceNorm()
 
     def forward(self, mel: Tensor, mask: Tensor | None = None) -> Tensor:
         """Encode: mel (B, M, T), mask (B, T) -> (B, D, T')."""
         x = self.enter(self.fold(self.norm_in(mel.transpose(1, 2), mask)))
         mask = downsample_mask(mask, self.rate)
-        x = apply_mask(x, mask)
-        for block in self.blocks:
-            x = block(x, mask)
+        x = self.blocks(apply_mask(x, mask), mask)
         return self.norm_out(x, mask).transpose(1, 2)
 
 
@@ -139,19 +136,15 @@ class SpeakerEncoder(SpeakerPart):
         self.rate = rate
         self.fold = StackFrames(rate)
         self.enter = nn.Linear(n_mels * rate, channels)
-        self.blocks = nn.ModuleList(
-            Block(channels, hidden, norm=FrameNorm(channels), kernel_size=kernel_size)
-            for _ in range(n_blocks)
-        )
+        norm = partial(FrameNorm, channels)
+        self.blocks = BlockStack(n_blocks, channels, hidden, norm=norm, kernel_size=kernel_size)
         self.leave = nn.Linear(self.moments * channels, dim)
 
     def forward(self, mel: Tensor, mask: Tensor | None = None) -> Tensor:
         """Embed: mel (B, M, T), mask (B, T) -> (B, S) of unit length."""
         x = self.enter(self.fold(apply_mask(mel.transpose(1, 2), mask)))
         mask = downsample_mask(mask, self.rate)
-        x = apply_mask(x, mask)
-        for block in self.blocks:
-            x = block(x, mask)
+        x = self.blocks(apply_mask(x, mask), mask)
         pooled = torch.cat(masked_moments(x, mask, eps=1e-4)[: self.moments], dim=-1)[:, 0]
         return functional.normalize(self.leave(pooled).float(), dim=-1)
 

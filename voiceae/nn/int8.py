@@ -1,17 +1,15 @@
-"""The layers of a network, made for what a stream asks of them: a few frames at a time, on one core of a CPU.
+"""Int8 linear layers and unrolled convolutions for streams: a few frames at a time on one CPU core.
 
-There the time does not go into arithmetic but into reading weights and into getting operations started. Weights of
-eight bits are a quarter of what there is to read; a convolution over ten frames is quickest written out.
+With so few frames, memory bandwidth and the start of each operation dominate the arithmetic: int8 weights are a quarter
+of what has to be read, and a depthwise convolution over ten frames is fastest as a sum of products.
 
-Whether eight bits pay is decided by the engine that torch reports, which follows the processor's instructions, and
-never by a timing. Measured on one core with cpuid kept from naming what the processor has beyond AVX2 (the lowest tenth
-of 100 steps, float32 / eight bits, seconds a second; as it is and with AVX2 only, on a busy machine):
+Int8 is used where the engine that torch reports has instructions for it, never by a timing, which would flip on a busy
+machine. Measured on one core (10th percentile of 100 steps, float32 / int8, seconds of compute per second of audio;
+with AVX-512 and restricted to AVX2):
 
 - network .43 / .33 and .82 / .50; vocoder .34 / .21 and .53 / .36; the whole stream .82 / .61 and 1.50 / 1.01;
 - a layer of 256 to 1,024 over 10 frames is 10 times as fast in either; without AVX2 still 1.2 times (`onednn`);
-- only layers of 80 or less inputs lose, 5 microseconds each.
-
-So no part loses by them on AVX2: a stream costs more there because all its parts do, float32 most of all.
+- only layers with 80 inputs or fewer lose, 5 microseconds each.
 """
 
 from __future__ import annotations
@@ -32,11 +30,11 @@ _ENGINES = ("x86", "fbgemm", "onednn")
 
 
 def optimise_for_few_frames(network: nn.Module, *, int8: bool) -> None:
-    """Put quick layers in the place of what can be done quicker, in a copy that the caller owns.
+    """Replace layers by ones that are faster for a few frames, in a copy that the caller owns.
 
     Args:
-        network: in eval mode, on a CPU, always asked with the same speaker. What it shares with others is left alone.
-        int8: round the weights of linear layers to eight bits, where this machine can calculate with them.
+        network: in eval mode, on a CPU, always called with the same speaker. Weights that it shares are not changed.
+        int8: round the weights of linear layers to int8, where this machine has instructions for it.
     """
     int8 = int8 and torch.backends.quantized.engine in _ENGINES
     for module in list(network.modules()):
@@ -51,13 +49,10 @@ def optimise_for_few_frames(network: nn.Module, *, int8: bool) -> None:
 
 
 class DynamicInt8Linear(nn.Module):
-    """A linear layer with weights of eight bits: (..., X) -> (..., Y).
-
-    Every row of the weights has a scale of its own; what comes in is rounded to seven bits between its extremes, which
-    no processor's sums of products overflow.
+    """Linear layer with int8 weights, one scale per output, and inputs quantised as they come: (..., X) -> (..., Y).
 
     Args:
-        linear: whose weights are rounded; it keeps its own.
+        linear: whose weights are copied and rounded.
     """
 
     def __init__(self, linear: nn.Linear) -> None:
@@ -73,12 +68,13 @@ class DynamicInt8Linear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Multiply and add: (..., X) -> (..., Y)."""
+        # Inputs of 7 bits (`reduce_range`): AVX2 adds two products of bytes in 16 bits, which 8 bits would overflow.
         y: Tensor = torch.ops.quantized.linear_dynamic(x, self._packed, reduce_range=True)
         return y
 
 
 class UnrolledDepthwiseConv(nn.Module):
-    """A depthwise `MaskedConv`, written out for few frames: (B, T, D), mask (B, T) -> (B, T, D).
+    """A depthwise `MaskedConv` as a sum over its taps, for few frames: (B, T, D), mask (B, T) -> (B, T, D).
 
     Args:
         conv: whose weights are taken.
@@ -91,7 +87,7 @@ class UnrolledDepthwiseConv(nn.Module):
         self.bias = conv.weight.new_zeros(()) if conv.bias is None else conv.bias
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Convolve valid frames as if zeros surrounded them."""
+        """Convolve valid frames as if zeros surrounded them: (B, T, D), mask (B, T) -> (B, T, D)."""
         half = self.size // 2
         wide = functional.pad(apply_mask(x, mask), (0, 0, half, half))
         near = wide.unfold(1, self.size, 1).transpose(2, 3)
@@ -99,18 +95,18 @@ class UnrolledDepthwiseConv(nn.Module):
 
 
 class CachedFirstResult:
-    """Answers as a function did the first time, whatever is asked later.
+    """Caches a function's first result and returns it for every later argument.
 
     Args:
-        function: asked once.
+        function: called once.
     """
 
     def __init__(self, function: Callable[[Tensor], Moments]) -> None:
         self._function = function
-        self._answer: Moments | None = None
+        self._result: Moments | None = None
 
     def __call__(self, x: Tensor) -> Moments:
-        """What the first question was answered with."""
-        if self._answer is None:
-            self._answer = self._function(x)
-        return self._answer
+        """The result for the first argument: (B, S) -> moments."""
+        if self._result is None:
+            self._result = self._function(x)
+        return self._result

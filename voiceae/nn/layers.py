@@ -1,8 +1,9 @@
-"""Layers on time-major features (B, T, D) that never let padding leak into what is valid."""
+"""Layers on time-major features (B, T, D) in which padding never changes valid frames."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -23,17 +24,15 @@ class MaskedConv(nn.Module):
         self.conv = nn.Conv1d(channels, out_channels, kernel_size, padding=kernel_size // 2, groups=groups)
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Convolve valid frames as if zeros surrounded them."""
+        """Convolve valid frames as if zeros surrounded them: (B, T, D), mask (B, T) -> (B, T, out)."""
         x = apply_mask(x, mask).transpose(1, 2)
         y = self.conv(x) if x.is_cuda else self._in_place(x)
         return apply_mask(y.transpose(1, 2), mask)
 
     def _in_place(self, x: Tensor) -> Tensor:
-        """The same for time-major memory: (B, D, T) -> (B, out, T).
-
-        `conv1d` copies it to channel-major memory first; seen as pictures of height 1, `channels_last`, it stays where
-        it is. On a CPU that is 2 to 30 times as fast for depthwise kernels.
-        """
+        """The same on time-major memory, for a CPU: (B, D, T) -> (B, out, T)."""
+        # `conv1d` would copy it to channel-major memory first. As images of height 1 it is `channels_last` already and
+        # stays where it is: 2 to 30 times as fast for depthwise kernels.
         conv = self.conv
         padding = (0, conv.kernel_size[0] // 2)
         y = functional.conv2d(
@@ -68,31 +67,63 @@ class Block(nn.Module):
     def forward(self, x: Tensor, mask: Tensor | None = None, speaker: Tensor | None = None) -> Tensor:
         """Add the branch to its input."""
         y = self.norm(self.mix(x, mask), mask, speaker)
+        # The tanh form of GELU (Hendrycks and Gimpel 2016, section 2): trained weights are fitted to it.
         y = self.contract(functional.gelu(self.expand(y), approximate="tanh"))
         return x + apply_mask(y * self.scale, mask)
 
 
+class BlockStack(nn.ModuleList):
+    """Blocks of one size, one after another: (B, T, D), mask (B, T), speaker (B, S) -> (B, T, D).
+
+    Args:
+        n_blocks: how many.
+        channels: D.
+        hidden: width of the perceptron in each.
+        norm: makes the norm of each.
+        kernel_size: of the depthwise convolutions, odd.
+    """
+
+    def __init__(
+        self,
+        n_blocks: int,
+        channels: int,
+        hidden: int,
+        *,
+        norm: Callable[[], nn.Module],
+        kernel_size: int = 7,
+    ) -> None:
+        super().__init__(
+            Block(channels, hidden, norm=norm(), kernel_size=kernel_size) for _ in range(n_blocks)
+        )
+
+    def forward(self, x: Tensor, mask: Tensor | None = None, speaker: Tensor | None = None) -> Tensor:
+        """Run all blocks; the norms that take no speaker ignore it."""
+        for block in self:
+            x = block(x, mask, speaker)
+        return x
+
+
 class StackFrames(nn.Module):
-    """Put `rate` neighbouring frames into one: (B, T, D) -> (B, ceil(T / rate), rate * D), zero-extended at the end."""
+    """Stack `rate` neighbouring frames into one, zeros after the last: (B, T, D) -> (B, ceil(T / rate), rate * D)."""
 
     def __init__(self, rate: int) -> None:
         super().__init__()
         self.rate = rate
 
     def forward(self, x: Tensor) -> Tensor:
-        """Fold time into channels."""
+        """Reshape: (B, T, D) -> (B, ceil(T / rate), rate * D)."""
         return functional.pad(x, (0, 0, 0, -x.shape[1] % self.rate)).unflatten(1, (-1, self.rate)).flatten(2)
 
 
 class UnstackFrames(nn.Module):
-    """The way back, cut to `frames`: (B, T', rate * D) -> (B, frames, D)."""
+    """Inverse of `StackFrames`, cut to `frames`: (B, T', rate * D) -> (B, frames, D)."""
 
     def __init__(self, rate: int) -> None:
         super().__init__()
         self.rate = rate
 
     def forward(self, x: Tensor, frames: int) -> Tensor:
-        """Unfold channels into time.
+        """Reshape: (B, T', rate * D) -> (B, frames, D).
 
         Raises:
             ValueError: when there are fewer frames than asked for.
@@ -108,7 +139,7 @@ class UnstackFrames(nn.Module):
 class LSTM(nn.LSTM):
     """torch's LSTM, on a CPU in float32 also under autocast: (B, T, X) -> (B, T, C), states.
 
-    oneDNN has a half-precision LSTM only for processors with AVX-512; on others torch's fails.
+    oneDNN has a half-precision LSTM only for processors with AVX-512; on others torch raises an error.
     """
 
     def forward(self, x: Tensor | PackedSequence, hx: Any = None) -> Any:
@@ -125,25 +156,25 @@ class LSTM(nn.LSTM):
 
 
 class ScaleGradient(torch.autograd.Function):
-    """Nothing on the way there; on the way back the gradient is multiplied."""
+    """Identity in the forward pass; multiplies the gradient in the backward pass."""
 
     @staticmethod
     def forward(context: Any, x: Tensor, factor: float) -> Tensor:
-        """Hand on."""
+        """Return the input unchanged: any shape -> the same."""
         context.factor = factor
         return x.view_as(x)
 
     @staticmethod
     def backward(context: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        """Multiply."""
+        """Multiply the gradient by the factor: any shape -> the same."""
         return gradients[0] * context.factor, None
 
 
 def scale_gradient(x: Tensor, factor: float) -> Tensor:
-    """The same tensor, whose gradient comes back multiplied: any shape -> the same shape.
+    """The same tensor with its gradient multiplied by `factor`: any shape -> the same shape.
 
-    A negative factor reverses it (Ganin and Lempitsky 2015, arXiv 1409.7495): what comes after learns to do its task,
-    what came before to spoil it. With 0 nothing of what came before takes part, as though it were detached.
+    A negative factor reverses it (Ganin and Lempitsky 2015, arXiv 1409.7495): the layers after this learn their task
+    while those before it learn to make it impossible. A factor of 0 detaches.
     """
     if factor == 0:
         return x.detach()
@@ -183,18 +214,18 @@ def time_jitter(
 
 
 class Scheduled(nn.Module):
-    """A module that behaves by the step of the training, and at inference does not depend on it.
+    """A module with a schedule over training steps; its output at inference does not depend on it.
 
-    What it makes of the step must be a function of it alone: a training that goes on tells the step anew.
+    State must be a function of the step alone, because a resumed training only sets the step again.
     """
 
     def set_step(self, step: int) -> None:
-        """Told before every training step, counted from 0."""
+        """Set the training step, counted from 0; called before each."""
         raise NotImplementedError
 
 
 def scheduled_modules(module: nn.Module) -> list[Scheduled]:
-    """All parts of a module that want to be told."""
+    """All submodules that have a schedule over training steps."""
     return [part for part in module.modules() if isinstance(part, Scheduled)]
 
 

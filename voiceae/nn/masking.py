@@ -1,4 +1,4 @@
-"""Frames that count and frames that only pad: everything here takes time-major features (B, T, D) and masks (B, T)."""
+"""Masks (B, T) of valid frames beside padding, for time-major features (B, T, D)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def lengths_to_mask(lengths: Tensor, frames: int) -> Tensor:
 
 
 def apply_mask(x: Tensor, mask: Tensor | None) -> Tensor:
-    """Zero the padding: (B, T, D), (B, T) -> (B, T, D); no mask means that every frame counts."""
+    """Zero the padding: (B, T, D), (B, T) -> (B, T, D); without a mask all frames are valid."""
     # On a GPU a choice by the mask as it is saves a cast to x's type each time; on a CPU the product is the faster.
     if mask is None:
         return x
@@ -20,18 +20,15 @@ def apply_mask(x: Tensor, mask: Tensor | None) -> Tensor:
 
 
 def downsample_mask(mask: Tensor | None, rate: int) -> Tensor | None:
-    """Mask at 1/rate of the frame rate, a frame counting if any of its parts does: (B, T) -> (B, ceil(T / rate))."""
+    """Mask at 1/rate of the frame rate, valid where any of `rate` frames is: (B, T) -> (B, ceil(T / rate))."""
     if mask is None or rate == 1:
         return mask
     padded = torch.nn.functional.pad(mask.to(torch.uint8), (0, -mask.shape[1] % rate))
     return padded.unflatten(1, (-1, rate)).amax(-1).bool()
 
 
-def pooled(x: Tensor, mask: Tensor, rate: int) -> Tensor:
-    """Mean over every `rate` frames of those that are valid: (B, T, D), (B, T) -> (B, ceil(T / rate), D).
-
-    Zero where none is.
-    """
+def masked_average_pool(x: Tensor, mask: Tensor, rate: int) -> Tensor:
+    """Mean over the valid ones of every `rate` frames, 0 if none is: (B, T, D), (B, T) -> (B, ceil(T / rate), D)."""
     padding = (0, 0, 0, -x.shape[1] % rate)
     weight = mask[..., None].to(x.dtype)
     total, count = (

@@ -1,4 +1,4 @@
-"""How far a network looks, and long sequences cut into windows with that much context."""
+"""Receptive field of a network, and long sequences cut into windows with that much context."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from torch import Tensor, nn
 from voiceae.nn.layers import Block, MaskedConv
 
 _PITCH_FRAMES = 1  # the pitch stream smooths over three frames
-_RECURRENT_FRAMES = 172  # two seconds: what recurrent layers remember for longer is little
-_RECURRENT = (nn.RNNBase,)
+_RECURRENT_FRAMES = 172  # 2 s for LSTMs, whose field has no end: after that long their states have forgotten
 
 
 def receptive_field(*parts: Any) -> int:
@@ -21,8 +20,7 @@ def receptive_field(*parts: Any) -> int:
     Args:
         parts: of a model, one after another, as its content encoder and its decoder; each has a `rate`.
 
-    The sum over all convolutions along the way, those inside blocks at the rate of the code; recurrent layers, which
-    have no end, count for two seconds.
+    Half the kernels of all convolutions in a row, those inside blocks at the rate of the code.
     """
     return _PITCH_FRAMES + sum(_receptive_field(part, part.rate) for part in parts)
 
@@ -32,7 +30,7 @@ def _receptive_field(part: nn.Module, rate: int) -> int:
     frames = sum(
         conv.conv.kernel_size[0] // 2 * (rate if id(conv) in in_blocks else 1) for conv in _convs(part)
     )
-    recurrent = any(isinstance(module, _RECURRENT) for module in part.modules())
+    recurrent = any(isinstance(module, nn.RNNBase) for module in part.modules())
     return frames + rate - 1 + (_RECURRENT_FRAMES if recurrent else 0)
 
 
@@ -41,12 +39,12 @@ def _convs(module: nn.Module) -> Iterator[MaskedConv]:
 
 
 def context_windows(parts: Iterable[Tensor], piece: int, context: int) -> Iterator[tuple[Tensor, int, int]]:
-    """Cut a sequence into pieces, each shown with what stands around it.
+    """Cut a sequence into pieces, each with its left and right context.
 
     Args:
         parts: (..., t), of any lengths.
         piece: frames of a piece; the last one may be shorter, or longer by at most the context.
-        context: frames shown before and after, where there are any.
+        context: frames before and after, as far as there are any.
 
     Yields:
         The window (..., T), and where in it the piece begins and ends.

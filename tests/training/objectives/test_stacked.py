@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from tests.systems import small_batch, small_system
+from voiceae.models import DecoderInput
 from voiceae.training.objectives.stacked import Stacked
 from voiceae.training.stages import Stage, StageSettings
 
@@ -55,7 +56,7 @@ def test_an_inner_pair_is_to_give_back_the_codes_of_the_levels_outside() -> None
         outside = model.content.levels[0](model.normalise(batch.mel), masks[0])
         code = model.content.levels[1](outside, masks[1])
         speaker, nothing = model.embed(batch.reference, batch.reference_mask), outside[:, :0]
-        given = model.decoder.levels[1](code, speaker, nothing, harmonics=nothing, mask=masks[1])
+        given = model.decoder.levels[1](DecoderInput(code, speaker, nothing, nothing, masks[1]))
     error = (given - outside).square().transpose(1, 2)[masks[1]].mean()
     torch.testing.assert_close(loss, error)
 

@@ -91,5 +91,5 @@ def test_nonsense_is_refused() -> None:
         made(order="backwards")
     with pytest.raises(ConfigError, match=r"loss\.coupling=2"):
         made(coupling=2.0)
-    with pytest.raises(ValueError, match="needs model/bottleneck=gaussian, not a Open"):
+    with pytest.raises(ValueError, match="needs model/bottleneck=gaussian, not a LinearBottleneck"):
         Variational(model=small_system("ae"), weights=WEIGHTS)

@@ -25,9 +25,9 @@ from voiceae.errors import AudioError
 from voiceae.hardware import inference
 from voiceae.models import Autoencoder
 from voiceae.nn.int8 import optimise_for_few_frames
-from voiceae.nn.norm import Moments
-from voiceae.nn.norm_statistics import (
+from voiceae.nn.norm import (
     CachedSpeaker,
+    Moments,
     RecordedStatistics,
     RunningStatistics,
     StreamWindow,

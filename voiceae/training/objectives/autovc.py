@@ -52,7 +52,7 @@ class AutoVC(Plain):
         assert isinstance(model.decoder, AutoVCDecoder)
         content = model.encode(batch.mel, mask, generator=generator)
         speaker = self.voice_of(batch)
-        coarse, given = model.decoder.both(content.units, speaker, batch.mel.shape[-1], mask)
+        coarse, given = model.decoder.before_and_after(content.units, speaker, batch.mel.shape[-1], mask)
         wanted = model.normalise(batch.mel)
         # The voice that the content encoder is told is the one that was asked for.
         features = model.content(given, mask, speaker)

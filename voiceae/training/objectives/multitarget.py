@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from voiceae.data.crops import Batch
 from voiceae.models import Autoencoder
-from voiceae.models.decoders import ResidualDecoder
+from voiceae.models.decoders import DecoderInput, ResidualDecoder
 from voiceae.models.discriminators import (
     CodeClassifier,
     PatchDiscriminator,
@@ -106,8 +106,9 @@ class MultiTarget(Plain):
         model, mask = self.model, batch.mask
         content = model.encode(batch.mel, mask, generator=generator)
         speaker = self.table.lookup(batch.speaker)
+        harmonics = model.pitch.render(content.pitch)
         normalised = self.decoder.decoder(
-            content.units, speaker, content.pitch, harmonics=model.pitch.render(content.pitch), mask=mask
+            DecoderInput(content.units, speaker, content.pitch, harmonics, mask)
         )
         given = model.denormalise(normalised)
         told = self.adversary["classifier"](content.units, downsample_mask(mask, model.rate))
@@ -131,10 +132,10 @@ class MultiTarget(Plain):
         with torch.no_grad():
             content = model.encode(batch.mel, mask, generator=generator)
             speaker = self.table.lookup(drawn)
-            arguments = (content.units, speaker, content.pitch)
             harmonics = model.pitch.render(content.pitch)
-            coarse = self.decoder.decoder(*arguments, harmonics=harmonics, mask=mask)
-        detail = self.decoder.generator(*arguments, harmonics=harmonics, mask=mask)
+            inputs = DecoderInput(content.units, speaker, content.pitch, harmonics, mask)
+            coarse = self.decoder.decoder(inputs)
+        detail = self.decoder.generator(inputs)
         normalised = coarse + self.decoder.gain * detail
         verdict, told = self.adversary["critic"](normalised, mask)
         losses = {

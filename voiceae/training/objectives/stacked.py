@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from voiceae.data.crops import Batch
-from voiceae.models import Autoencoder, StackedContent, StackedDecoder
+from voiceae.models import Autoencoder, DecoderInput, StackedContent, StackedDecoder
 from voiceae.nn.losses import reconstruction_loss
 from voiceae.training.objectives.base import StepResult
 from voiceae.training.objectives.plain import Plain
@@ -95,5 +95,5 @@ class Stacked(Plain):
         with torch.no_grad():
             pitch = self.model.pitch(batch.mel, mask)
             harmonics = self.model.pitch.render(pitch)
-        mel: Tensor = decoder.levels[0](code, speaker, pitch, harmonics=harmonics, mask=mask)
+        mel: Tensor = decoder.levels[0](DecoderInput(code, speaker, pitch, harmonics, mask))
         return mel

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from voiceae.data.crops import Batch
 from voiceae.models import Autoencoder, Content
 from voiceae.nn.losses import Club, CPCLoss, reconstruction_loss
-from voiceae.nn.masking import downsample_mask, pooled
+from voiceae.nn.masking import downsample_mask, masked_average_pool
 from voiceae.training.objectives.base import StepResult
 from voiceae.training.objectives.plain import Plain
 
@@ -110,7 +110,7 @@ def pitch_contour(content: Content, bins_per_octave: int, mask: Tensor, rate: in
     with torch.autocast(mask.device.type, enabled=False):  # the 8 bits of a bfloat16 are steps of 19 cents
         octaves = torch.einsum("bkt,k->bt", content.pitch, grid) - content.pitch_centre[:, None]
     clear = content.pitch.amax(1) * mask
-    return pooled(torch.stack((clear, clear * octaves), dim=-1), mask, rate)
+    return masked_average_pool(torch.stack((clear, clear * octaves), dim=-1), mask, rate)
 
 
 def _size(bottleneck: nn.Module) -> int:
