@@ -32,7 +32,7 @@ def test_a_way_with_its_picture_and_figures(mix: Run, clips: Path) -> None:
     ]
     way = json.loads(Path("way.json").read_text())["path"]
     assert [point["share"] for point in way] == [0, 0.5, 1]
-    assert way[0]["asked_first"] == pytest.approx(1) and way[2]["asked_second"] == pytest.approx(1)
+    assert way[0]["requested_first"] == pytest.approx(1) and way[2]["requested_second"] == pytest.approx(1)
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,8 @@ from voiceae.latent.interpolation import (
     align,
     draw_interpolation,
     interpolate,
-    mixed_content,
-    mixed_mel,
+    interpolate_content,
+    interpolate_mels,
     smoothness,
 )
 
@@ -43,7 +43,7 @@ def test_units_at_the_ends_are_exact(tiny_voice: Voice, files: tuple[Path, Path]
     ends = tiny_voice.encode(files[0]), tiny_voice.encode(files[1])
     alignment = align(ends[0].units[0], ends[1].units[0])
     for share, end in zip((0.0, 1.0), ends, strict=True):
-        mixed = mixed_content(ends, share, alignment, tiny_voice.model.rate)
+        mixed = interpolate_content(ends, share, alignment, tiny_voice.model.rate)
         np.testing.assert_allclose(mixed.units, end.units, atol=1e-5)
         assert mixed.pitch_centre == end.pitch_centre and mixed.frames == end.frames
 
@@ -51,7 +51,7 @@ def test_units_at_the_ends_are_exact(tiny_voice: Voice, files: tuple[Path, Path]
 def test_a_sentence_and_itself_have_itself_between(tiny_voice: Voice, files: tuple[Path, Path]) -> None:
     content = tiny_voice.encode(files[0])
     alignment = align(content.units[0], content.units[0])
-    mixed = mixed_content((content, content), 0.5, alignment, tiny_voice.model.rate)
+    mixed = interpolate_content((content, content), 0.5, alignment, tiny_voice.model.rate)
     np.testing.assert_allclose(mixed.units, content.units, atol=1e-5)
 
 
@@ -61,7 +61,7 @@ def test_mels_are_mixed_on_the_same_clock(found: Interpolation, tiny_voice: Voic
         torch.full((4, mel.shape[-1]), value)
         for value, mel in zip((1.0, 3.0), (found.mels[0], found.mels[-1]), strict=True)
     ]
-    middle = mixed_mel((flat[0], flat[1]), 0.25, found.alignment, tiny_voice.model.rate)
+    middle = interpolate_mels((flat[0], flat[1]), 0.25, found.alignment, tiny_voice.model.rate)
     np.testing.assert_allclose(middle, 1.5, atol=1e-6)
 
 
@@ -71,7 +71,7 @@ def test_smoothness_knows_an_even_way_from_a_jump(tiny_voice: Voice, found: Inte
     measured = smoothness(tiny_voice, jump, [0.0, 0.0, 1.0], found.alignment)
     np.testing.assert_allclose(measured.steps, [0, 1], atol=1e-6)
     assert measured.largest_step == pytest.approx(2) and measured.detour == pytest.approx(1)
-    assert found.codes.detour >= 1 and sum(found.codes.steps) == pytest.approx(1)
+    assert found.code_smoothness.detour >= 1 and sum(found.code_smoothness.steps) == pytest.approx(1)
 
 
 def test_blurring_lowers_the_contrast(tiny_voice: Voice, found: Interpolation) -> None:

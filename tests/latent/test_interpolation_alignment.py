@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from voiceae.latent.interpolation import Alignment, align, between_pitches, sample_at
+from voiceae.latent.interpolation import Alignment, align, interpolate_pitch, sample_at
 
 
 def test_a_stretched_copy_is_found_again() -> None:
@@ -59,7 +59,7 @@ def test_frames_between_frames() -> None:
 def test_a_pitch_is_moved_not_faded(share: float) -> None:
     low, high = torch.zeros(50, 1), torch.zeros(50, 1)
     low[10], high[30] = 1, 1
-    moved = between_pitches(low, high, share)[:, 0]
+    moved = interpolate_pitch(low, high, share)[:, 0]
     assert moved.sum() == pytest.approx(1, abs=1e-5)
     assert (moved * torch.arange(50)).sum() == pytest.approx(10 + 20 * share, abs=1e-3)
     assert moved[torch.arange(50).sub(10 + 20 * share).abs() > 1.6].sum() == pytest.approx(0, abs=1e-6)
@@ -69,7 +69,7 @@ def test_spread_distributions_keep_their_mean_and_no_pitch_stays_none() -> None:
     torch.manual_seed(1)
     first, second = torch.rand(2, 40, 3).softmax(1)
     grid = torch.arange(40.0)[:, None]
-    between = between_pitches(first, second, 0.3)
+    between = interpolate_pitch(first, second, 0.3)
     expected = 0.7 * (first * grid).sum(0) + 0.3 * (second * grid).sum(0)
     np.testing.assert_allclose((between * grid).sum(0), expected, atol=0.15)
-    assert between_pitches(torch.zeros(0, 4), torch.zeros(0, 4), 0.5).shape == (0, 4)
+    assert interpolate_pitch(torch.zeros(0, 4), torch.zeros(0, 4), 0.5).shape == (0, 4)

@@ -18,7 +18,7 @@ def test_the_innermost_known_folder_is_the_speaker(tiny_voice: Voice, speakers: 
     ]
     assert {clip.speaker for clip in find_clips(tiny_voice, speakers)} == {"deep"}
     assert len({clip.speaker for clip in find_clips(tiny_voice, speakers / "deep")}) == 10
-    with pytest.raises(AudioError, match=r"no recordings of the speakers wanted \(zoe"):
+    with pytest.raises(AudioError, match=r"no recordings of the speakers asked for \(zoe"):
         find_clips(tiny_voice, speakers, {"zoe"})
 
 

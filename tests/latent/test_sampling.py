@@ -7,8 +7,7 @@ import pytest
 
 from voiceae.conversion.voice import Voice
 from voiceae.errors import ModelFileError
-from voiceae.latent.mixture import Mixture
-from voiceae.latent.posterior import ContentPosterior, Melody, VoicePosterior
+from voiceae.latent.posterior import ContentPosterior, Melody, Mixture, VoicePosterior
 from voiceae.latent.sampling import (
     content_of,
     pitch_bumps,
@@ -16,7 +15,7 @@ from voiceae.latent.sampling import (
     random_content,
     random_melody,
     random_noise,
-    random_voice,
+    random_profile,
 )
 
 DIM = 8  # of the tiny model
@@ -82,7 +81,7 @@ def test_without_a_prior_there_is_nothing_to_draw(tiny_voice: Voice, rng: np.ran
     from tests.tiny import small_model
 
     bare = replace_model(tiny_voice, small_model("open").eval())
-    with pytest.raises(ModelFileError, match="Open bottleneck has no prior"):
+    with pytest.raises(ModelFileError, match="LinearBottleneck has no prior"):
         random_content(bare, None, 1, rng)
 
 
@@ -91,7 +90,7 @@ def replace_model(voice: Voice, model: object) -> Voice:
 
 
 def test_voices(tiny_voice: Voice, rng: np.random.Generator) -> None:
-    prior = np.stack([random_voice(tiny_voice, None, rng).embedding for _ in range(300)])
+    prior = np.stack([random_profile(tiny_voice, None, rng).embedding for _ in range(300)])
     np.testing.assert_allclose(np.linalg.norm(prior, axis=1), 1, atol=1e-6)
     assert np.linalg.norm(prior.mean(0)) < 0.15  # any direction alike
     size = tiny_voice.embedding_size
@@ -104,13 +103,13 @@ def test_voices(tiny_voice: Voice, rng: np.random.Generator) -> None:
         size,
         50.0,
     )
-    voice = random_voice(tiny_voice, still, rng)
+    voice = random_profile(tiny_voice, still, rng)
     np.testing.assert_allclose(voice.embedding, np.eye(size)[0])
     assert voice.pitch_centre == 2 and voice.mel_statistics is not None and voice.mel_statistics.frames == 50
     np.testing.assert_allclose(voice.mel_statistics.mean, -3)
     np.testing.assert_allclose(voice.mel_statistics.deviation, 1)
     moving = replace(still, mixture=replace(still.mixture, factors=np.eye(width)[None]))
-    assert np.linalg.norm(random_voice(tiny_voice, moving, rng).embedding) == pytest.approx(1)
+    assert np.linalg.norm(random_profile(tiny_voice, moving, rng).embedding) == pytest.approx(1)
 
 
 def test_a_bump_lies_where_it_should() -> None:

@@ -8,12 +8,12 @@ import pytest
 from voiceae.conversion.voice import Voice
 from voiceae.errors import AudioError
 from voiceae.latent.unit_tree import (
+    align_phones,
     codebook,
     count_codes,
     count_phones,
     draw_tree,
-    listen_for_phones,
-    tree_of,
+    ward_tree,
 )
 from voiceae.latent.units import codes_per_second, encode_units
 from voiceae.pretrained.recogniser import Phone, Recognised
@@ -64,14 +64,14 @@ def test_codes_and_phones_meet_at_the_middle_of_a_frame(
 ) -> None:
     files = [speakers / f"deep/s{n}/0.wav" for n in range(2)]
     (tmp_path / "bad.wav").write_text("no audio")
-    found, failures = listen_for_phones(vq_voice, HalfAndHalf(), [*files, tmp_path / "bad.wav"])
+    found, failures = align_phones(vq_voice, HalfAndHalf(), [*files, tmp_path / "bad.wav"])
     half = int(np.floor(0.5 * codes_per_second(vq_voice) + 0.5))
     early = np.concatenate([encode_units(vq_voice, file, "a").codes[:half] for file in files])
     expected = [int((early == code).sum()) for code in found.codes]
     assert found.counts[:, found.phones.index("AA")].tolist() == expected
     assert len(failures) == 1
     with pytest.raises(AudioError, match="no recording could be used"):
-        listen_for_phones(vq_voice, HalfAndHalf(), [tmp_path / "bad.wav"])
+        align_phones(vq_voice, HalfAndHalf(), [tmp_path / "bad.wav"])
 
 
 def test_the_most_frequent_codes_are_kept() -> None:
@@ -89,7 +89,7 @@ def test_codes_can_be_counted_without_phones(vq_voice: Voice, speakers: Path) ->
 
 def test_likes_are_joined_first() -> None:
     vectors = np.array([[0.0, 0], [10, 0], [0.1, 0], [10.2, 0]])
-    tree = tree_of(vectors)
+    tree = ward_tree(vectors)
     assert sorted(tree[0, :2]) == [0, 2] and tree[0, 2] == pytest.approx(0.1)
     assert sorted(tree[1, :2]) == [1, 3]
 

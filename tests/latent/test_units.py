@@ -78,7 +78,7 @@ def test_codes_that_the_model_does_not_have(vq_voice: Voice) -> None:
 
 
 def test_a_model_without_units(tiny_voice: Voice, speakers: Path) -> None:
-    with pytest.raises(ModelFileError, match="a bottleneck of kind Gaussian, units need a discrete one"):
+    with pytest.raises(ModelFileError, match="has a GaussianBottleneck, units need a discrete one"):
         encode_units(tiny_voice, speakers / "deep/s1/0.wav", "a")
 
 

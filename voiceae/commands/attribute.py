@@ -69,8 +69,7 @@ def fit(
     """Fit the direction between two classes of speakers."""
     import numpy as np
 
-    from voiceae.latent.attributes import fit_attribute
-    from voiceae.latent.labels import read_labels, two_classes
+    from voiceae.latent.attributes import fit_attribute, read_labels, two_classes
     from voiceae.latent.recordings import draw_recordings, find_clips, profile_clips
 
     # Labels first: a wrong column is said before the model is loaded.

@@ -104,7 +104,7 @@ def command(
         require_out,
     )
     from voiceae.io.filesystem import is_dir
-    from voiceae.latent.target_names import as_files, resolve_target
+    from voiceae.latent.target_selection import resolve_target, targets_as_files
 
     loader = VoiceLoader(**vars(choice))
     folder = source is not None and pairs is None and is_dir(source)
@@ -130,7 +130,7 @@ def command(
         folders = BatchFolders(root=Path(str(source)), out_dir=out_dir, force=force)
         closed: list[Failure] = []
         # The processes of a batch know files only, so names of the bank become stored embeddings.
-        with as_files(loader, targets, steps, bank) as files:
+        with targets_as_files(loader, targets, steps, bank) as files:
             rows = folder_rows(folders.root, files, out_dir, closed)
             bar = progress("convert", "file", len(rows))
             failures = [*closed, *convert_pairs(loader, folders, rows, jobs=jobs, progress=bar)]

@@ -76,11 +76,11 @@ def command(
         "second": second,
         "shares": [round(share, 4) for share in found.shares],
         "alignment_cost": round(found.alignment.cost, 4),
-        "codes": found.codes.to_dict(),
-        "mels": found.plain.to_dict(),
+        "codes": found.code_smoothness.to_dict(),
+        "mels": found.mel_smoothness.to_dict(),
     }
     write_json(out.with_suffix(".json"), figures)
-    for name, smooth in (("codes mixed", found.codes), ("mels mixed", found.plain)):
+    for name, smooth in (("codes mixed", found.code_smoothness), ("mels mixed", found.mel_smoothness)):
         click.echo(
             f"{name}: detour {smooth.detour:.2f}, largest step {smooth.largest_step:.2f} of the mean, "
             f"contrast at least {min(smooth.contrast):.2f} of the ends'"

@@ -76,11 +76,13 @@ def command(
         raise click.UsageError("give --target, or --devices")
     sound.require_sounddevice()  # before the model is loaded
     from voiceae.conversion.streaming.stream import StreamOptions
-    from voiceae.latent.target_names import resolved
+    from voiceae.latent.target_selection import resolve_stream_targets
 
     voice = choice.load()
     options = StreamOptions(look_ahead=look_ahead, gate_dbfs=gate)
-    stream = voice.stream(resolved(voice, targets, bank), source_sample=source_sample, options=options)
+    stream = voice.stream(
+        resolve_stream_targets(voice, targets, bank), source_sample=source_sample, options=options
+    )
     latency = stream.latency_seconds + slack
     click.echo(f"latency {latency:.2f} s, besides that of the sound devices; Ctrl-C ends it", err=True)
     missed = sound.run_devices(stream, source=_device(source), out=_device(out), slack_seconds=slack)

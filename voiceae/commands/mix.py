@@ -67,12 +67,12 @@ def command(
     from voiceae.conversion.speaker_profile import SpeakerProfile
     from voiceae.io import audio as audio_io
     from voiceae.latent.enrollment import profile_of_target
-    from voiceae.latent.weighted_names import parse_weighted_name, weights_of
+    from voiceae.latent.target_selection import normalised_weights, parse_weighted_name
 
     if steps and len(speakers) != 2:
         raise click.UsageError(f"--steps goes between two speakers, {len(speakers)} were given")
     shares = [parse_weighted_name(speaker) for speaker in speakers]
-    weights = weights_of(shares)
+    weights = normalised_weights(shares)
     require_sounds([out, *numbered(out, steps or 0)], force)
     require_files([out.with_suffix(suffix) for suffix in (".png", ".json")] if steps else [], force)
     voice = choice.load()

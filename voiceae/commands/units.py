@@ -149,7 +149,7 @@ def tree(paths: tuple[str, ...], out: Path, no_phones: bool, choice: ModelChoice
     """Draw the tree of the codes in use, above the phones that a recogniser aligns with them."""
     from voiceae.errors import ConfigError
     from voiceae.latent.plotting import require_picture_path
-    from voiceae.latent.unit_tree import MOST_CODES, codebook, draw_tree
+    from voiceae.latent.unit_tree import MAX_CODES, codebook, draw_tree
     from voiceae.latent.units import require_units
 
     require_picture_path(out, force)
@@ -162,7 +162,7 @@ def tree(paths: tuple[str, ...], out: Path, no_phones: bool, choice: ModelChoice
         raise ConfigError(
             f"only {len(purity.codes)} code is in use: there is no tree to draw; give more speech"
         )
-    drawn = purity.top(MOST_CODES)
+    drawn = purity.top(MAX_CODES)
     aligned = bool(drawn.phones)
     draw_tree(codebook(voice, drawn.codes), drawn.codes, drawn if aligned else None, out, force=force)
     phones = purity.to_dict() if aligned else None
@@ -174,12 +174,12 @@ def tree(paths: tuple[str, ...], out: Path, no_phones: bool, choice: ModelChoice
 def _count(voice: Voice, files: list[Path], no_phones: bool) -> tuple[Purity, list[Failure]]:
     """Codes with the phones they coincide with; without phones where there is no recogniser."""
     from voiceae.errors import ConfigError
-    from voiceae.latent.unit_tree import count_codes, listen_for_phones
+    from voiceae.latent.unit_tree import align_phones, count_codes
     from voiceae.pretrained.recogniser import recogniser
 
     if not no_phones:
         try:
-            return listen_for_phones(voice, recogniser(), files, progress("align", "file"))
+            return align_phones(voice, recogniser(), files, progress("align", "file"))
         except ConfigError as error:
             click.echo(f"voiceae: {error}", err=True)
     return count_codes(voice, progress("encode", "file")(files))

@@ -1,4 +1,4 @@
-"""Directions among voices: the difference of two classes' means, how well it tells them apart, and moving along it."""
+"""Attribute directions in the speaker space: from a column of labels, with held-out accuracy, to be moved along."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,23 +15,107 @@ from voiceae.assets import ASSETS
 from voiceae.conversion.arguments import as_number
 from voiceae.conversion.embedding_files import require_model
 from voiceae.conversion.speaker_profile import MelStatistics, SpeakerProfile
-from voiceae.errors import EmbeddingError, did_you_mean
+from voiceae.errors import CorpusError, EmbeddingError, did_you_mean
+from voiceae.io.csvtable import read_table
 from voiceae.io.filesystem import atomic_path, is_file, require_new
-from voiceae.latent.labels import Classes
 
 FORMAT = 1
-FOLDS = 5
-FEWEST = 2  # speakers on either side: one to learn from and one to hold out
+FOLDS = 5  # the usual number; fewer where a side has fewer speakers
+MIN_SPEAKERS = 2  # speakers on either side: one to learn from and one to hold out
 BUNDLED = ASSETS
 
 Vectors = NDArray[np.float64]
-Known: TypeAlias = tuple[Vectors, NDArray[np.bool_]]
-"""Speaker vectors (n, S), and on which side each is, (n,)."""
+Sides = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Classes:
+    """The two classes of speakers that an attribute leads between.
+
+    Attributes:
+        negative: what the side is called that a negative amount leads to.
+        positive: the other.
+        members: by speaker, whether on the positive side; who is neither is not in it.
+    """
+
+    negative: str
+    positive: str
+    members: Mapping[str, bool]
+
+
+def read_labels(path: str | Path, column: str, key: str = "speaker") -> dict[str, str]:
+    """Read one column of a CSV by speaker; empty cells are left out.
+
+    Args:
+        path: the table, with a header.
+        column: the one to read.
+        key: column of the speakers' names.
+
+    Raises:
+        CorpusError: when the table is missing, not text, has no such column, says two things of one speaker, or
+            says nothing at all.
+    """
+    table = read_table(path, (key, column), "a table of speakers")
+    rows = [(row.cells[key.lower()], row.cells[column.lower()]) for row in table]
+    labels: dict[str, str] = {}
+    for speaker, value in rows:
+        if speaker and value and labels.setdefault(speaker, value) != value:
+            raise CorpusError(f"{path}: {speaker} is both {labels[speaker]} and {value} in {column}")
+    if not labels:
+        raise CorpusError(f"{path}: says nothing in its column {column}")
+    return labels
+
+
+def two_classes(
+    labels: Mapping[str, str], *, at: float | None = None, positive: str | None = None
+) -> Classes:
+    """Make two classes of a column: its two values, one value against all others, or numbers on either side of one.
+
+    Args:
+        labels: value by speaker.
+        at: numbers from here on are the positive side.
+        positive: the value that a positive amount leads to; the last in the alphabet by default.
+
+    Raises:
+        CorpusError: when the column does not make two classes in this way.
+    """
+    if at is not None:
+        return _split(labels, at, positive)
+    values = sorted(set(labels.values()))
+    if positive is not None and positive not in values:
+        raise CorpusError(f"{positive}: no such value in the column; {did_you_mean(positive, values)}")
+    if len(values) != 2 and positive is None:
+        some = ", ".join(values[:5]) + (", ..." if len(values) > 5 else "")
+        raise CorpusError(
+            f"the column has {len(values)} values ({some}), an attribute has two sides; "
+            "give --positive VALUE, or --at NUMBER to split numbers"
+        )
+    positive = positive or values[-1]
+    others = [value for value in values if value != positive]
+    if not others:
+        raise CorpusError(f"everybody is {positive}; an attribute has two sides")
+    negative = others[0] if len(others) == 1 else f"not {positive}"
+    return Classes(negative, positive, {speaker: value == positive for speaker, value in labels.items()})
+
+
+def _split(labels: Mapping[str, str], at: float, positive: str | None) -> Classes:
+    names = f"below {at:g}", f"{at:g} and above"
+    if positive not in (None, *names):
+        raise CorpusError(f"{positive}: a split of numbers has the sides {names[0]!r} and {names[1]!r}")
+    try:
+        upper = {speaker: float(value) >= at for speaker, value in labels.items()}
+    except ValueError as error:
+        raise CorpusError(f"--at splits numbers, the column has others: {error}") from None
+    if len(set(upper.values())) < 2:
+        raise CorpusError(f"--at {at:g}: all speakers are on one side of it")
+    if positive == names[0]:
+        return Classes(names[1], names[0], {speaker: not value for speaker, value in upper.items()})
+    return Classes(names[0], names[1], upper)
 
 
 @dataclass(frozen=True)
 class HeldOut:
-    """How often the side of speakers is told that the direction was not fitted on.
+    """How well a direction classifies speakers that it was not fitted on.
 
     Attributes:
         accuracy: mean of the two sides' accuracies; chance is .5.
@@ -77,12 +161,12 @@ class Attribute:
     model: str
 
     def score(self, vectors: NDArray[np.floating[Any]]) -> Vectors:
-        """How far on the positive side speaker vectors are, 0 being half way: (n, S) -> (n,)."""
+        """Project speaker vectors on the direction, 0 being half way between the classes: (n, S) -> (n,)."""
         scored: Vectors = (vectors @ self.direction - self.threshold) / (self.direction @ self.direction)
         return scored
 
     def move(self, voice: SpeakerProfile, amount: float) -> SpeakerProfile:
-        """Lead a voice along the direction: its vector, and the pitch and colour that go with it.
+        """Move a speaker along the direction: the embedding, with the pitch and mel statistics that go with it.
 
         Args:
             voice: with as many numbers as the direction.
@@ -116,13 +200,13 @@ class Attribute:
                 )
         return replace(moved, mel_statistics=self._moved_statistics(voice.mel_statistics, amount))
 
-    def _moved_statistics(self, colour: MelStatistics | None, amount: float) -> MelStatistics | None:
-        if colour is None or self.mel_mean is None or self.mel_log_deviation is None:
-            return colour
+    def _moved_statistics(self, statistics: MelStatistics | None, amount: float) -> MelStatistics | None:
+        if statistics is None or self.mel_mean is None or self.mel_log_deviation is None:
+            return statistics
         return replace(
-            colour,
-            mean=(colour.mean + amount * self.mel_mean).astype(np.float32),
-            deviation=(colour.deviation * np.exp(amount * self.mel_log_deviation)).astype(np.float32),
+            statistics,
+            mean=(statistics.mean + amount * self.mel_mean).astype(np.float32),
+            deviation=(statistics.deviation * np.exp(amount * self.mel_log_deviation)).astype(np.float32),
         )
 
     def save(self, path: str | Path, *, force: bool = False) -> None:
@@ -164,13 +248,13 @@ class Attribute:
 def fit_attribute(
     name: str, voices: Mapping[str, Sequence[SpeakerProfile]], classes: Classes, model: str, *, seed: int = 0
 ) -> Attribute:
-    """Fit a direction on speakers whose side is known, and try it on those held out in turn.
+    """Fit a direction on speakers whose class is known, and cross-validate it.
 
     Args:
         name: what to call it.
-        voices: what was heard of each speaker's clips.
+        voices: profiles of each speaker's clips.
         classes: their sides; speakers that are only here or only in `voices` are left out.
-        model: fingerprint of the model that heard them.
+        model: fingerprint of the model that made them.
         seed: of the deal into folds.
 
     Raises:
@@ -181,10 +265,10 @@ def fit_attribute(
     }
     sides = np.array([classes.members[who] for who in means], bool)
     counts = {classes.negative: int((~sides).sum()), classes.positive: int(sides.sum())}
-    few = [f"{count} {side}" for side, count in counts.items() if count < FEWEST]
+    few = [f"{count} {side}" for side, count in counts.items() if count < MIN_SPEAKERS]
     if few:
         raise EmbeddingError(
-            f"attribute {name}: {' and '.join(few)} among the speakers that were heard; it needs {FEWEST} each"
+            f"attribute {name}: {' and '.join(few)} among the speakers of the recordings; it needs {MIN_SPEAKERS} each"
         )
     profile = list(means.values())
     vectors = np.stack([each.embedding for each in profile]).astype(np.float64)
@@ -199,59 +283,42 @@ def fit_attribute(
         octaves=_pitch_difference(profile, sides),
         mel_mean=mean,
         mel_log_deviation=log_deviation,
-        held_out=_held_out(profile, vectors, sides, np.random.default_rng(seed)),
+        held_out=_held_out(profile, vectors, sides, seed),
         model=model,
     )
 
 
-def told_apart(fitted: Known, held: Known) -> float:
-    """Balanced accuracy of a direction fitted on some speakers, on others."""
-    direction, threshold = _direction(*fitted)
-    told = held[0] @ direction > threshold
-    return float(np.mean([(told == side)[held[1] == side].mean() for side in (False, True)]))
-
-
-def _direction(vectors: Vectors, sides: NDArray[np.bool_]) -> tuple[Vectors, float]:
+def _direction(vectors: Vectors, sides: Sides) -> tuple[Vectors, float]:
     """Difference of means, and the projection of the point half way."""
     negative, positive = vectors[~sides].mean(0), vectors[sides].mean(0)
     direction = positive - negative
     return direction, float(direction @ (positive + negative) / 2)
 
 
-def _held_out(
-    profile: Sequence[SpeakerProfile], vectors: Vectors, sides: NDArray[np.bool_], rng: np.random.Generator
-) -> HeldOut:
+def _held_out(profiles: Sequence[SpeakerProfile], vectors: Vectors, sides: Sides, seed: int) -> HeldOut:
+    """Balanced accuracy over all folds together; the nearer class mean is the side of the direction's threshold."""
+    from sklearn.metrics import balanced_accuracy_score
+    from sklearn.model_selection import StratifiedKFold, cross_val_predict
+    from sklearn.neighbors import NearestCentroid
+
     folds = int(min(FOLDS, sides.sum(), (~sides).sum()))
-    dealt = _deal(sides, folds, rng)
-    pitches = np.array([[np.nan if each.pitch_centre is None else each.pitch_centre] for each in profile])
+    dealt = StratifiedKFold(folds, shuffle=True, random_state=seed)
+
+    def accuracy(rows: Vectors) -> float:
+        predicted = cross_val_predict(NearestCentroid(), rows, sides, cv=dealt)
+        return float(balanced_accuracy_score(sides, predicted))
+
+    pitches = np.array([[np.nan if each.pitch_centre is None else each.pitch_centre] for each in profiles])
     return HeldOut(
-        accuracy=_cross_validated(vectors, sides, dealt),
-        pitch_accuracy=_cross_validated(pitches, sides, dealt) if np.isfinite(pitches).all() else None,
+        accuracy=accuracy(vectors),
+        pitch_accuracy=accuracy(pitches) if np.isfinite(pitches).all() else None,
         negative=int((~sides).sum()),
         positive=int(sides.sum()),
         folds=folds,
     )
 
 
-def _deal(sides: NDArray[np.bool_], folds: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Fold of every speaker, each side spread evenly: (n,) -> (n,)."""
-    dealt = np.zeros(len(sides), np.int64)
-    for side in (False, True):
-        members = rng.permutation(np.flatnonzero(sides == side))
-        dealt[members] = np.arange(len(members)) % folds
-    return dealt
-
-
-def _cross_validated(vectors: Vectors, sides: NDArray[np.bool_], dealt: NDArray[np.int64]) -> float:
-    """Balanced accuracy over all folds together, each told by a direction that has not seen it."""
-    told = np.zeros(len(sides), bool)
-    for fold in range(dealt.max() + 1):
-        direction, threshold = _direction(vectors[dealt != fold], sides[dealt != fold])
-        told[dealt == fold] = vectors[dealt == fold] @ direction > threshold
-    return float(np.mean([(told == sides)[sides == side].mean() for side in (False, True)]))
-
-
-def _pitch_difference(profile: Sequence[SpeakerProfile], sides: NDArray[np.bool_]) -> float | None:
+def _pitch_difference(profile: Sequence[SpeakerProfile], sides: Sides) -> float | None:
     pitches = np.array([np.nan if each.pitch_centre is None else each.pitch_centre for each in profile])
     known = np.isfinite(pitches)
     if not (known & sides).any() or not (known & ~sides).any():
@@ -260,13 +327,13 @@ def _pitch_difference(profile: Sequence[SpeakerProfile], sides: NDArray[np.bool_
 
 
 def _statistics_difference(
-    profile: Sequence[SpeakerProfile], sides: NDArray[np.bool_]
+    profile: Sequence[SpeakerProfile], sides: Sides
 ) -> tuple[Vectors, Vectors] | tuple[None, None]:
     groups = [
         [each.mel_statistics for each, on in zip(profile, sides, strict=True) if on == side]
         for side in (False, True)
     ]
-    known = [[colour for colour in group if colour is not None] for group in groups]
+    known = [[each for each in group if each is not None] for group in groups]
     if not all(known):
         return None, None
     means = [np.mean(np.stack([c.mean for c in group]), axis=0, dtype=np.float64) for group in known]
@@ -310,24 +377,3 @@ def find_attribute(name_or_path: str) -> Path:
         f"{name_or_path}: no such attribute; {did_you_mean(name_or_path, ours)}"
         "; fit one with voiceae attribute fit, and give its path"
     )
-
-
-def move_along(voice: SpeakerProfile, steps: Sequence[str], model: str) -> SpeakerProfile:
-    """Lead a voice along attributes as the command line writes them: `gender:+0.5`, `mine.json:-1`.
-
-    Args:
-        voice: where it begins.
-        steps: attributes with amounts.
-        model: fingerprint of the model whose voice it is.
-
-    Raises:
-        EmbeddingError: for an attribute that is unknown or of another model, or without an amount.
-    """
-    from voiceae.latent.weighted_names import parse_weighted_name
-
-    for step in steps:
-        share = parse_weighted_name(step)
-        if share.amount is None:
-            raise EmbeddingError(f"{step}: has no amount; write one behind a colon, as in gender:+0.5")
-        voice = Attribute.read(find_attribute(share.name), model).move(voice, share.amount)
-    return voice

@@ -1,4 +1,4 @@
-"""A bank of speakers: everything that was heard of each one's clips, under a name that works as a target."""
+"""A bank of enrolled speakers: the profiles of their clips, under names that work as targets."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ _WAIT_SECONDS = 600.0  # for another to write it, which takes moments; on a stuc
 
 @dataclass(frozen=True)
 class Enrolled:
-    """Where a speaker of a bank stands.
+    """How an enrolled speaker compares with itself and with the others.
 
     Attributes:
         name: of the speaker.
-        clips: how many were heard.
+        clips: how many are enrolled.
         agreement: mean cosine between the clips, None for a single one.
         nearest: the most similar other speaker, empty where there is none.
         likeness: mean cosine between the two speakers' clips.
@@ -47,11 +47,11 @@ class Enrolled:
 
 @dataclass
 class SpeakerBank:
-    """Voices by name, each with what was heard of every clip of it.
+    """Speakers by name, each with the profile of every clip of it.
 
     Attributes:
         path: its file, a table as `voiceae embed` writes it.
-        model: fingerprint of the model that heard them.
+        model: fingerprint of the model that made the profiles.
         voices: by name and by path of the clip.
     """
 
@@ -101,7 +101,7 @@ class SpeakerBank:
             bank.save()
 
     def add(self, name: str, clips: Mapping[str, SpeakerProfile]) -> None:
-        """Add clips to a speaker, new or known; a clip that is known already is heard afresh.
+        """Add clips to a speaker, new or known; a clip that is known already is replaced.
 
         Raises:
             EmbeddingError: for a name that cannot be one, or a clip of another speaker.
@@ -193,7 +193,7 @@ class SpeakerBank:
 
 
 def require_name(name: str) -> None:
-    """Refuse names that a target or a table of pairs could not be told from.
+    """Refuse names that could be taken for a path, or for the syntax of targets and tables.
 
     Raises:
         EmbeddingError: for an empty name, or one with signs that have a meaning elsewhere.

@@ -1,4 +1,4 @@
-"""Interpolation between two sentences: codes mixed on one time axis, beside mels mixed likewise, and a plot."""
+"""Interpolation between two sentences: their codes on one time axis, beside their mels likewise, and a plot."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from voiceae.io.console import Progress
-from voiceae.latent import plotting as canvas
+from voiceae.latent import plotting
 from voiceae.latent.recordings import encode_mel
-from voiceae.latent.speaker_interpolation import shares_of
+from voiceae.latent.speaker_interpolation import interpolation_shares
 
 if TYPE_CHECKING:
     from voiceae.conversion.targets import Source, Target
     from voiceae.conversion.voice import Voice
     from voiceae.models import Content
 
-_LEVELS = 96  # quantiles that a distribution over pitches is moved by
+_LEVELS = 96  # quantiles that a distribution over pitches is moved by; a clear pitch then lands within 1e-3 of a step
 
 
 @dataclass(frozen=True)
@@ -64,43 +64,18 @@ class Alignment:
 
 
 def align(first: Tensor, second: Tensor) -> Alignment:
-    """Align codes by dynamic time warping under the cosine distance: (D, T'), (D, T'') ->.
+    """Align codes by dynamic time warping (Sakoe and Chiba 1978) under the cosine distance: (D, T'), (D, T'') ->.
 
     Args:
         first: units of one recording.
         second: units of another.
     """
+    from librosa.sequence import dtw
+
     ours, theirs = (_unit_columns(each) for each in (first, second))
-    total = _accumulated(np.clip(1 - ours.T @ theirs, 0, 2))
-    path = _way_back(total)
+    total, path = dtw(C=np.clip(1 - ours.T @ theirs, 0, 2))
+    path = path[::-1]  # librosa begins at the end
     return Alignment(path[:, 0], path[:, 1], float(total[-1, -1]) / len(path))
-
-
-def _accumulated(cost: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Least cost of a path that ends in each cell (Sakoe and Chiba 1978): (n, m) -> (n, m).
-
-    A cell needs its neighbours of the two diagonals before, so that a whole diagonal is filled at once.
-    """
-    rows, columns = cost.shape
-    total = np.full((rows + 1, columns + 1), np.inf)
-    total[0, 0] = 0
-    for diagonal in range(rows + columns - 1):
-        row = np.arange(max(0, diagonal - columns + 1), min(rows, diagonal + 1))
-        column = diagonal - row
-        before = np.minimum(np.minimum(total[row, column], total[row, column + 1]), total[row + 1, column])
-        total[row + 1, column + 1] = cost[row, column] + before
-    return total[1:, 1:]
-
-
-def _way_back(total: NDArray[np.float64]) -> NDArray[np.int64]:
-    """The cheapest path, from the last cell to the first and turned round: (n, m) -> (P, 2)."""
-    row, column = total.shape[0] - 1, total.shape[1] - 1
-    path = [(row, column)]
-    while row or column:
-        steps = [(row - 1, column - 1), (row - 1, column), (row, column - 1)]
-        row, column = min((step for step in steps if min(step) >= 0), key=lambda step: total[step])
-        path.append((row, column))
-    return np.array(path[::-1], np.int64)
 
 
 def _unit_columns(units: Tensor) -> NDArray[np.float64]:
@@ -118,7 +93,7 @@ def sample_at(frames: Tensor, positions: NDArray[np.float64]) -> Tensor:
     return torch.lerp(frames[:, low], frames[:, high], place - low)
 
 
-def between_pitches(first: Tensor, second: Tensor, share: float) -> Tensor:
+def interpolate_pitch(first: Tensor, second: Tensor, share: float) -> Tensor:
     """Distributions over pitches between others: (K, T), (K, T) -> (K, T).
 
     Each is moved rather than faded: the quantiles of the result are the weighted means of theirs (displacement
@@ -156,12 +131,12 @@ def _quantiles(distribution: Tensor, levels: Tensor) -> Tensor:
     return index - 0.5 + ((levels - below) / inside.clamp_min(1e-9)).clamp(0, 1)
 
 
-_RANGE_NATS = 8.0  # below the loudest bin of a mel; what lies deeper is not heard
+_AUDIBLE_NATS = 8.0  # below the loudest bin of a mel; what lies deeper is masked
 
 
 @dataclass(frozen=True)
 class Smoothness:
-    """How evenly a way leads from one sentence to another, and whether it stays among speech.
+    """How evenly an interpolation leads from one sentence to another, and whether it stays among speech.
 
     Attributes:
         steps: (n - 1,) distance between neighbours in the codes that the model hears in them, as shares of the way.
@@ -187,22 +162,22 @@ class Smoothness:
 
 @dataclass(frozen=True)
 class Interpolation:
-    """Two sentences and what lies between them.
+    """An interpolation between two sentences.
 
     Attributes:
         shares: of the second sentence, one each.
         mels: (M, T) each, decoded from mixed codes.
         mixed_mels: (M, T) each, the decoded ends mixed as mels, on the same time axes.
-        codes: smoothness of `mels`.
-        plain: smoothness of `mixed_mels`.
+        code_smoothness: of `mels`.
+        mel_smoothness: of `mixed_mels`.
         alignment: of the codes.
     """
 
     shares: tuple[float, ...]
     mels: tuple[Tensor, ...]
     mixed_mels: tuple[Tensor, ...]
-    codes: Smoothness
-    plain: Smoothness
+    code_smoothness: Smoothness
+    mel_smoothness: Smoothness
     alignment: Alignment
 
 
@@ -215,7 +190,7 @@ def interpolate(
     speaker: Target | None = None,
     progress: Progress = iter,
 ) -> Interpolation:
-    """Go from one sentence to another through the content code, in one voice.
+    """Interpolate from one sentence to another through the content code, in one voice.
 
     Args:
         voice: the model.
@@ -229,26 +204,28 @@ def interpolate(
         AudioError: for audio that cannot be used.
         ConfigError: for fewer than two steps.
     """
-    shares = shares_of(steps)
+    shares = interpolation_shares(steps)
     ends = voice.encode(first), voice.encode(second)
     alignment = align(ends[0].units[0], ends[1].units[0])
     speaker = voice.profile(first if speaker is None else speaker)
     mels = [
-        voice.decode(mixed_content(ends, share, alignment, voice.model.rate), speaker)
+        voice.decode(interpolate_content(ends, share, alignment, voice.model.rate), speaker)
         for share in progress(shares)
     ]
-    plain = [mixed_mel((mels[0], mels[-1]), share, alignment, voice.model.rate) for share in shares]
+    mixed = [interpolate_mels((mels[0], mels[-1]), share, alignment, voice.model.rate) for share in shares]
     return Interpolation(
         shares=tuple(shares),
         mels=tuple(mels),
-        mixed_mels=tuple(plain),
-        codes=smoothness(voice, mels, shares, alignment),
-        plain=smoothness(voice, plain, shares, alignment),
+        mixed_mels=tuple(mixed),
+        code_smoothness=smoothness(voice, mels, shares, alignment),
+        mel_smoothness=smoothness(voice, mixed, shares, alignment),
         alignment=alignment,
     )
 
 
-def mixed_content(ends: tuple[Content, Content], share: float, alignment: Alignment, rate: int) -> Content:
+def interpolate_content(
+    ends: tuple[Content, Content], share: float, alignment: Alignment, rate: int
+) -> Content:
     """A content between two: units linearly, pitches by moving them, lengths and clocks in proportion.
 
     Args:
@@ -262,7 +239,7 @@ def mixed_content(ends: tuple[Content, Content], share: float, alignment: Alignm
     units = [sample_at(end.units[0], at) for end, at in zip(ends, coarse, strict=True)]
     mixed = torch.lerp(units[0], units[1], share)
     pitches = [sample_at(end.pitch[0], at) for end, at in zip(ends, fine, strict=True)]
-    pitch = between_pitches(pitches[0], pitches[1], share)
+    pitch = interpolate_pitch(pitches[0], pitches[1], share)
     return replace(
         ends[0],
         features=ends[0].features[..., :0],
@@ -272,7 +249,7 @@ def mixed_content(ends: tuple[Content, Content], share: float, alignment: Alignm
     )
 
 
-def mixed_mel(ends: tuple[Tensor, Tensor], share: float, alignment: Alignment, rate: int) -> Tensor:
+def interpolate_mels(ends: tuple[Tensor, Tensor], share: float, alignment: Alignment, rate: int) -> Tensor:
     """Log-mels mixed linearly on a common clock: (M, T), (M, T') -> (M, T'')."""
     count = alignment.frames(share, (ends[0].shape[-1], ends[1].shape[-1]))
     places = alignment.positions(share, count, rate)
@@ -281,7 +258,7 @@ def mixed_mel(ends: tuple[Tensor, Tensor], share: float, alignment: Alignment, r
 
 
 def smoothness(voice: Voice, mels: list[Tensor], shares: list[float], alignment: Alignment) -> Smoothness:
-    """Measure a way by what the model hears at each step; steps are compared frame by frame of the alignment.
+    """Measure an interpolation by the codes of each step's mel, compared frame by frame of the alignment.
 
     Args:
         voice: the model.
@@ -317,9 +294,9 @@ def _distance(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
 
 
 def _contrast(mel: Tensor) -> float:
-    """Mean deviation along the mel axis of the frames that are heard: (M, T) -> ()."""
-    heard = mel[:, mel.amax(0) > mel.max() - _RANGE_NATS / 2]
-    return float(heard.clamp_min(float(mel.max()) - _RANGE_NATS).std(dim=0).mean())
+    """Mean deviation along the mel axis of the frames within half the audible range: (M, T) -> ()."""
+    audible = mel[:, mel.amax(0) > mel.max() - _AUDIBLE_NATS / 2]
+    return float(audible.clamp_min(float(mel.max()) - _AUDIBLE_NATS).std(dim=0).mean())
 
 
 def draw_interpolation(found: Interpolation, path: str | Path, *, force: bool = False) -> None:
@@ -334,32 +311,32 @@ def draw_interpolation(found: Interpolation, path: str | Path, *, force: bool = 
         OutputError: for an unknown suffix, an existing file without `force`, or a full disk.
     """
     count = len(found.shares)
-    figure = canvas.sheet(max(10.0, 2.3 * count), 8.0)
+    figure = plotting.new_figure(max(10.0, 2.3 * count), 8.0)
     parts: Any = figure.subfigures(3, 1, height_ratios=(1, 1, 1.2))
     rows = [[mel.numpy(force=True) for mel in mels] for mels in (found.mels, found.mixed_mels)]
     every = np.concatenate([mel.ravel() for mel in rows[0]])
     limits = (float(np.quantile(every, 0.05)), float(np.quantile(every, 0.995)))
     for part, mels, what in zip(parts, rows, ("codes mixed", "mels mixed"), strict=False):
         for plot, mel, share in zip(part.subplots(1, count), mels, found.shares, strict=True):
-            canvas.mel_strip(plot, mel, limits, f"{what}, {share:.0%}" if share == 0 else f"{share:.0%}")
+            plotting.mel_strip(plot, mel, limits, f"{what}, {share:.0%}" if share == 0 else f"{share:.0%}")
     alignment, steps, contrast = parts[2].subplots(1, 3)
     _draw_alignment(alignment, found)
     _draw_steps(steps, found)
     _draw_contrast(contrast, found)
-    canvas.save(figure, path, force=force)
+    plotting.save_figure(figure, path, force=force)
 
 
 def _draw_alignment(plot: Any, found: Interpolation) -> None:
-    canvas.plain(plot, "alignment of the codes")
-    plot.plot(found.alignment.first, found.alignment.second, color=canvas.INK)
+    plotting.style_axes(plot, "alignment of the codes")
+    plot.plot(found.alignment.first, found.alignment.second, color=plotting.INK)
     plot.set_xlabel("code frame of the first sentence")
     plot.set_ylabel("of the second")
 
 
 def _draw_steps(plot: Any, found: Interpolation) -> None:
-    canvas.plain(plot, "step in what the model hears, share of the way")
+    plotting.style_axes(plot, "step in what the model hears, share of the way")
     places = np.arange(1, len(found.shares))
-    for shift, smooth, colour, name in _both(found):
+    for shift, smooth, colour, name in _smoothness_styles(found):
         plot.bar(
             places + shift,
             smooth.steps,
@@ -367,23 +344,23 @@ def _draw_steps(plot: Any, found: Interpolation) -> None:
             color=colour,
             label=f"{name}, detour {smooth.detour:.2f}",
         )
-    plot.axhline(1 / len(places), color=canvas.THIRD, linewidth=0.8)
+    plot.axhline(1 / len(places), color=plotting.THIRD, linewidth=0.8)
     plot.set_xticks(places)
     plot.set_xlabel("step")
     plot.legend(fontsize=8, frameon=False)
 
 
 def _draw_contrast(plot: Any, found: Interpolation) -> None:
-    canvas.plain(plot, "contrast along the mel axis, of the ends'")
-    for _, smooth, colour, name in _both(found):
+    plotting.style_axes(plot, "contrast along the mel axis, of the ends'")
+    for _, smooth, colour, name in _smoothness_styles(found):
         plot.plot(found.shares, smooth.contrast, color=colour, marker="o", markersize=4, label=name)
-    plot.axhline(1, color=canvas.THIRD, linewidth=0.8)
+    plot.axhline(1, color=plotting.THIRD, linewidth=0.8)
     plot.set_xlabel("share of the second sentence")
     plot.legend(fontsize=8, frameon=False)
 
 
-def _both(found: Interpolation) -> tuple[Any, ...]:
+def _smoothness_styles(found: Interpolation) -> tuple[Any, ...]:
     return (
-        (-0.19, found.codes, canvas.FIRST, "codes mixed"),
-        (0.19, found.plain, canvas.SECOND, "mels mixed"),
+        (-0.19, found.code_smoothness, plotting.FIRST, "codes mixed"),
+        (0.19, found.mel_smoothness, plotting.SECOND, "mels mixed"),
     )

@@ -1,4 +1,4 @@
-"""Plots of the latent space: maps of speakers and similarity matrices."""
+"""Plots of the latent space: maps of speakers, similarity matrices, and the style that all plots share."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ INK, PAPER, GRID = "#222831", "#ffffff", "#e6e8eb"
 FIRST, SECOND, THIRD = "#1f77b4", "#d1495b", "#7a7f87"
 
 
-def sheet(width: float, height: float) -> Figure:
-    """An empty figure, inches; it needs no display and leaves no state behind."""
+def new_figure(width: float, height: float) -> Figure:
+    """Make an empty figure of so many inches, without a display or state of pyplot."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -31,7 +31,7 @@ def sheet(width: float, height: float) -> Figure:
     return figure
 
 
-def save(figure: Figure, path: str | Path, *, force: bool = False) -> None:
+def save_figure(figure: Figure, path: str | Path, *, force: bool = False) -> None:
     """Write a picture; its suffix is its format.
 
     Raises:
@@ -42,8 +42,8 @@ def save(figure: Figure, path: str | Path, *, force: bool = False) -> None:
         figure.savefig(temporary, format=path.suffix.lower().lstrip("."))
 
 
-def plain(plot: Axes, title: str = "") -> Axes:
-    """Axes with a grid, without a box."""
+def style_axes(plot: Axes, title: str = "") -> Axes:
+    """Give axes a title and a grid, and no box."""
     plot.set_title(title, color=INK, loc="left", fontsize=11)
     plot.grid(color=GRID, linewidth=0.8)
     plot.set_axisbelow(True)
@@ -68,12 +68,11 @@ def mel_strip(plot: Axes, mel: NDArray[Any], limits: tuple[float, float], title:
     plot.set_title(title, color=INK, loc="left", fontsize=9)
 
 
-_LONGEST_LABEL = 40
+_MAX_LABEL_LENGTH = 40  # letters, 2.8 inches on the map
 PICTURE_SUFFIXES = (".png", ".pdf", ".svg")
-_MOST_LABELS = 60  # speakers; beyond them names would cover each other
+_MAX_LABELS = 60  # speakers; beyond them names would cover each other
 _SIDE_INCHES = 6.4  # of the square map, where names of eight points take 0.07 inch a letter
-_MARGIN = 0.06
-_INK, _PAPER = "#222831", "#ffffff"
+_MARGIN = 0.06  # share of the map on either side, room for names
 
 
 def require_picture_path(path: str | Path, force: bool) -> Path:
@@ -154,18 +153,13 @@ def draw_map(table: EmbeddingTable, path: str | Path, *, force: bool = False) ->
     Raises:
         OutputError: for an unknown suffix, an existing file without `force`, or a full disk.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     path = require_picture_path(path, force)
     axes, share = principal_axes(table.embeddings)
-    figure = Figure(figsize=(16, 8), dpi=110, facecolor=_PAPER, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(16, 8)
     left, right = figure.subplots(1, 2, width_ratios=(1, 1.05))
     _draw_points(left, table, axes, share)
     _draw_matrix(right, table, axes)
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, format=path.suffix.lower().lstrip("."))
+    save_figure(figure, path, force=force)
 
 
 def _draw_points(
@@ -180,19 +174,14 @@ def _draw_points(
         for point in own:
             plot.plot(*zip(centre, point, strict=True), color=colour, linewidth=0.6, alpha=0.35, zorder=1)
         plot.scatter(own[:, 0], own[:, 1], s=22, color=[colour], alpha=0.75, linewidths=0, zorder=2)
-    if len(centres) <= _MOST_LABELS:
+    if len(centres) <= _MAX_LABELS:
         span = max(float(np.ptp(axes, axis=0).max()), 1e-9) * (1 + 2 * _MARGIN)
         _draw_names(plot, table.speaker_names, centres, colours, span)
     plot.set_aspect("equal", adjustable="datalim")
     plot.margins(_MARGIN)
     plot.set_xlabel(f"first principal axis ({share[0]:.0%} of the variance)")
     plot.set_ylabel(f"second principal axis ({share[1]:.0%})")
-    plot.set_title(
-        f"{len(owners)} recordings of {len(centres)} speakers", color=_INK, loc="left", fontsize=13
-    )
-    plot.grid(color="#e6e8eb", linewidth=0.8)
-    plot.set_axisbelow(True)
-    plot.spines[["top", "right"]].set_visible(False)
+    style_axes(plot, f"{len(owners)} recordings of {len(centres)} speakers")
 
 
 def _draw_names(
@@ -200,7 +189,7 @@ def _draw_names(
 ) -> None:
     """Names near their centres, pushed apart where they would cover each other; `span` is the map's width."""
     unit = span / _SIDE_INCHES
-    longest = min(_LONGEST_LABEL, max(map(len, names)))
+    longest = min(_MAX_LABEL_LENGTH, max(map(len, names)))
     places = repel_labels(centres, width=unit * (0.07 * longest + 0.16), height=unit * 0.22)
     for name, place, centre, colour in zip(names, places, centres, colours, strict=True):
         plot.annotate(
@@ -210,8 +199,8 @@ def _draw_names(
             ha="center",
             va="center",
             fontsize=8,
-            color=_INK,
-            bbox={"boxstyle": "round,pad=0.2", "facecolor": _PAPER, "edgecolor": colour, "alpha": 0.9},
+            color=INK,
+            bbox={"boxstyle": "round,pad=0.2", "facecolor": PAPER, "edgecolor": colour, "alpha": 0.9},
             arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.7, "shrinkA": 0, "shrinkB": 0},
             zorder=3,
         )
@@ -220,7 +209,9 @@ def _draw_names(
 def _label(name: str) -> str:
     """A name as matplotlib can draw it: a dollar begins no formula, and a long one does not push all else away."""
     shown = printable(name.replace("\n", " "))
-    return (shown if len(shown) <= _LONGEST_LABEL else f"{shown[: _LONGEST_LABEL - 1]}…").replace("$", r"\$")
+    return (shown if len(shown) <= _MAX_LABEL_LENGTH else f"{shown[: _MAX_LABEL_LENGTH - 1]}…").replace(
+        "$", r"\$"
+    )
 
 
 def repel_labels(
@@ -261,14 +252,14 @@ def _draw_matrix(plot: Axes, table: EmbeddingTable, axes: NDArray[np.float64]) -
     lowest = np.floor(10 * np.nanmin([*values.ravel(), 0.9])) / 10
     image = plot.imshow(values, cmap=colormaps["magma"].with_extremes(bad="#d7dade"), vmin=lowest, vmax=1.0)
     names = [_label(table.speaker_names[index]) for index in order]
-    shown = len(names) <= _MOST_LABELS
+    shown = len(names) <= _MAX_LABELS
     size = float(np.clip(260 / max(len(names), 1), 4, 9))
     plot.set_xticks(range(len(names)) if shown else [], names if shown else [], rotation=90, fontsize=size)
     plot.set_yticks(range(len(names)) if shown else [], names if shown else [], fontsize=size)
     plot.tick_params(length=0)
     plot.spines[:].set_visible(False)
     plot.set_title(
-        "mean cosine between recordings (diagonal: of one speaker)", color=_INK, loc="left", fontsize=13
+        "mean cosine between recordings (diagonal: of one speaker)", color=INK, loc="left", fontsize=13
     )
     plot.set_xlabel("speakers, ordered along the first axis of the map")
     plot.figure.colorbar(image, ax=plot, shrink=0.8, label="cosine")

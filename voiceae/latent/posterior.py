@@ -1,4 +1,4 @@
-"""The aggregated posterior: where a model's content codes and voices really lie, to be drawn from."""
+"""The aggregated posterior: densities of a model's content codes and of its speakers, to be drawn from."""
 
 from __future__ import annotations
 
@@ -9,19 +9,70 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from voiceae.conversion.embedding_files import require_model
 from voiceae.errors import ModelFileError, OutputError
 from voiceae.io.filesystem import atomic_path, require_new, user_folder
-from voiceae.latent.mixture import Array, Mixture
+
+Array = NDArray[np.float64]
 
 FORMAT = 1
 SUFFIX = ".posterior.safetensors"
 
 
 @dataclass(frozen=True)
+class Mixture:
+    """A mixture of Gaussians, or of points.
+
+    Attributes:
+        weights: (K,), of sum one.
+        means: (K, D).
+        factors: (K, D, D) lower triangular, `factor @ factor.T` is the covariance; zeros for a point.
+    """
+
+    weights: Array
+    means: Array
+    factors: Array
+
+    @property
+    def size(self) -> int:
+        """Number of components, K."""
+        return len(self.weights)
+
+    @property
+    def covariances(self) -> Array:
+        """Covariance of every component, (K, D, D)."""
+        return np.asarray(self.factors @ self.factors.transpose(0, 2, 1))
+
+    def log_densities(self, vectors: NDArray[np.floating[Any]]) -> Array:
+        """Log-density of vectors under each component, with its weight: (n, D) -> (n, K) nats."""
+        from scipy.stats import multivariate_normal
+
+        parts = zip(np.maximum(self.weights, 1e-300), self.means, self.covariances, strict=True)
+        columns = [np.log(w) + np.atleast_1d(multivariate_normal(m, c).logpdf(vectors)) for w, m, c in parts]
+        return np.stack(columns, axis=1)
+
+    def log_density(self, vectors: NDArray[np.floating[Any]]) -> Array:
+        """Log-density of vectors under the whole mixture: (n, D) -> (n,) nats."""
+        from scipy.special import logsumexp
+
+        return np.asarray(logsumexp(self.log_densities(vectors), axis=1))
+
+    def sample(self, count: int, rng: np.random.Generator) -> Array:
+        """Draw independent vectors: -> (count, D)."""
+        chosen = rng.choice(self.size, count, p=self.weights)
+        noise = rng.standard_normal((count, self.means.shape[1]))
+        return self.place(chosen, noise)
+
+    def place(self, components: NDArray[np.int64], noise: Array) -> Array:
+        """Turn white noise into vectors of components: (n,), (n, D) -> (n, D)."""
+        return np.asarray(self.means[components] + np.einsum("nij,nj->ni", self.factors[components], noise))
+
+
+@dataclass(frozen=True)
 class Melody:
-    """How the fundamental moves about its centre, frame by frame of the mel.
+    """The fundamental about its centre as a first-order autoregressive process, a step for each mel frame.
 
     Attributes:
         deviation: octaves.
@@ -34,7 +85,7 @@ class Melody:
 
 @dataclass(frozen=True)
 class ContentPosterior:
-    """Codes of all speech together, and how one follows another.
+    """Density of the content codes of all speech, and how one code frame follows another.
 
     Every single frame is drawn from the mixture, whatever `transitions` and `persistence` are: they only say how
     alike neighbours are.
@@ -56,14 +107,14 @@ class ContentPosterior:
 
 @dataclass(frozen=True)
 class VoicePosterior:
-    """Voices of all speakers together: speaker vector, median pitch and mel statistics, jointly.
+    """Density of all speakers: speaker vector, median pitch and mel statistics, jointly.
 
     Attributes:
         mixture: of standardised rows.
         offset: (X,) mean of each column.
         scale: (X,) deviation of each column.
         size: numbers in the speaker vector, S.
-        frames: loud frames behind the mel statistics, on average.
+        frames: active frames behind the mel statistics, on average.
     """
 
     mixture: Mixture
@@ -75,7 +126,7 @@ class VoicePosterior:
 
 @dataclass(frozen=True)
 class Posterior:
-    """Both, with the model that they belong to.
+    """Densities of content and speakers, with the model that they belong to.
 
     Attributes:
         content: of code frames.
@@ -198,7 +249,7 @@ def _mixture(name: str, tensors: Mapping[str, Array]) -> Mixture:
 
 
 def _stochastic(transitions: Array) -> Array:
-    """Rows of sum one again, after a journey through single precision."""
+    """Rows that sum to one exactly, which single precision in the file does not keep."""
     return np.asarray(transitions / transitions.sum(1, keepdims=True))
 
 

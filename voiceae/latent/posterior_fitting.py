@@ -13,21 +13,17 @@ from numpy.typing import NDArray
 
 from voiceae.conversion.batch import Failure
 from voiceae.conversion.speaker_profile import SpeakerProfile
-from voiceae.errors import AudioError
+from voiceae.errors import AudioError, ConfigError
 from voiceae.io.console import Progress
 from voiceae.io.filesystem import FILE_ERRORS, reason
-from voiceae.latent.mixture import (
-    Array,
-    Mixture,
-    fit_gaussian,
-    fit_mixture,
-    nearest,
-    root,
-    shrunk_covariance,
-    whiten,
+from voiceae.latent.posterior import Array, ContentPosterior, Melody, Mixture, Posterior, VoicePosterior
+from voiceae.latent.recordings import (
+    Clip,
+    bins_per_octave,
+    describe_mel,
+    encode_mel,
+    inference_threads,
 )
-from voiceae.latent.posterior import ContentPosterior, Melody, Posterior, VoicePosterior
-from voiceae.latent.recordings import Clip, bins_per_octave, describe_mel, encode_mel, working
 
 if TYPE_CHECKING:
     from voiceae.conversion.voice import Voice
@@ -35,14 +31,16 @@ if TYPE_CHECKING:
 
 HELD_OUT = 10  # every tenth clip is kept to compare densities on
 _CLEAR = 0.5  # of a pitch distribution in one grid point and its neighbours: a pitch to believe
-_MOST_FRAMES = 50_000  # that a mixture is fitted to; more change nothing but the time it takes
-_FEWEST_VOICES = 8
-_MOST_CODES = 1024  # of a discrete model that get a component; the others go with the nearest
+_MAX_FRAMES = 50_000  # that a mixture is fitted to; more change nothing but the time it takes
+_MIN_SPEAKERS = 8
+_MAX_CODES = 1024  # of a discrete model that get a component; the others go with the nearest
+_MIN_VECTORS = 10  # a component, and a dimension for a covariance of its own
+_RIDGE = 1e-4  # share of the mean variance that every covariance keeps, so that it can be inverted
 
 
 @dataclass(frozen=True)
 class Coded:
-    """What is kept of a clip.
+    """What is kept of one clip.
 
     Attributes:
         frames: (T', D) drawn from the posterior of each frame, or the code's own vector.
@@ -66,7 +64,7 @@ def fit_posterior(
     seed: int = 0,
     progress: Progress = iter,
 ) -> tuple[Posterior, list[Failure]]:
-    """Fit the codes of clips and the voices of their speakers.
+    """Fit the densities of the content codes of clips and of their speakers.
 
     Args:
         voice: the model.
@@ -84,11 +82,11 @@ def fit_posterior(
         ConfigError: for more components than the clips can bear.
     """
     rng = np.random.default_rng(seed)
-    coded, profile, failures = _hear(voice, clips, rng, progress)
-    if len(profile) < _FEWEST_VOICES or len(coded) < HELD_OUT:
+    coded, profiles, failures = _encode_clips(voice, clips, rng, progress)
+    if len(profiles) < _MIN_SPEAKERS or len(coded) < HELD_OUT:
         raise AudioError(
-            f"{len(coded)} clips of {len(profile)} speakers could be used; a posterior needs {HELD_OUT} clips "
-            f"of {_FEWEST_VOICES} speakers"
+            f"{len(coded)} clips of {len(profiles)} speakers could be used; a posterior needs {HELD_OUT} clips "
+            f"of {_MIN_SPEAKERS} speakers"
         )
     dealt = rng.permutation(len(coded))
     held = [coded[place] for place in dealt[: -(-len(coded) // HELD_OUT)]]
@@ -96,31 +94,31 @@ def fit_posterior(
     content, figures = _fit_content(fit, held, components, rng)
     # A voice whose pitch cannot be relied on (whispered, creaking, noise) has no place in a space with one for pitch.
     means = [
-        mean for each in profile.values() if (mean := SpeakerProfile.mean(each)).pitch_centre is not None
+        mean for each in profiles.values() if (mean := SpeakerProfile.mean(each)).pitch_centre is not None
     ]
-    if len(means) < _FEWEST_VOICES:
+    if len(means) < _MIN_SPEAKERS:
         raise AudioError(
-            f"{len(means)} of {len(profile)} speakers have a pitch that can be relied on; a posterior needs "
-            f"{_FEWEST_VOICES}; give clearer recordings"
+            f"{len(means)} of {len(profiles)} speakers have a pitch that can be relied on; a posterior needs "
+            f"{_MIN_SPEAKERS}; give clearer recordings"
         )
     voices = fit_voices(means, voice_components, rng)
     about = {"clips": len(coded), "speakers": len(means), "voice_components": voice_components, **figures}
     return Posterior(content, voices, voice.fingerprint, about), failures
 
 
-def _hear(
+def _encode_clips(
     voice: Voice, clips: Sequence[Clip], rng: np.random.Generator, progress: Progress
 ) -> tuple[list[Coded], dict[str, list[SpeakerProfile]], list[Failure]]:
-    coded, profile, failures = [], defaultdict(list), []
+    coded, profiles, failures = [], defaultdict(list), []
     for clip in progress(clips):
         try:
             mel = clip.mel()
         except FILE_ERRORS as error:
             failures.append(Failure(clip.name, reason(error, clip.name)))
         else:
-            profile[clip.speaker].append(describe_mel(voice, mel))
+            profiles[clip.speaker].append(describe_mel(voice, mel))
             coded.append(_coded(voice, encode_mel(voice, mel), rng))
-    return coded, dict(profile), failures
+    return coded, dict(profiles), failures
 
 
 def _coded(voice: Voice, content: Content, rng: np.random.Generator) -> Coded:
@@ -140,7 +138,7 @@ def _drawn(voice: Voice, content: Content, rng: np.random.Generator) -> Array:
     spread = getattr(voice.model.bottleneck, "posterior", None)
     if spread is None:
         return units
-    with working(voice, content.frames):
+    with inference_threads(voice, content.frames):
         _, log_variance = spread(content.features)
     deviation = np.exp(0.5 * log_variance[0].double().numpy(force=True))
     return np.asarray(units + deviation * rng.standard_normal(units.shape))
@@ -190,20 +188,63 @@ def _continuous(
     fit: Sequence[Coded], components: int, rng: np.random.Generator
 ) -> tuple[Mixture, list[NDArray[np.int64]]]:
     frames = np.concatenate([each.frames for each in fit])
-    drawn = frames if len(frames) <= _MOST_FRAMES else rng.permutation(frames)[:_MOST_FRAMES]
+    drawn = frames if len(frames) <= _MAX_FRAMES else rng.permutation(frames)[:_MAX_FRAMES]
     mixture = fit_mixture(drawn, components, rng)
     return mixture, [mixture.log_densities(each.frames).argmax(1) for each in fit]
 
 
 def _discrete(fit: Sequence[Coded]) -> tuple[Mixture, list[NDArray[np.int64]]]:
     """A component without spread for every code in use, or for the most frequent ones of very many."""
+    from scipy.cluster.vq import vq
+
     codes = np.concatenate([each.codes for each in fit if each.codes is not None])
     _, first, counts = np.unique(codes, return_index=True, return_counts=True)
-    kept = np.sort(np.argsort(-counts, kind="stable")[:_MOST_CODES])
+    kept = np.sort(np.argsort(-counts, kind="stable")[:_MAX_CODES])
     means = np.concatenate([each.frames for each in fit])[first[kept]]
     size, dim = means.shape
     mixture = Mixture(np.full(size, 1 / size), means, np.zeros((size, dim, dim)))
-    return mixture, [nearest(each.frames, means) for each in fit]
+    return mixture, [vq(each.frames, means)[0] for each in fit]
+
+
+def fit_mixture(
+    vectors: NDArray[np.floating[Any]], size: int, rng: np.random.Generator | None = None
+) -> Mixture:
+    """Fit a mixture of Gaussians by expectation-maximisation from a k-means start: (n, D) ->.
+
+    With fewer than ten vectors a dimension for each component, their covariances are drawn towards that of all
+    vectors: it is the prior of a Bayesian mixture, with the weight of one vector a dimension.
+
+    Args:
+        vectors: to be described.
+        size: number of components, K; 1 is a Gaussian.
+        rng: of the start; not needed for one component.
+
+    Raises:
+        ConfigError: for fewer than ten vectors a component.
+    """
+    from sklearn.mixture import BayesianGaussianMixture, GaussianMixture
+
+    count, dim = vectors.shape
+    if size < 1 or count < _MIN_VECTORS * size:
+        raise ConfigError(f"{size} components for {count} vectors; a component needs ten of them")
+    whole = np.atleast_2d(np.cov(vectors, rowvar=False, bias=True))
+    options = {
+        "n_components": size,
+        "reg_covar": _RIDGE * np.trace(whole) / dim + 1e-12,
+        "random_state": None if rng is None else int(rng.integers(2**31)),
+    }
+    if size == 1 or count >= _MIN_VECTORS * dim * size:
+        model = GaussianMixture(**options)
+    else:
+        model = BayesianGaussianMixture(
+            **options,
+            covariance_prior=dim * whole,
+            degrees_of_freedom_prior=dim,
+            mean_precision_prior=1e-6,  # means and weights are the data's own
+            weight_concentration_prior_type="dirichlet_distribution",
+        )
+    model.fit(np.asarray(vectors, np.float64))
+    return Mixture(model.weights_, model.means_, np.linalg.cholesky(model.covariances_))
 
 
 def transition_matrix(chains: Iterable[NDArray[np.int64]], size: int) -> Array:
@@ -212,6 +253,7 @@ def transition_matrix(chains: Iterable[NDArray[np.int64]], size: int) -> Array:
     for chain in chains:
         np.add.at(counts, (chain[:-1], chain[1:]), 1)
         after += np.bincount(chain, minlength=size)
+    # One transition a component is added, shared out by the overall counts, so that none is impossible.
     smoothed = counts + after / after.sum()
     return np.asarray(smoothed / smoothed.sum(1, keepdims=True))
 
@@ -225,7 +267,9 @@ def stationary(transitions: Array) -> Array:
 
 
 def _persistence(fit: Sequence[Coded], chosen: Sequence[NDArray[np.int64]], mixture: Mixture) -> Array:
-    """Correlation of neighbours in one component, of the codes made white: -> (D,)."""
+    """Correlation of neighbouring frames within a component, of the whitened codes: -> (D,)."""
+    from scipy.linalg import solve_triangular
+
     dim = mixture.means.shape[1]
     if not mixture.factors.any():
         return np.zeros(dim)
@@ -234,15 +278,17 @@ def _persistence(fit: Sequence[Coded], chosen: Sequence[NDArray[np.int64]], mixt
         white = np.zeros_like(each.frames)
         for component in np.unique(path):
             rows = path == component
-            white[rows] = whiten(each.frames[rows], mixture.means[component], mixture.factors[component])
+            apart = each.frames[rows] - mixture.means[component]
+            white[rows] = solve_triangular(mixture.factors[component], apart.T, lower=True).T
         same = path[:-1] == path[1:]
         products += (white[:-1] * white[1:])[same].sum(0)
         squares += 0.5 * (white[:-1] ** 2 + white[1:] ** 2)[same].sum(0)
-    return np.asarray(np.clip(products / squares, 0, 0.99))
+    return np.asarray(np.clip(products / squares, 0, 0.99))  # at 1 a draw would never move
 
 
 def fit_melody(tracks: Sequence[Array]) -> Melody:
-    """Deviation and steadiness of melodies with gaps of NaN; within an octave of the centre, for octave errors."""
+    """Fit deviation and steadiness to pitch contours in octaves, with gaps of NaN: n times (T,) ->."""
+    # Beyond an octave of the median lie octave errors of the tracker rather than intonation.
     near = [np.where(np.abs(track) < 1, track, np.nan) for track in tracks]
     known = np.concatenate(near)
     known = known[np.isfinite(known)]
@@ -255,11 +301,11 @@ def fit_melody(tracks: Sequence[Array]) -> Melody:
 
 
 def _figures(content: ContentPosterior, fit: Sequence[Coded], held: Sequence[Coded]) -> dict[str, Any]:
-    """How well held-out clips are expected: nats a frame of a continuous code, bits of a discrete one."""
+    """Fit on held-out clips: log-likelihood in nats a frame of a continuous code, bits of a discrete one."""
     if fit[0].codes is not None:
         return _discrete_figures(content, fit, held)
     frames = np.concatenate([each.frames for each in held])
-    gaussian = fit_gaussian(np.concatenate([each.frames for each in fit]))
+    gaussian = fit_mixture(np.concatenate([each.frames for each in fit]), 1)
     dim = frames.shape[1]
     prior = -0.5 * (np.square(frames).sum(1) + dim * np.log(2 * np.pi))
     return {
@@ -272,7 +318,9 @@ def _figures(content: ContentPosterior, fit: Sequence[Coded], held: Sequence[Cod
 def _discrete_figures(
     content: ContentPosterior, fit: Sequence[Coded], held: Sequence[Coded]
 ) -> dict[str, Any]:
-    chains = [nearest(each.frames, content.mixture.means) for each in held]
+    from scipy.cluster.vq import vq
+
+    chains = [vq(each.frames, content.mixture.means)[0] for each in held]
     follows = np.concatenate([content.transitions[chain[:-1], chain[1:]] for chain in chains])
     alone = np.maximum(content.mixture.weights, 1e-9)[np.concatenate(chains)]
     return {
@@ -285,18 +333,24 @@ def _discrete_figures(
 
 
 def fit_voices(voices: Sequence[SpeakerProfile], components: int, rng: np.random.Generator) -> VoicePosterior:
-    """Fit voices with what goes with them: a shrunk Gaussian, or a mixture.
+    """Fit the density of speakers with their pitch and mel statistics: a shrunk Gaussian, or a mixture.
+
+    A few hundred speakers have hundreds of numbers each, so the covariance of one Gaussian is shrunk towards a sphere
+    (Ledoit and Wolf 2004, "A well-conditioned estimator for large-dimensional covariance matrices").
 
     Args:
         voices: of different speakers, with median pitch and mel statistics.
         components: of the mixture.
         rng: of its start.
     """
+    from sklearn.covariance import ledoit_wolf
+
     rows = np.stack([voice_row(voice) for voice in voices])
     offset, scale = rows.mean(0), np.maximum(rows.std(0), 1e-6)
     standard = (rows - offset) / scale
     if components == 1:
-        factor = root(shrunk_covariance(standard) + 1e-9 * np.eye(standard.shape[1]))
+        covariance = ledoit_wolf(standard)[0] + 1e-9 * np.eye(standard.shape[1])
+        factor = np.linalg.cholesky(covariance)
         mixture = Mixture(np.ones(1), np.zeros((1, standard.shape[1])), factor[None])
     else:
         mixture = fit_mixture(standard, components, rng)
@@ -307,7 +361,7 @@ def fit_voices(voices: Sequence[SpeakerProfile], components: int, rng: np.random
 
 
 def voice_row(voice: SpeakerProfile) -> Array:
-    """Speaker vector, pitch, means and log deviations of a voice that was heard whole: -> (S + 1 + 2 M,)."""
+    """Speaker vector, pitch, means and log deviations of a profile that has all of them: -> (S + 1 + 2 M,)."""
     assert voice.pitch_centre is not None and voice.mel_statistics is not None
     logs = np.log(np.maximum(voice.mel_statistics.deviation, 1e-3))
     return np.concatenate([voice.embedding, [voice.pitch_centre], voice.mel_statistics.mean, logs]).astype(

@@ -1,4 +1,4 @@
-"""Recordings to learn from: a folder of speakers, or a feature store, as clips whose mel is read when it is wanted."""
+"""Recordings to fit on, from a folder of speakers or a feature store, with mels that are read on demand."""
 
 from __future__ import annotations
 
@@ -31,43 +31,43 @@ if TYPE_CHECKING:
 
 
 def describe_mel(voice: Voice, mel: Tensor) -> SpeakerProfile:
-    """What `Voice.profile` hears of a recording with this mel: (M, T) ->."""
-    with working(voice, mel.shape[-1]):
+    """Speaker profile of a recording with this mel, as `Voice.profile` makes it: (M, T) ->."""
+    with inference_threads(voice, mel.shape[-1]):
         traits = voice.model.describe(mel[None].to(voice.device))
     mean, deviation, speaker = (
         x[0].float().numpy(force=True) for x in (traits.mel_mean, traits.mel_deviation, traits.speaker)
     )
-    colour = MelStatistics(
+    statistics = MelStatistics(
         mean, deviation, float(traits.active_frames[0]), active_covariance(mel.float().numpy(force=True))
     )
     centre = known_centre(traits)
-    return SpeakerProfile(speaker, None if math.isnan(centre) else centre, colour)
+    return SpeakerProfile(speaker, None if math.isnan(centre) else centre, statistics)
 
 
 def encode_mel(voice: Voice, mel: Tensor) -> Content:
-    """What `Voice.encode` hears in a recording with this mel: (M, T) -> units (1, D, T')."""
-    with working(voice, mel.shape[-1]):
+    """Content of a recording with this mel, as `Voice.encode` makes it: (M, T) -> units (1, D, T')."""
+    with inference_threads(voice, mel.shape[-1]):
         return voice.model.encode(mel[None].to(voice.device))
 
 
-def working(voice: Voice, frames: int) -> AbstractContextManager[None]:
-    """Inference on so many frames, with threads that fit the work."""
+def inference_threads(voice: Voice, frames: int) -> AbstractContextManager[None]:
+    """Inference on so many frames, with as many threads as the work calls for."""
     return inference(voice.device, 2e-9 * voice.parameters * frames)
 
 
 def bins_per_octave(voice: Voice) -> int:
-    """Of the grid that a model reads pitches on; 1 for a model that reads none."""
+    """Resolution of the model's pitch grid; 1 for a model without one."""
     return int(getattr(voice.model.pitch, "bins_per_octave", 1))
 
 
 @dataclass(frozen=True)
 class Clip:
-    """A recording of a speaker.
+    """One recording of a speaker.
 
     Attributes:
         speaker: whose voice it is.
         name: of the file, or of the utterance in its store.
-        mel: reads its log-mel, (M, T), as the model hears it.
+        mel: reads its log-mel, (M, T), as the model takes it.
     """
 
     speaker: str
@@ -79,7 +79,7 @@ def find_clips(voice: Voice, source: str | Path, speakers: Collection[str] = ())
     """Clips of a feature store, or of the audio files below a folder, sorted by name.
 
     Args:
-        voice: the model that will hear them.
+        voice: the model that they are for.
         source: the store or the folder.
         speakers: names to look for; in a folder the innermost one so called is a file's speaker. By default all
             speakers, in a folder its subfolders.
@@ -100,7 +100,7 @@ def find_clips(voice: Voice, source: str | Path, speakers: Collection[str] = ())
     found = [clip for clip in clips if not speakers or clip.speaker in speakers]
     if not found:
         some = ", ".join(sorted(speakers)[:3])
-        raise AudioError(f"{path}: holds no recordings of the speakers wanted ({some}, ...)")
+        raise AudioError(f"{path}: holds no recordings of the speakers asked for ({some}, ...)")
     return found
 
 
@@ -124,7 +124,7 @@ def _owner(file: Path, owner: str, speakers: Collection[str]) -> str:
 
 
 def draw_recordings(clips: Iterable[Clip], per_speaker: int, rng: np.random.Generator) -> list[Clip]:
-    """At most so many clips of every speaker, in the order they came in."""
+    """Draw at most so many clips of every speaker, in the order they came in."""
     known: dict[str, list[Clip]] = defaultdict(list)
     for clip in clips:
         known[clip.speaker].append(clip)
@@ -138,7 +138,7 @@ def draw_recordings(clips: Iterable[Clip], per_speaker: int, rng: np.random.Gene
 def profile_clips(
     voice: Voice, clips: Sequence[Clip], progress: Progress = iter
 ) -> tuple[dict[str, list[SpeakerProfile]], list[Failure]]:
-    """What the model hears of every speaker's clips, and the clips that it cannot hear.
+    """Profiles of every speaker's clips, and the clips that could not be read.
 
     Args:
         voice: the model.

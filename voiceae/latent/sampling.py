@@ -15,8 +15,7 @@ from voiceae.dsp.loudness import normalise
 from voiceae.errors import ModelFileError
 from voiceae.io.audio import Audio
 from voiceae.io.console import Progress
-from voiceae.latent.mixture import Array
-from voiceae.latent.posterior import ContentPosterior, Melody, Posterior, VoicePosterior
+from voiceae.latent.posterior import Array, ContentPosterior, Melody, Posterior, VoicePosterior
 from voiceae.latent.recordings import bins_per_octave
 
 if TYPE_CHECKING:
@@ -24,18 +23,20 @@ if TYPE_CHECKING:
     from voiceae.conversion.voice import Voice
     from voiceae.models import Content
 
-_PLAIN = Melody(deviation=0.2, steadiness=0.95)  # of read speech, about; a prior says nothing of it
-_HALF_CLEAR = 0.5
-_WIDTH_BINS = 0.6  # deviation of a clear pitch on the grid
-_ROOM_OCTAVES = 2.0  # above the lowest pitch: where a voice is placed whose own is not known
+_READ_SPEECH = Melody(deviation=0.2, steadiness=0.95)  # of read speech, about; a prior says nothing of it
+_PRIOR_CLARITY = 0.5  # half a clear pitch, half none: the prior says nothing of voicing either
+_WIDTH_BINS = 0.6  # standard deviation of a clear pitch on the grid: 98 % of its mass lies in three points
+_CENTRE_OCTAVES = 2.0  # above the lowest pitch: where a speaker is placed whose own is not known
 
 
-def random_voice(voice: Voice, posterior: VoicePosterior | None, rng: np.random.Generator) -> SpeakerProfile:
-    """A voice that nobody has.
+def random_profile(
+    voice: Voice, posterior: VoicePosterior | None, rng: np.random.Generator
+) -> SpeakerProfile:
+    """Draw the profile of a speaker that does not exist.
 
     Args:
         voice: the model.
-        posterior: of voices; None for the prior, any direction alike, which says nothing of pitch and colour.
+        posterior: of voices; None for the prior: any direction alike, without pitch and mel statistics.
         rng: of the draw.
     """
     if posterior is None:
@@ -44,10 +45,10 @@ def random_voice(voice: Voice, posterior: VoicePosterior | None, rng: np.random.
     row = posterior.offset + posterior.scale * posterior.mixture.sample(1, rng)[0]
     size, mels = posterior.size, (len(row) - posterior.size - 1) // 2
     speaker, (pitch,), mean, log_deviation = np.split(row, [size, size + 1, size + 1 + mels])
-    colour = MelStatistics(
+    statistics = MelStatistics(
         mean.astype(np.float32), np.exp(log_deviation).astype(np.float32), float(posterior.frames)
     )
-    return SpeakerProfile((speaker / np.linalg.norm(speaker)).astype(np.float32), float(pitch), colour)
+    return SpeakerProfile((speaker / np.linalg.norm(speaker)).astype(np.float32), float(pitch), statistics)
 
 
 def random_content(
@@ -58,14 +59,14 @@ def random_content(
     *,
     independent: bool = False,
 ) -> Content:
-    """A content that nobody said: units (1, D, T') with a melody about the middle of the pitch grid.
+    """Draw new content: units (1, D, T') with a pitch contour about the middle of the pitch grid.
 
     Args:
         voice: the model.
-        posterior: of code frames; None for the prior, which takes every frame for itself.
+        posterior: of code frames; None for the prior, which draws every frame by itself.
         seconds: of it.
         rng: of the draw.
-        independent: let no frame know of its neighbour.
+        independent: draw every frame by itself.
 
     Raises:
         ModelFileError: when the model has no prior.
@@ -73,7 +74,7 @@ def random_content(
     frames = voice.spec.seconds_to_frames(seconds)
     count = -(-frames // voice.model.rate)
     if posterior is None:
-        units, clarity, melody = _from_prior(voice, count, rng), np.full(count, _HALF_CLEAR), _PLAIN
+        units, clarity, melody = _from_prior(voice, count, rng), np.full(count, _PRIOR_CLARITY), _READ_SPEECH
     else:
         chain = random_chain(posterior, count, rng, independent=independent)
         noise = random_noise(posterior.persistence, chain, rng, independent=independent)
@@ -92,7 +93,7 @@ def _from_prior(voice: Voice, count: int, rng: np.random.Generator) -> Array:
         codes = torch.from_numpy(rng.integers(0, bottleneck.size, (1, count))).to(voice.device)
         return np.asarray(bottleneck.lookup(codes)[0].T.double().numpy(force=True))
     raise ModelFileError(
-        f"model {voice.name}: its {type(bottleneck).__name__} bottleneck has no prior to draw from; "
+        f"model {voice.name}: its {type(bottleneck).__name__} has no prior to draw from; "
         "draw from the aggregated posterior"
     )
 
@@ -100,7 +101,7 @@ def _from_prior(voice: Voice, count: int, rng: np.random.Generator) -> Array:
 def random_chain(
     posterior: ContentPosterior, count: int, rng: np.random.Generator, *, independent: bool = False
 ) -> NDArray[np.int64]:
-    """Components one after another: -> (count,)."""
+    """Draw a Markov chain of components: -> (count,)."""
     weights = posterior.mixture.weights
     if independent:
         return rng.choice(len(weights), count, p=weights)
@@ -115,7 +116,7 @@ def random_chain(
 def random_noise(
     persistence: Array, chain: NDArray[np.int64], rng: np.random.Generator, *, independent: bool = False
 ) -> Array:
-    """White noise whose neighbours within a component are alike: (D,), (T',) -> (T', D), each frame N(0, I)."""
+    """Draw noise that is correlated between neighbours of a component: (D,), (T',) -> (T', D), each frame N(0, I)."""
     noise = rng.standard_normal((len(chain), len(persistence)))
     if independent:
         return noise
@@ -127,7 +128,7 @@ def random_noise(
 
 
 def random_melody(melody: Melody, frames: int, rng: np.random.Generator) -> Array:
-    """Octaves about the centre: -> (T,)."""
+    """Draw a pitch contour in octaves about its centre: -> (T,)."""
     noise = rng.standard_normal(frames)
     fresh = np.sqrt(1 - melody.steadiness**2)
     for place in range(1, frames):
@@ -148,7 +149,7 @@ def content_of(voice: Voice, units: Array, clarity: Array, octaves: Array) -> Co
 
     grid = voice.model.pitch.n_bins
     per_octave = bins_per_octave(voice)
-    centre = min(_ROOM_OCTAVES, grid / per_octave / 2) if grid else 0.0
+    centre = min(_CENTRE_OCTAVES, grid / per_octave / 2) if grid else 0.0
     pitch = pitch_bumps(grid, (centre + octaves) * per_octave, clarity)
     tensor = torch.as_tensor(units.T[None], dtype=torch.float32, device=voice.device)
     return Content(
@@ -171,13 +172,13 @@ def pitch_bumps(grid: int, places: Array, clarity: Array) -> Tensor:
 
 @dataclass(frozen=True)
 class Draw:
-    """What is to be drawn.
+    """What to draw, and how much of it.
 
     Attributes:
         count: samples.
         seconds: of each content.
         seed: of all of them; a sample is the same however many follow it.
-        independent: let no frame know of its neighbour.
+        independent: draw every frame by itself.
         source: a sentence to say instead of new contents.
         target: a voice to speak in instead of new ones.
     """
@@ -212,7 +213,7 @@ def draw_samples(
 
 
 def _draw(voice: Voice, posterior: Posterior | None, plan: Draw, rng: np.random.Generator) -> Audio:
-    speaker = plan.target or random_voice(voice, posterior.voices if posterior else None, rng)
+    speaker = plan.target or random_profile(voice, posterior.voices if posterior else None, rng)
     if plan.source is not None:
         return voice.convert(plan.source, speaker)
     content = random_content(

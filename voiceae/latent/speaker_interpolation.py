@@ -1,4 +1,4 @@
-"""A way from one voice to another: what is asked for at each step, and what the decoder makes of it."""
+"""Interpolation between two speakers: the embedding requested at each step, and that of the resulting speech."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from voiceae.conversion.speaker_profile import SpeakerProfile
 from voiceae.errors import ConfigError
 from voiceae.io.audio import Audio
 from voiceae.io.console import Progress
-from voiceae.latent import plotting as canvas
+from voiceae.latent import plotting
 
 if TYPE_CHECKING:
     from voiceae.conversion.targets import Source
@@ -23,23 +23,23 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Waypoint:
-    """A voice on the way; cosines are those of the model's own speaker vectors.
+class PathPoint:
+    """One step between two speakers; cosines are of the model's own speaker embeddings.
 
     Attributes:
         share: of the second voice, 0 to 1.
-        asked_first: between the vector that was asked for and the first voice's.
-        asked_second: and the second voice's.
-        heard_first: between the vector of what came out and the first voice's.
-        heard_second: and the second voice's.
-        semitones: median fundamental of what came out above the first voice's, or None where it is not known.
+        requested_first: cosine of the requested embedding and the first speaker's.
+        requested_second: and the second speaker's.
+        result_first: cosine of the embedding of the resulting speech and the first speaker's.
+        result_second: and the second speaker's.
+        semitones: median fundamental of the result above the first speaker's, or None where it is not known.
     """
 
     share: float
-    asked_first: float
-    asked_second: float
-    heard_first: float
-    heard_second: float
+    requested_first: float
+    requested_second: float
+    result_first: float
+    result_second: float
     semitones: float | None
 
     def to_dict(self) -> dict[str, float | None]:
@@ -49,7 +49,7 @@ class Waypoint:
 
 @dataclass(frozen=True)
 class SpeakerPath:
-    """All of the way.
+    """All steps between two speakers.
 
     Attributes:
         points: the voices, from the first to the second.
@@ -57,15 +57,15 @@ class SpeakerPath:
         mels: of these sounds, (M, T) each.
     """
 
-    points: tuple[Waypoint, ...]
+    points: tuple[PathPoint, ...]
     sounds: tuple[Audio, ...]
     mels: tuple[NDArray[np.float32], ...]
 
 
-def voices_between(
+def interpolate_profiles(
     first: SpeakerProfile, second: SpeakerProfile, steps: int, *, spherical: bool = False
 ) -> list[SpeakerProfile]:
-    """Voices at equal steps from one to another, both included.
+    """Speaker profiles at equal steps from one to another, both included.
 
     Args:
         first: where the way begins.
@@ -77,11 +77,11 @@ def voices_between(
         ConfigError: for fewer than two steps.
         EmbeddingError: when the voices are opposites, so that none lies between.
     """
-    shares = shares_of(steps)
+    shares = interpolation_shares(steps)
     return [SpeakerProfile.mean([first, second], [1 - share, share], spherical=spherical) for share in shares]
 
 
-def shares_of(steps: int) -> list[float]:
+def interpolation_shares(steps: int) -> list[float]:
     """Equal steps from 0 to 1, both included.
 
     Raises:
@@ -91,7 +91,7 @@ def shares_of(steps: int) -> list[float]:
         raise ConfigError(f"{steps} steps: give a whole number")
     steps = int(steps)
     if steps < 2:
-        raise ConfigError(f"{steps} steps: a way has at least 2, its two ends")
+        raise ConfigError(f"{steps} steps: a path has at least 2, its two ends")
     return [step / (steps - 1) for step in range(steps)]
 
 
@@ -104,39 +104,42 @@ def speaker_path(
     spherical: bool = False,
     progress: Progress = iter,
 ) -> SpeakerPath:
-    """Say a sentence in every voice on the way from one to another.
+    """Convert a sentence to every speaker profile on the path from one to another.
 
     Args:
         voice: the model.
         source: the sentence.
         ends: the first and the last voice.
         steps: how many voices, both ends included.
-        spherical: as for `voices_between`.
+        spherical: as for `interpolate_profiles`.
         progress: wraps the steps, for a progress bar.
     """
-    between = voices_between(*ends, steps, spherical=spherical)
+    between = interpolate_profiles(*ends, steps, spherical=spherical)
     sounds = [voice.convert(source, each) for each in progress(between)]
-    heard = [voice.profile(sound) for sound in sounds]
+    results = [voice.profile(sound) for sound in sounds]
     points = [
-        _waypoint(share, asked, came, ends)
-        for share, asked, came in zip(shares_of(steps), between, heard, strict=True)
+        _path_point(share, requested, result, ends)
+        for share, requested, result in zip(interpolation_shares(steps), between, results, strict=True)
     ]
     mels = tuple(voice.mel(sound).numpy(force=True) for sound in sounds)
     return SpeakerPath(tuple(points), tuple(sounds), mels)
 
 
-def _waypoint(
-    share: float, asked: SpeakerProfile, came: SpeakerProfile, ends: tuple[SpeakerProfile, SpeakerProfile]
-) -> Waypoint:
+def _path_point(
+    share: float,
+    requested: SpeakerProfile,
+    result: SpeakerProfile,
+    ends: tuple[SpeakerProfile, SpeakerProfile],
+) -> PathPoint:
     first, second = ends
-    known = came.pitch_centre is not None and first.pitch_centre is not None
-    semitones = 12 * (came.pitch_centre - first.pitch_centre) if known else None  # type: ignore[operator]
-    return Waypoint(
+    known = result.pitch_centre is not None and first.pitch_centre is not None
+    semitones = 12 * (result.pitch_centre - first.pitch_centre) if known else None  # type: ignore[operator]
+    return PathPoint(
         share=share,
-        asked_first=float(asked.embedding @ first.embedding),
-        asked_second=float(asked.embedding @ second.embedding),
-        heard_first=float(came.embedding @ first.embedding),
-        heard_second=float(came.embedding @ second.embedding),
+        requested_first=float(requested.embedding @ first.embedding),
+        requested_second=float(requested.embedding @ second.embedding),
+        result_first=float(result.embedding @ first.embedding),
+        result_second=float(result.embedding @ second.embedding),
         semitones=semitones,
     )
 
@@ -156,33 +159,33 @@ def draw_speaker_path(
         OutputError: for an unknown suffix, an existing file without `force`, or a full disk.
     """
     count = len(way.points)
-    figure = canvas.sheet(max(9.0, 1.7 * count), 6.4)
+    figure = plotting.new_figure(max(9.0, 1.7 * count), 6.4)
     parts: Any = figure.subfigures(2, 1, height_ratios=(1.1, 1))
     above, below = parts
     _draw_mels(above.subplots(1, count), way)
     shares = [point.share for point in way.points]
     left, right = below.subplots(1, 2, width_ratios=(2, 1))
-    canvas.plain(left, "likeness to the two voices (cosine)")
-    for end, colour, name in (("first", canvas.FIRST, names[0]), ("second", canvas.SECOND, names[1])):
-        asked = [getattr(point, f"asked_{end}") for point in way.points]
-        heard = [getattr(point, f"heard_{end}") for point in way.points]
-        left.plot(shares, asked, color=colour, linestyle=":", label=f"{name}: asked for")
-        left.plot(shares, heard, color=colour, marker="o", markersize=4, label=f"{name}: heard in the result")
+    plotting.style_axes(left, "likeness to the two voices (cosine)")
+    for end, colour, name in (("first", plotting.FIRST, names[0]), ("second", plotting.SECOND, names[1])):
+        requested = [getattr(point, f"requested_{end}") for point in way.points]
+        results = [getattr(point, f"result_{end}") for point in way.points]
+        left.plot(shares, requested, color=colour, linestyle=":", label=f"{name}: requested")
+        left.plot(shares, results, color=colour, marker="o", markersize=4, label=f"{name}: of the result")
     left.set_xlabel(f"share of {names[1]}")
     left.legend(fontsize=8, frameon=False)
-    _draw_pitch(canvas.plain(right, "median pitch, semitones"), way)
-    canvas.save(figure, path, force=force)
+    _draw_pitch(plotting.style_axes(right, "median pitch, semitones"), way)
+    plotting.save_figure(figure, path, force=force)
 
 
 def _draw_mels(plots: Any, way: SpeakerPath) -> None:
     stacked = np.concatenate([mel.ravel() for mel in way.mels])
     limits = (float(np.quantile(stacked, 0.05)), float(np.quantile(stacked, 0.995)))
     for plot, point, mel in zip(plots, way.points, way.mels, strict=True):
-        canvas.mel_strip(plot, mel, limits, f"{point.share:.0%}")
+        plotting.mel_strip(plot, mel, limits, f"{point.share:.0%}")
 
 
 def _draw_pitch(plot: Any, way: SpeakerPath) -> None:
     known = [(point.share, point.semitones) for point in way.points if point.semitones is not None]
     if known:
-        plot.plot(*zip(*known, strict=True), color=canvas.INK, marker="o", markersize=4)
+        plot.plot(*zip(*known, strict=True), color=plotting.INK, marker="o", markersize=4)
     plot.set_xlabel("above the first voice's")

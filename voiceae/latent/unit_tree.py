@@ -1,4 +1,4 @@
-"""Which units are alike, and which phones they stand for: a tree of the codebook above its phones."""
+"""Which units are alike and which phones they stand for: a dendrogram of the codebook above its phones."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from voiceae.errors import AudioError
 from voiceae.io import audio as audio_io
 from voiceae.io.console import Progress
 from voiceae.io.filesystem import FILE_ERRORS, reason
-from voiceae.latent import plotting as canvas
+from voiceae.latent import plotting
 from voiceae.latent.units import codes_per_second, encode_units, require_units
 from voiceae.pretrained.recogniser import PAUSE, Recogniser, phones_at
 from voiceae.pretrained.scorers import SAMPLE_RATE
@@ -31,14 +31,14 @@ CHART = (
     *("V", "DH", "Z", "ZH", "F", "TH", "S", "SH", "HH", "CH", "JH"),
     *("B", "D", "G", "P", "T", "K", PAUSE),
 )
-MOST_CODES = 1000
+MAX_CODES = 1000
 """In a tree; of a bottleneck that combines bits there may be far more."""
-_MOST_LABELS = 128
+_MAX_LABELS = 128  # numbers of six points below a tree of 26 inches
 
 
 @dataclass(frozen=True)
 class Purity:
-    """How codes and phones go together.
+    """Counts of codes against phones, and measures of how well they agree.
 
     Attributes:
         codes: (K,) that occur.
@@ -57,7 +57,7 @@ class Purity:
 
     @property
     def chance(self) -> float:
-        """The same for a single code: share of the most frequent phone."""
+        """Purity if there were a single code: share of frames of the most frequent phone."""
         return float(self.counts.sum(0).max() / self.counts.sum())
 
     @property
@@ -113,10 +113,10 @@ def count_phones(codes: Sequence[NDArray[np.int64]], phones: Sequence[Sequence[s
     return Purity(used, names, counts)
 
 
-def listen_for_phones(
+def align_phones(
     voice: Voice, recogniser: Recogniser, files: Iterable[Path], progress: Progress = iter
 ) -> tuple[Purity, list[Failure]]:
-    """Encode recordings, and let a recogniser say which phones are in them.
+    """Encode recordings, and align their code frames with the phones of a recogniser.
 
     Args:
         voice: a model with units.
@@ -132,12 +132,12 @@ def listen_for_phones(
     for file in progress(files):
         try:
             line = encode_units(voice, file, file.name)
-            heard = recogniser.score(audio_io.load(file, SAMPLE_RATE).wav)
+            recognised = recogniser.score(audio_io.load(file, SAMPLE_RATE).wav)
         except FILE_ERRORS as error:
             failures.append(Failure(str(file), reason(error, file)))
             continue
         codes.append(line.codes)
-        phones.append(phones_at(heard.phones, (np.arange(len(line.codes)) + 0.5) / rate))
+        phones.append(phones_at(recognised.phones, (np.arange(len(line.codes)) + 0.5) / rate))
     if not codes:
         raise AudioError(
             f"no recording could be used; the first: {failures[0].reason if failures else 'none'}"
@@ -166,13 +166,13 @@ def count_codes(voice: Voice, files: Iterable[Path]) -> tuple[Purity, list[Failu
 
 
 def codebook(voice: Voice, codes: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Vectors that codes stand for: (K,) -> (K, D)."""
+    """Look up the vectors of codes: (K,) -> (K, D)."""
     with torch.inference_mode():
         found = require_units(voice).lookup(torch.from_numpy(codes)[None].to(voice.device))
     return np.asarray(found[0].T.double().numpy(force=True))
 
 
-def tree_of(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
+def ward_tree(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
     """Ward's tree of vectors (1963), as scipy writes it: (K, D) -> (K - 1, 4)."""
     from scipy.cluster.hierarchy import linkage
 
@@ -201,19 +201,19 @@ def draw_tree(
     """
     from scipy.cluster.hierarchy import dendrogram
 
-    figure = canvas.sheet(float(np.clip(0.11 * len(codes), 9, 26)), 9.0 if purity else 4.6)
+    figure = plotting.new_figure(float(np.clip(0.11 * len(codes), 9, 26)), 9.0 if purity else 4.6)
     plots = figure.subplots(2, 1, height_ratios=(1, 1.7), sharex=True) if purity else [figure.subplots()]
     drawn = dendrogram(
-        tree_of(vectors), ax=plots[0], no_labels=True, color_threshold=0, above_threshold_color=canvas.INK
+        ward_tree(vectors), ax=plots[0], no_labels=True, color_threshold=0, above_threshold_color=plotting.INK
     )
     order = np.array(drawn["leaves"])
-    plots[0].set_title(f"{len(codes)} codes, by Ward's method", color=canvas.INK, loc="left", fontsize=11)
+    plots[0].set_title(f"{len(codes)} codes, by Ward's method", color=plotting.INK, loc="left", fontsize=11)
     plots[0].spines[["top", "right", "bottom"]].set_visible(False)
     plots[0].set_ylabel("distance")
     if purity:
         _draw_phones(plots[1], purity, order)
     _label_codes(plots[-1], codes[order])
-    canvas.save(figure, path, force=force)
+    plotting.save_figure(figure, path, force=force)
 
 
 def _draw_phones(plot: Any, purity: Purity, order: NDArray[np.int64]) -> None:
@@ -234,14 +234,14 @@ def _draw_phones(plot: Any, purity: Purity, order: NDArray[np.int64]) -> None:
     plot.set_title(
         f"phones that the recogniser heard: purity {purity.purity:.2f} (one code for all: {purity.chance:.2f}), "
         f"{purity.information:.0%} of the phone known from the code",
-        color=canvas.INK,
+        color=plotting.INK,
         loc="left",
         fontsize=11,
     )
 
 
 def _label_codes(plot: Any, codes: NDArray[np.int64]) -> None:
-    shown = len(codes) <= _MOST_LABELS
+    shown = len(codes) <= _MAX_LABELS
     plot.set_xticks(
         10 * np.arange(len(codes)) + 5 if shown else [],
         [str(code) for code in codes] if shown else [],

@@ -1,4 +1,4 @@
-"""Speech as text: the codes of a discrete bottleneck written down, counted, read again and spoken."""
+"""Discrete units: the codes of a recording as text, their bit rates, and speech from them."""
 
 from __future__ import annotations
 
@@ -26,17 +26,16 @@ if TYPE_CHECKING:
 Codes = NDArray[np.int64]
 
 _HEAD = re.compile(r"# voiceae units, model (?P<model>\w*), (?P<rate>[\d.]+) a second, (?P<form>\w+)")
-_CLEAR, _SPREAD = (
-    0.5,
-    0.05,
-)  # of a pitch distribution: what counts as a pitch, and what is left to one that is none
-_SURE, _FLAT = 0.95, 0.7  # given to a pitch that was written down, and to one that is made up
-_UNCLEAR = "-"
+_CLEAR = 0.5  # of a pitch distribution in three grid points: what counts as a pitch
+# Share of a frame's pitch distribution that is one clear pitch, where units are spoken: voiced and unvoiced frames of a
+# written melody, and, between the two, frames of which nothing was written.
+_VOICED, _UNVOICED, _UNKNOWN = 0.95, 0.05, 0.7
+_NO_PITCH = "-"
 
 
 @dataclass(frozen=True)
 class UnitLine:
-    """A recording as units.
+    """The units of one recording.
 
     Attributes:
         name: of the recording.
@@ -51,7 +50,7 @@ class UnitLine:
 
 @dataclass(frozen=True)
 class UnitText:
-    """A file of units.
+    """The units of several recordings, as one file holds them.
 
     Attributes:
         lines: a recording each.
@@ -75,24 +74,24 @@ def require_units(voice: Voice) -> Any:
     bottleneck = voice.model.bottleneck
     if not hasattr(bottleneck, "lookup"):
         raise ModelFileError(
-            f"model {voice.name}: has a bottleneck of kind {type(bottleneck).__name__}, units need a discrete one; "
+            f"model {voice.name}: has a {type(bottleneck).__name__}, units need a discrete one; "
             "train one with model/bottleneck=vq"
         )
     return bottleneck
 
 
 def codes_per_second(voice: Voice) -> float:
-    """Rate of a model's code frames."""
+    """Rate of a model's code frames, in hertz."""
     return voice.spec.frame_rate / voice.model.rate
 
 
 def encode_units(voice: Voice, source: Source, name: str, *, pitch: bool = False) -> UnitLine:
-    """A recording as units.
+    """Encode a recording as units.
 
     Args:
         voice: a model with a discrete bottleneck.
         source: the recording.
-        name: to write beside them; of tabs and line ends it is rid.
+        name: to write beside them, less tabs and line ends.
         pitch: also keep the melody.
 
     Raises:
@@ -131,7 +130,7 @@ def _semitones(voice: Voice, pitch: Tensor, centre: Tensor, count: int) -> NDArr
 def decode_units(
     voice: Voice, line: UnitLine, speaker: Target, *, frames_each: int = 1, matching: float | None = None
 ) -> Tensor:
-    """Let a speaker say units: -> mel (M, T).
+    """Decode units in a speaker's voice: -> mel (M, T).
 
     Without a written melody the pitch stays at the speaker's median.
 
@@ -151,24 +150,28 @@ def decode_units(
     codes = np.repeat(line.codes, frames_each)
     melody = np.full(len(codes), np.nan) if line.semitones is None else np.repeat(line.semitones, frames_each)
     clear = np.isfinite(melody)
-    sure = np.where(clear, _SURE, _SPREAD) if line.semitones is not None else np.full(len(codes), _FLAT)
+    clarity = (
+        np.where(clear, _VOICED, _UNVOICED) if line.semitones is not None else np.full(len(codes), _UNKNOWN)
+    )
     rate = voice.model.rate
     octaves = np.repeat(np.where(clear, melody, 0.0) / 12, rate)
     with torch.inference_mode():
         found = require_units(voice).lookup(torch.from_numpy(codes)[None].to(voice.device))
     units = found[0].T.double().numpy(force=True)
-    return voice.decode(content_of(voice, units, np.repeat(sure, rate), octaves), speaker, matching=matching)
+    return voice.decode(
+        content_of(voice, units, np.repeat(clarity, rate), octaves), speaker, matching=matching
+    )
 
 
 def collapse(codes: Codes) -> tuple[Codes, Codes]:
-    """Runs of equal codes: (T',) -> the code of each run, and how long it lasts."""
+    """Collapse runs of equal codes: (T',) -> the code of each run, and how long it lasts."""
     starts = np.flatnonzero(np.diff(codes, prepend=-1))
     return codes[starts], np.diff(starts, append=len(codes))
 
 
 @dataclass(frozen=True)
 class BitRates:
-    """What units cost to send.
+    """Bit rates of units, as they are and entropy-coded.
 
     Attributes:
         size: codes that the model has.
@@ -239,7 +242,7 @@ def _fields(line: UnitLine, collapsed: bool) -> list[str]:
     )  # a file may be named with what parts the fields here
     fields = [name, " ".join(map(str, codes))]
     if line.semitones is not None and not collapsed:
-        fields.append(" ".join(f"{each:.2f}" if np.isfinite(each) else _UNCLEAR for each in line.semitones))
+        fields.append(" ".join(f"{each:.2f}" if np.isfinite(each) else _NO_PITCH for each in line.semitones))
     return fields
 
 
@@ -273,7 +276,7 @@ def _parsed(path: Path, place: int, row: str) -> UnitLine:
     name, codes, *more = row.split("\t")[:3] if "\t" in row else ("", row)
     try:
         numbers = np.array([int(code) for code in codes.split()], np.int64)
-        melody = [np.nan if each == _UNCLEAR else float(each) for each in more[0].split()] if more else None
+        melody = [np.nan if each == _NO_PITCH else float(each) for each in more[0].split()] if more else None
     except (ValueError, OverflowError) as error:
         raise ConfigError(f"{path}: line {place}: is not units: {error}") from None
     if melody is not None and len(melody) != len(numbers):

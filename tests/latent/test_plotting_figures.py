@@ -6,22 +6,22 @@ import numpy as np
 import pytest
 
 from voiceae.errors import OutputError
-from voiceae.latent import plotting as canvas
+from voiceae.latent import plotting
 
 
 def test_a_sheet_is_written_once(tmp_path: Path) -> None:
-    figure = canvas.sheet(3, 2)
-    plot = canvas.plain(figure.subplots(), "title")
+    figure = plotting.new_figure(3, 2)
+    plot = plotting.style_axes(figure.subplots(), "title")
     plot.plot([0, 1], [0, 1])
-    canvas.save(figure, tmp_path / "a.png")
+    plotting.save_figure(figure, tmp_path / "a.png")
     assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
     with pytest.raises(OutputError, match="exists already"):
-        canvas.save(figure, tmp_path / "a.png")
+        plotting.save_figure(figure, tmp_path / "a.png")
     with pytest.raises(OutputError, match="pictures are drawn as"):
-        canvas.save(figure, tmp_path / "a.txt")
+        plotting.save_figure(figure, tmp_path / "a.txt")
 
 
 def test_low_bins_stand_below(tmp_path: Path) -> None:
-    plot = canvas.sheet(2, 2).subplots()
-    canvas.mel_strip(plot, np.arange(6).reshape(3, 2), (0, 5), "x")
+    plot = plotting.new_figure(2, 2).subplots()
+    plotting.mel_strip(plot, np.arange(6).reshape(3, 2), (0, 5), "x")
     assert plot.images[0].origin == "lower" and plot.get_title(loc="left") == "x"

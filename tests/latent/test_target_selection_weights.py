@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from voiceae.errors import EmbeddingError
-from voiceae.latent.weighted_names import WeightedName, parse_weighted_name, weights_of
+from voiceae.latent.target_selection import WeightedName, normalised_weights, parse_weighted_name
 
 
 @pytest.mark.parametrize(
@@ -40,13 +40,13 @@ def test_a_file_of_that_name_is_a_file(tmp_path: Path) -> None:
 
 
 def test_weights_sum_to_one() -> None:
-    assert weights_of([WeightedName("a", 3), WeightedName("b", 1)]) == [0.75, 0.25]
-    assert weights_of([WeightedName("a", None), WeightedName("b", None)]) == [0.5, 0.5]
-    assert weights_of([WeightedName("a", 1.5), WeightedName("b", -0.5)]) == [1.5, -0.5]
+    assert normalised_weights([WeightedName("a", 3), WeightedName("b", 1)]) == [0.75, 0.25]
+    assert normalised_weights([WeightedName("a", None), WeightedName("b", None)]) == [0.5, 0.5]
+    assert normalised_weights([WeightedName("a", 1.5), WeightedName("b", -0.5)]) == [1.5, -0.5]
 
 
 def test_weights_that_do_not_sum_are_refused() -> None:
     with pytest.raises(EmbeddingError, match=r"sum to 0 \(0.5 \+ -0.5\)"):
-        weights_of([WeightedName("a", 0.5), WeightedName("b", -0.5)])
+        normalised_weights([WeightedName("a", 0.5), WeightedName("b", -0.5)])
     with pytest.raises(EmbeddingError, match="b: has no weight"):
-        weights_of([WeightedName("a", 0.5), WeightedName("b", None)])
+        normalised_weights([WeightedName("a", 0.5), WeightedName("b", None)])

@@ -9,9 +9,8 @@ from voiceae.conversion.batch import VoiceLoader
 from voiceae.conversion.speaker_profile import SpeakerProfile
 from voiceae.conversion.voice import Voice
 from voiceae.errors import EmbeddingError
-from voiceae.latent.attributes import Attribute, fit_attribute
-from voiceae.latent.labels import Classes
-from voiceae.latent.target_names import as_files, resolve_target
+from voiceae.latent.attributes import Attribute, Classes, fit_attribute
+from voiceae.latent.target_selection import resolve_target, targets_as_files
 
 
 @pytest.fixture
@@ -45,14 +44,14 @@ def test_other_processes_are_given_files(
         VoiceLoader(model=str(tiny_model), vocoder="griffinlim", device="cpu"),
         [str(speakers / "deep/s1/0.wav")],
     )
-    with as_files(loader, files) as targets:
+    with targets_as_files(loader, files) as targets:
         assert targets == files
-    with as_files(loader, files, [f"{attribute}:+1"]) as (target,):
+    with targets_as_files(loader, files, [f"{attribute}:+1"]) as (target,):
         given = tiny_voice.profile(target)
         expected = resolve_target(tiny_voice, files, [f"{attribute}:+1"])
         np.testing.assert_allclose(given.embedding, expected.embedding, atol=1e-6)
         assert given.pitch_centre == pytest.approx(expected.pitch_centre, abs=1e-5)
         np.testing.assert_allclose(given.mel_statistics.pack(), expected.mel_statistics.pack(), rtol=1e-5)
     assert not Path(target.removesuffix(":target")).exists()
-    with pytest.raises(EmbeddingError, match="no such file"), as_files(loader, ["nobody"]):
+    with pytest.raises(EmbeddingError, match="no such file"), targets_as_files(loader, ["nobody"]):
         pass
