@@ -16,6 +16,9 @@ from voiceae.data.store import FeatureStore
 from voiceae.io import audio as audio_io
 from voiceae.io.audio import Audio
 
+# pytest-xdist sends every recorded warning from process to process, and cannot encode those that quote such a name.
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
+
 NAMES = [os.fsdecode(b"l\xe9n"), "a$b$_{^", "two\nlines\tand tabs", "\x1b[2J", "ö" * 100]
 
 
