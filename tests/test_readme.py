@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from voiceae.cli import COMMANDS
+import voiceae
+from voiceae.cli import GROUPS
+from voiceae.io import audio as audio_io
 
 ROOT = Path(__file__).resolve().parents[1]
 TEXT = (ROOT / "README.md").read_text()
@@ -26,14 +28,30 @@ def test_the_first_code_runs_and_comes_early(monkeypatch: pytest.MonkeyPatch) ->
     assert np.linalg.norm(speaker) == pytest.approx(1, abs=1e-5)
 
 
-def test_every_command_is_in_the_table() -> None:
-    assert set(re.findall(r"^\| `voiceae (\w+)", TEXT, re.MULTILINE)) == set(COMMANDS)
+def test_the_sound_within_the_first_screen_is_the_source_in_the_voice_of_the_target() -> None:
+    source, target, converted = re.findall(r"\((recipes/demo/[\w/]+\.(?:flac|opus))\)", TEXT[:2000])
+    voice = voiceae.load("base", "griffinlim", "cpu")
+    a, b, result = (voice.embed(ROOT / name) for name in (source, target, converted))
+    assert result @ b > max(a @ b, result @ a + 0.1)
+    seconds = [audio_io.read(ROOT / name).seconds for name in (source, converted)]
+    assert seconds[1] == pytest.approx(seconds[0], abs=0.01)
+    assert (ROOT / converted).stat().st_size < 50_000
 
 
-def test_every_script_and_picture_exists() -> None:
-    named = re.findall(r"\b(?:bash |\()((?:recipes|tests)/[\w./]+)", TEXT)
-    assert len(named) > 3
-    assert [name for name in named if not (ROOT / name).is_file()] == []
+def test_every_command_is_in_the_tables_by_task() -> None:
+    tables = [set(re.findall(r"^\| `voiceae (\w+)", table, re.MULTILINE)) for table in TEXT.split("\n\n")]
+    assert [each for each in tables if each] == [set(names) for names in GROUPS.values()]
+
+
+def test_every_path_that_is_named_exists() -> None:
+    for page in [ROOT / "README.md", *ROOT.glob("recipes/*/README.md")]:
+        text = page.read_text(encoding="utf-8")
+        links = [page.parent / name for name in re.findall(r"\]\((?!\w+:)([^)#]+)\)", text)]
+        paths = [
+            ROOT / name for name in re.findall(r"\b((?:voiceae|tests|recipes|configs)/[\w./-]*\w)", text)
+        ]
+        missing = [str(path) for path in [*links, *paths] if not path.exists() and path.stem != "NAME"]
+        assert missing == [], page
 
 
 def test_nothing_is_left_to_be_filled_in() -> None:

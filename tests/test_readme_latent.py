@@ -1,8 +1,7 @@
-"""The README's examples of the latent space run, in the order in which they stand there."""
+"""The examples of recipes/latent/README.md run, in the order in which they stand there."""
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
 from pathlib import Path
@@ -16,11 +15,10 @@ from voiceae import cli
 from voiceae.io import modelfile
 
 ROOT = Path(__file__).resolve().parents[1]
-TEXT = Path(os.environ.get("VOICEAE_README", ROOT / "README.md")).read_text(encoding="utf-8")
-SECTION = re.split(r"\n## ", "\n" + TEXT.partition("## The latent space\n")[2])[0]
+TEXT = (ROOT / "recipes" / "latent" / "README.md").read_text(encoding="utf-8")
 EXAMPLES = [
     shlex.split(line, comments=True)[1:]
-    for block in re.findall(r"```bash\n(.*?)```", SECTION, re.DOTALL)
+    for block in re.findall(r"```bash\n(.*?)```", TEXT, re.DOTALL)
     for line in block.splitlines()
     if line.startswith("voiceae ")
 ]
@@ -73,7 +71,7 @@ def write_units_model(path: Path) -> None:
 
 
 def test_every_command_has_an_example() -> None:
-    assert {words[0] for words in EXAMPLES} >= set(ADDED), "README.md lacks its section on the latent space"
+    assert {words[0] for words in EXAMPLES} >= set(ADDED), "the page lacks a command"
     assert any("--add" in words for words in EXAMPLES)
 
 
@@ -94,7 +92,7 @@ def test_it_runs(words: list[str], place: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_the_python_runs(place: Path) -> None:
-    (code,) = re.findall(r"```python\n(.*?)```", SECTION, re.DOTALL)
+    (code,) = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
     voice = voiceae.load("base", "griffinlim", "cpu")
     names: dict[str, object] = {"voice": voice, "a": place / "a.wav", "b": place / "b.wav"}
     exec(code, names)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -57,7 +58,11 @@ def bf16_support(device: str) -> Bf16Support:
 def _cpu() -> Bf16Support:
     import torch
 
-    reported = torch.cpu.get_capabilities()
+    if hasattr(torch.cpu, "get_capabilities"):
+        reported = torch.cpu.get_capabilities()
+    else:  # torch 2.9 has no table; every processor with AMX tiles multiplies bf16 in them
+        amx, avx512 = torch.cpu._is_amx_tile_supported(), torch.cpu._is_avx512_bf16_supported()
+        reported = {"architecture": platform.machine(), "amx_bf16": amx, "avx512_bf16": avx512}
     cap = next((os.environ[name] for name in _CAPS if os.environ.get(name)), "").upper()
     # On the processors that have AMX, the AVX-512 instructions for bf16 alone are no faster than float32: a training
     # step took 1.3 times as long. On those without AMX (AMD from Zen 4 on, Cooper Lake) they do twice the work.
