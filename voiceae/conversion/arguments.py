@@ -1,4 +1,4 @@
-"""What callers hand over, brought to the types that the rest works with, or refused in one line."""
+"""Arguments of the public methods, brought to the types that the rest works with, or refused in one line."""
 
 from __future__ import annotations
 
@@ -15,18 +15,21 @@ from voiceae.io.audio import Audio
 from voiceae.io.filesystem import as_path, kind_of
 
 _SOURCES = "give a path, an Audio, or (wav, sample_rate)"
-_LARGEST_NATS = 30.0  # of a log-mel: its exponential still has squares and sums within float32
-_SHOWN = 60  # characters of a value in a message
+_LARGEST_NATS = (
+    30.0  # of a log-mel: exp(30)^2 = 1e26, so that squares and sums of magnitudes are within float32
+)
+_LEAST_NATS = -1e30  # in the place of what float32 cannot hold; its exponential is 0 all the same
+_CHARACTERS_SHOWN = 60  # of a value in a message
 
 
 def as_numbers(value: Any, what: str, error: type[VoiceAEError], kinds: str = "fiu") -> NDArray[Any]:
-    """Plain array of an array, a tensor of any device, type and strides, or a nest of numbers.
+    """Numpy array of an array, a tensor of any device, type and strides, or nested lists of numbers.
 
     Args:
         value: what came.
-        what: it is, for the message.
+        what: name of the argument, for the message.
         error: raised when it is no array of numbers.
-        kinds: numpy's letters of the types that are taken.
+        kinds: numpy's letters of the types that are accepted.
 
     Raises:
         error: when it is no array of such numbers.
@@ -37,9 +40,11 @@ def as_numbers(value: Any, what: str, error: type[VoiceAEError], kinds: str = "f
             value = value.float() if str(value.dtype) in ("torch.bfloat16", "torch.float16") else value
         array = np.asarray(value)
     except (TypeError, ValueError, RuntimeError) as reason:
-        raise error(f"{what}: {kind_of(value)} is no array of numbers ({_line(reason)})") from None
+        line = (str(reason).splitlines() or [type(reason).__name__])[0]
+        raise error(f"{what}: {kind_of(value)} is no array of numbers ({line})") from None
     if array.dtype.kind not in kinds:
-        raise error(f"{what}: {array.dtype} of shape {array.shape} instead of an array of {_named(kinds)}")
+        expected = "floats" if kinds == "f" else "numbers"
+        raise error(f"{what}: {array.dtype} of shape {array.shape} instead of an array of {expected}")
     return array
 
 
@@ -61,12 +66,13 @@ def as_source(source: Any, what: str = "a source") -> Path | Audio:
         return _checked_wave(*source)
     if isinstance(source, np.ndarray) or hasattr(source, "detach"):
         raise AudioError(f"{what}: a wave without its sample rate; {_SOURCES}")
-    hint = "; read it first, as in soundfile.read(file)" if _is_file(source) else ""
+    opened = isinstance(source, bytes | bytearray | memoryview) or hasattr(source, "read")
+    hint = "; read it first, as in soundfile.read(file)" if opened else ""
     raise AudioError(f"{what}: {kind_of(source)} is no recording; {_SOURCES}{hint}")
 
 
 def as_strength(matching: Any, default: float) -> float:
-    """How far a voice's statistics are taken on, 0 to 1; `default` for None.
+    """Strength of statistics matching, 0 to 1; `default` for None.
 
     Raises:
         ConfigError: for anything else.
@@ -80,7 +86,7 @@ def as_strength(matching: Any, default: float) -> float:
 
 
 def as_number(value: Any, what: str) -> float:
-    """A finite number.
+    """One finite number, as a float.
 
     Raises:
         ConfigError: for NaN, infinity, and what is no number.
@@ -132,11 +138,11 @@ def as_mel(mel: Any, n_mels: int) -> NDArray[np.float32]:
         worst = "NaN" if np.isnan(array).any() else f"{array.min():g} to {array.max():g}"
         raise AudioError(f"mel: has values of {worst}; a log-mel is finite, in natural-log units")
     with np.errstate(over="ignore"):
-        return np.ascontiguousarray(np.maximum(array, -1e30), dtype=np.float32)
+        return np.ascontiguousarray(np.maximum(array, _LEAST_NATS), dtype=np.float32)
 
 
 def finite(wav: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The wave that a vocoder gave.
+    """Pass a vocoder's wave on if it is finite.
 
     Raises:
         AudioError: when it is not finite: the mel had values that no speech has.
@@ -147,7 +153,7 @@ def finite(wav: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def name_of(source: Path | Audio) -> str:
-    """What to call a recording in messages."""
+    """Name of a recording in messages."""
     return "wave in memory" if isinstance(source, Audio) else str(source)
 
 
@@ -172,18 +178,6 @@ def _as_rate(sample_rate: Any) -> int:
         sample_rate = sample_rate.item()
     known = isinstance(sample_rate, int | float) and not isinstance(sample_rate, bool)
     if not known or not 0 < sample_rate < math.inf or sample_rate != int(sample_rate):
-        shown = repr(sample_rate)[:_SHOWN]
+        shown = repr(sample_rate)[:_CHARACTERS_SHOWN]
         raise AudioError(f"wave in memory: a sample rate of {shown}; give a whole number of Hz above zero")
     return int(sample_rate)
-
-
-def _is_file(value: Any) -> bool:
-    return isinstance(value, bytes | bytearray | memoryview) or hasattr(value, "read")
-
-
-def _named(kinds: str) -> str:
-    return "floats" if kinds == "f" else "numbers"
-
-
-def _line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
