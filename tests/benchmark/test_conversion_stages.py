@@ -3,13 +3,13 @@ from __future__ import annotations
 import pytest
 
 from voiceae.benchmark import conversion_stages as whole
-from voiceae.benchmark.context import Bench
+from voiceae.benchmark.measuring import Bench
 from voiceae.conversion.streaming.stream import Stream
 
 
 @pytest.fixture(autouse=True)
 def no_other_vocoder(bench: Bench) -> None:
-    bench.own_voice = None
+    bench.default_voice = None
 
 
 def test_five_seconds(bench: Bench) -> None:
@@ -22,7 +22,7 @@ def test_a_stream_is_timed_to_its_end(bench: Bench, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(whole, "_STREAM_SECONDS", 1.0)
     flushed: list[int] = []
     flush = Stream.flush
-    monkeypatch.setattr(Stream, "flush", lambda self: flushed.append(self._in) or flush(self))
+    monkeypatch.setattr(Stream, "flush", lambda self: flushed.append(self._pushed) or flush(self))
     (figure,) = whole.stream(bench)
     assert figure.value is not None and 0 < figure.value < 20
     assert figure.bar == "at most 0.25" and "ms late" in figure.note

@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 
 from voiceae.benchmark import corpus_stages as corpus
-from voiceae.benchmark.context import Bench
-from voiceae.benchmark.measuring import Timing
+from voiceae.benchmark.measuring import Bench, Timing
 from voiceae.conversion.batch import Failure
 from voiceae.errors import ConfigError
 from voiceae.hardware import Bf16Support

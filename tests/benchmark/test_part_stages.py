@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from voiceae.benchmark import part_stages as parts
-from voiceae.benchmark.context import Bench
+from voiceae.benchmark.measuring import Bench
 from voiceae.errors import ConfigError
 from voiceae.hardware import Bf16Support
 
@@ -37,6 +37,6 @@ def test_features_and_network_stand_beside_others(bench: Bench) -> None:
 def test_what_is_missing_is_said(bench: Bench) -> None:
     with pytest.raises(ConfigError, match="needs --hifigan"):
         parts.hifigan(bench)
-    bench.own_voice = None
+    bench.default_voice = None
     with pytest.raises(ConfigError, match="without a vocoder"):
         parts.vocoder(bench)

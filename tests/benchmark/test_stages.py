@@ -4,15 +4,14 @@ import pytest
 import torch
 
 from voiceae.benchmark import stages
-from voiceae.benchmark.context import Bench, once, plain
-from voiceae.benchmark.measuring import Figure
+from voiceae.benchmark.measuring import Bench, Figure, Timing, plain
 from voiceae.benchmark.stages import measure
 from voiceae.errors import ConfigError
 
 
 def test_threads_and_stages_that_cannot_run(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     def threads(_: Bench) -> list[Figure]:
-        return [plain("threads", once(torch.get_num_threads()), "")]
+        return [plain("threads", Timing.of([torch.get_num_threads()]), "")]
 
     def broken(_: Bench) -> list[Figure]:
         raise ConfigError("no such thing")

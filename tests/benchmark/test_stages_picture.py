@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from voiceae.benchmark.context import plain
-from voiceae.benchmark.measuring import Timing
+from voiceae.benchmark.measuring import Timing, plain
 from voiceae.benchmark.stages import draw_lengths
 from voiceae.errors import ConfigError
 

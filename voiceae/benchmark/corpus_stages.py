@@ -12,22 +12,33 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-import numpy as np
-
-from voiceae.benchmark.context import Bench, at_least, at_most, command, once, over, plain, skipped
-from voiceae.benchmark.measuring import Figure, Timing, gflops, interleaved, matrix_product
+from voiceae.benchmark.measuring import (
+    Bench,
+    Figure,
+    Timing,
+    at_least,
+    at_most,
+    command,
+    gflops,
+    interleaved,
+    matrix_product,
+    over,
+    plain,
+    rate,
+    skipped,
+)
 from voiceae.conversion.batch import BatchFolders, PairRow, VoiceLoader, convert_pairs
 from voiceae.errors import ConfigError
 from voiceae.hardware import available_cpus, bf16_support
 from voiceae.io import audio as audio_io
 from voiceae.vocoders.base import GRIFFIN_LIM
 
-PREPARED_FILES = 400
+PREPARED_FILES = 400  # some seconds of work, so that starting processes does not decide
 _RATED_FILES = 256  # enough to know the rate by, however many --files says
 _DIFFERENT = 32  # lengths
-_WARM = 0.25  # of a batch, that is not counted
+_WARM = 0.25  # share of a batch that is not counted: processes load the model, memory settles
 _READINGS = 20
-_ADAIN_FRAMES = 2137.0  # mel frames a second that AdaIN-VC trains with on one core
+_ADAIN_FRAMES = 2137.0  # mel frames a second of the published AdaIN-VC in training, measured on one core
 Item = TypeVar("Item")
 
 
@@ -36,7 +47,7 @@ def prepare(bench: Bench) -> list[Figure]:
     from voiceae.data.corpora import list_recordings
     from voiceae.data.prepare import prepare as run
 
-    recordings = list_recordings("folder", bench.some_corpus)
+    recordings = list_recordings("folder", bench.corpus_folder)
     chosen = recordings[:: max(1, len(recordings) // PREPARED_FILES)]
     table = bench.scratch / "table.csv"
     rows = [f'"{each.path.resolve()}","{each.speaker}"' for each in chosen]
@@ -50,7 +61,7 @@ def prepare(bench: Bench) -> list[Figure]:
 
     cores = available_cpus()
     timings, machine = bench.measure({str(jobs): partial(prepare_by, jobs) for jobs in {1, cores}})
-    speeds = {jobs: Timing(*(seconds / t for t in (x.median, x.high, x.low))) for jobs, x in timings.items()}
+    speeds = {jobs: rate(timing, seconds) for jobs, timing in timings.items()}
     note = f"{seconds:.0f} s of audio in {len(chosen)} files"
     figures = [at_least("prepare, one process", speeds["1"], 300, "s of audio a s", note, machine)]
     if cores > 1:
@@ -70,7 +81,7 @@ def batch(bench: Bench) -> list[Figure]:
     for _ in range(bench.runs):
         for count in rates:
             rates[count].append(_files_per_second(bench, root, rated, count))
-    one, all_ = (Timing(float(np.median(rates[n])), min(rates[n]), max(rates[n])) for n in (1, jobs))
+    one, all_ = (Timing.of(rates[n]) for n in (1, jobs))
     figures = [plain("batch, one process", one, "files/s", f"{len(rated)} files of a second")]
     if jobs > 1:
         machine = scaling(jobs)
@@ -141,9 +152,7 @@ def _counts(code: str, processes: int) -> list[int]:
 GROWTH = """
 import sys
 from pathlib import Path
-from voiceae.conversion.batch import PairRow
-from voiceae.conversion.batch import BatchFolders, VoiceLoader
-from voiceae.conversion.batch import convert_pairs
+from voiceae.conversion.batch import BatchFolders, PairRow, VoiceLoader, convert_pairs
 
 model, vocoder, root, out, count, every = *sys.argv[1:5], *map(int, sys.argv[5:7])
 
@@ -176,7 +185,9 @@ def _growth(bench: Bench, root: Path) -> Figure:
     resident = [float(line) for line in done.stdout.split()]
     begin = resident[int(_WARM * len(resident))]
     note = f"{begin:.0f} MB after a quarter, {resident[-1]:.0f} MB at the end, {max(resident):.0f} MB at most"
-    return at_most(f"memory growth over {bench.files} files", once(resident[-1] - begin), 20, "MB", note)
+    return at_most(
+        f"memory growth over {bench.files} files", Timing.of([resident[-1] - begin]), 20, "MB", note
+    )
 
 
 def train(bench: Bench) -> list[Figure]:
@@ -184,7 +195,7 @@ def train(bench: Bench) -> list[Figure]:
     from voiceae.data.prepare import prepare as run
 
     store = bench.scratch / "trained-from"
-    run("folder", bench.some_corpus, store, jobs=1)
+    run("folder", bench.corpus_folder, store, jobs=1)
     machine = gflops(interleaved({"product": matrix_product()}, bench.runs)["product"])
     found, support = [], bf16_support("cpu")
     for precision, times in (("fp32", 2.0), ("bf16", 3.4)):
@@ -214,4 +225,4 @@ def _train(store: Path, out: Path, precision: str, runs: int) -> Timing:
     command("train", *(f"{name}={value}" for name, value in overrides.items()))
     lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
     speeds = [float(line["frames_per_second"]) for line in lines if "frames_per_second" in line][1:]
-    return Timing(float(np.median(speeds)), min(speeds), max(speeds))
+    return Timing.of(speeds)

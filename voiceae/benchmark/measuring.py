@@ -1,57 +1,33 @@
-"""Measuring speed and memory so that the numbers mean something elsewhere: yardsticks in the same run."""
+"""What every stage measures with: inputs, timings in turn beside the machine's own rate, memory, and figures."""
 
 from __future__ import annotations
 
-import math
+import os
 import random
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
 
-from voiceae.specs import AudioSpec
+from voiceae.conversion.voice import Voice, load
+from voiceae.errors import ConfigError
+from voiceae.io import audio as audio_io
+from voiceae.io.audio import Audio
+from voiceae.vocoders.base import GRIFFIN_LIM
 
-
-def torchaudio_mel(spec: AudioSpec) -> Callable[[Tensor], Tensor]:
-    """Torchaudio's MelSpectrogram and a logarithm: (N,) -> (M, T)."""
-    import torchaudio
-
-    transform = torchaudio.transforms.MelSpectrogram(
-        sample_rate=spec.sample_rate, n_fft=spec.n_fft, win_length=spec.win_length, hop_length=spec.hop_length,
-        f_min=spec.f_min, f_max=spec.f_max, n_mels=spec.n_mels, power=1.0, center=False, norm="slaney",
-        mel_scale="slaney",
-    )  # fmt: skip
-
-    def log_mel(wav: Tensor) -> Tensor:
-        padded = nn.functional.pad(wav[None], (spec.padding, spec.padding), mode="reflect")[0]
-        return torch.log(transform(padded).clamp_min(spec.log_floor))
-
-    return log_mel
-
-
-def librosa_mel(spec: AudioSpec) -> Callable[[NDArray[np.float32]], NDArray[Any]]:
-    """Librosa's melspectrogram and a logarithm: (N,) -> (M, T); its filters are made anew at every call, as usual."""
-    import librosa
-
-    def log_mel(wav: NDArray[np.float32]) -> NDArray[Any]:
-        padded = np.pad(wav, spec.padding, mode="reflect")
-        mel = librosa.feature.melspectrogram(
-            y=padded, sr=spec.sample_rate, n_fft=spec.n_fft, win_length=spec.win_length, hop_length=spec.hop_length,
-            n_mels=spec.n_mels, fmin=spec.f_min, fmax=spec.f_max, power=1.0, center=False,
-        )  # fmt: skip
-        return np.log(np.maximum(mel, spec.log_floor))
-
-    return log_mel
-
-
-RUNS = 7
+CLIP_SECONDS = 5.0
+YARDSTICK = "product"  # the matrix product that is timed in turn with every task
+_SPEAKERS, _CLIPS = 8, 12  # of the synthetic corpus: seven minutes
+RUNS = 7  # an odd number has a median among its readings
 
 
 @dataclass(frozen=True)
@@ -68,14 +44,19 @@ class Timing:
     low: float
     high: float
 
+    @classmethod
+    def of(cls, seconds: Sequence[float]) -> Timing:
+        """Summarise some readings."""
+        return cls(float(np.median(seconds)), min(seconds), max(seconds))
+
     def scaled(self, factor: float) -> Timing:
-        """The same in other units."""
+        """The same timing in other units."""
         return Timing(*(value * factor for value in (self.median, self.low, self.high)))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Figure:
-    """One line of the benchmark.
+    """One line of the benchmark's report.
 
     Attributes:
         name: what was measured.
@@ -86,8 +67,8 @@ class Figure:
         machine_gflops: the machine's own rate (`matrix_product`), taken in turn with the readings.
         threads: of torch.
         seconds: length of the source, where that is what figures differ in.
-        bar: what it should reach, in words.
-        reached: whether it does; None where nothing is asked, or nothing could be measured.
+        bar: the target, in words.
+        reached: whether it is met; None where there is no target, or nothing could be measured.
         note: other readings, or why there is no value.
         skipped: left out on purpose, as the note says; otherwise a figure without a value is a failure.
     """
@@ -121,7 +102,7 @@ def interleaved(tasks: Mapping[str, Callable[[], object]], runs: int = RUNS) -> 
             started = time.perf_counter()
             tasks[name]()
             seconds[name].append(time.perf_counter() - started)
-    return {name: Timing(float(np.median(each)), min(each), max(each)) for name, each in seconds.items()}
+    return {name: Timing.of(each) for name, each in seconds.items()}
 
 
 def matrix_product(size: int = 1024, dtype: torch.dtype = torch.float32) -> Callable[[], object]:
@@ -133,11 +114,10 @@ def matrix_product(size: int = 1024, dtype: torch.dtype = torch.float32) -> Call
 
 def gflops(timing: Timing, size: int = 1024) -> Timing:
     """Rate of `matrix_product` in 10^9 operations a second."""
-    rates = [2e-9 * size**3 / seconds for seconds in (timing.median, timing.high, timing.low)]
-    return Timing(*rates)
+    return rate(timing, 2e-9 * size**3)
 
 
-def speechlike(seconds: float, sample_rate: int, seed: int = 0) -> NDArray[np.float32]:
+def synthetic_speech(seconds: float, sample_rate: int, seed: int = 0) -> NDArray[np.float32]:
     """A buzz that glides in pitch and level, with a little noise: (N,). For speed only."""
     rng = np.random.default_rng(seed)
     t = np.arange(round(seconds * sample_rate)) / sample_rate
@@ -172,78 +152,131 @@ def peak_memory_mb(code: str) -> tuple[float, float]:
     return float(before), float(peak)
 
 
-class _Convolutions(nn.Module):
-    """Two convolutions of width 5 with instance norm, and a shortcut; down- or up-sampled by `rate`."""
-
-    def __init__(self, channels: int, down: int = 1, up: int = 1) -> None:
-        super().__init__()
-        self.first = nn.Conv1d(channels, channels, 5, padding=2, padding_mode="reflect")
-        self.second = nn.Conv1d(channels, channels * up, 5, stride=down, padding=2, padding_mode="reflect")
-        self.down, self.up = down, up
-
-    def forward(self, x: Tensor) -> Tensor:
-        inner = torch.relu(nn.functional.instance_norm(self.first(x)))
-        inner = self.second(inner)
-        if self.up > 1:
-            inner = inner.unflatten(1, (-1, self.up)).transpose(2, 3).flatten(2)
-            x = x.repeat_interleave(self.up, dim=2)
-        if self.down > 1:
-            x = nn.functional.avg_pool1d(x, self.down, ceil_mode=True)
-        return x + torch.relu(nn.functional.instance_norm(inner))
+def plain(name: str, value: Timing, unit: str, note: str = "", machine: Timing | None = None) -> Figure:
+    """A figure without a target."""
+    return Figure(
+        name=name, value=value.median, unit=unit, low=value.low, high=value.high, note=note,
+        machine_gflops=machine.median if machine else None,
+    )  # fmt: skip
 
 
-class AdaINSized(nn.Module):
-    """A network of the published size of AdaIN-VC, as a yardstick of speed only: (1, 512, T) -> (1, 512, T).
+def at_least(
+    name: str, value: Timing, bar: float, unit: str, note: str = "", machine: Timing | None = None
+) -> Figure:
+    """A figure that should be high."""
+    figure = plain(name, value, unit, note, machine)
+    return replace(figure, bar=f"at least {bar:,g}", reached=value.median >= bar)
 
-    Two encoders (convolutions of width 1 to 8, then 6 blocks of 128 channels, three of them halving time)
-    and a decoder of 6 blocks, on 512 mels; Chou et al., arXiv 1904.05742. Random weights.
+
+def at_most(
+    name: str, value: Timing, bar: float, unit: str, note: str = "", machine: Timing | None = None
+) -> Figure:
+    """A figure that should be low."""
+    figure = plain(name, value, unit, note, machine)
+    return replace(figure, bar=f"at most {bar:,g}", reached=value.median <= bar)
+
+
+def skipped(name: str, reason: str) -> Figure:
+    """A figure that would take minutes here and say nothing; not a failure."""
+    return Figure(name=name, value=None, unit="", note=f"skipped: {reason}", skipped=True)
+
+
+def over(numerator: Timing, denominator: Timing) -> Timing:
+    """Ratio of two timings of the same run, with the widest spread that it may have."""
+    return Timing(
+        numerator.median / denominator.median,
+        numerator.low / denominator.high,
+        numerator.high / denominator.low,
+    )
+
+
+def rate(timing: Timing, amount: float) -> Timing:
+    """Amount a second."""
+    return Timing(amount / timing.median, amount / timing.high, amount / timing.low)
+
+
+@dataclass
+class Bench:
+    """What the figures are measured with.
+
+    Args:
+        model: to convert with.
+        corpus: folder of speakers to prepare; without one, an invented one.
+        hifigan: a checkpoint, or None.
+        runs: of every timing.
+        lengths: seconds of the sources that are converted.
+        files: of the batch.
     """
 
-    N_MELS = 512
-    FRAME_RATE = 80.0
+    model: str = "base"
+    corpus: Path | None = None
+    hifigan: Path | None = None
+    runs: int = RUNS
+    lengths: tuple[float, ...] = (5.0, 60.0)
+    files: int = 64
+    _kept: ExitStack = field(default_factory=ExitStack)
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.content, self.speaker = self._encoder(), self._encoder()
-        self.inlet = nn.Conv1d(128, 128, 1)
-        self.blocks = nn.Sequential(*(_Convolutions(128, up=rate) for rate in (2, 1, 2, 1, 2, 1)))
-        self.outlet = nn.Conv1d(128, self.N_MELS, 1)
-        self.dense = nn.Sequential(*(nn.Linear(128, 128) for _ in range(12)))
-        self.affine = nn.ModuleList(nn.Linear(128, 256) for _ in range(12))
+    @cached_property
+    def voice(self) -> Voice:
+        """The model with Griffin-Lim."""
+        return load(self.model, GRIFFIN_LIM, "cpu")
 
-    def _encoder(self) -> nn.ModuleDict:
-        bank = nn.ModuleList(nn.Conv1d(self.N_MELS, 128, k, padding=k // 2) for k in range(1, 9))
-        blocks = nn.Sequential(*(_Convolutions(128, down=rate) for rate in (1, 2, 1, 2, 1, 2)))
-        return nn.ModuleDict(
-            {"bank": bank, "inlet": nn.Conv1d(8 * 128 + self.N_MELS, 128, 1), "blocks": blocks}
-        )
+    @cached_property
+    def default_voice(self) -> Voice | None:
+        """The model with the vocoder that comes with it; None where that is Griffin-Lim."""
+        voice = load(self.model, "default", "cpu")
+        return None if voice.vocoder.name == GRIFFIN_LIM else voice
 
-    def _encode(self, parts: nn.ModuleDict, mel: Tensor) -> Tensor:
-        bank = [torch.relu(conv(mel))[..., : mel.shape[-1]] for conv in parts["bank"].children()]
-        return parts["blocks"](torch.relu(parts["inlet"](torch.cat([*bank, mel], dim=1))))
+    def clip(self, seconds: float, seed: int = 0) -> Audio:
+        """A clip at the model's rate."""
+        rate = self.voice.spec.sample_rate
+        return Audio(wav=synthetic_speech(seconds, rate, seed), sample_rate=rate)
 
-    def forward(self, source: Tensor, target: Tensor) -> Tensor:
-        """Convert: (1, 512, T), (1, 512, T') -> (1, 512, T)."""
-        speaker = self.dense(self._encode(self.speaker, target).mean(dim=2))
-        scale = torch.stack([affine(speaker) for affine in self.affine]).sum(0)[..., None]
-        x = self.inlet(self._encode(self.content, source)) * scale[:, :128] + scale[:, 128:]
-        return self.outlet(self.blocks(x))[..., : source.shape[-1]]
+    @cached_property
+    def scratch(self) -> Path:
+        """A folder until `close`."""
+        return Path(self._kept.enter_context(tempfile.TemporaryDirectory(prefix="voiceae-bench-")))
+
+    def written(self, seconds: float, seed: int = 0) -> Path:
+        """A clip as a file."""
+        path = self.scratch / f"clip-{seconds:g}-{seed}.wav"
+        if not path.exists():
+            audio_io.write(path, self.clip(seconds, seed))
+        return path
+
+    @cached_property
+    def corpus_folder(self) -> Path:
+        """The corpus, or an invented one of some minutes."""
+        if self.corpus is not None:
+            return self.corpus
+        for number in range(_SPEAKERS * _CLIPS):
+            speaker, clip = divmod(number, _CLIPS)
+            audio_io.write(
+                self.scratch / f"corpus/s{speaker}/{clip}.wav", self.clip(3.0 + 0.2 * clip, number)
+            )
+        return self.scratch / "corpus"
+
+    def close(self) -> None:
+        """Remove what was written."""
+        self._kept.close()
+
+    def measure(
+        self, tasks: Mapping[str, Callable[[], object]], runs: int | None = None
+    ) -> tuple[dict[str, Timing], Timing]:
+        """Timings of tasks in turn, and in turn with them the machine's own rate in GFLOP/s."""
+        timings = interleaved({**tasks, YARDSTICK: matrix_product()}, runs or self.runs)
+        return timings, gflops(timings.pop(YARDSTICK))
 
 
-def adain_sized(seconds: float) -> Callable[[], object]:
-    """Forward of the yardstick network with source and target of `seconds` each."""
-    torch.manual_seed(0)
-    network = AdaINSized().eval()
-    frames = math.ceil(seconds * AdaINSized.FRAME_RATE / 8) * 8
-    mel = torch.randn(1, AdaINSized.N_MELS, frames)
+def command(*arguments: object, code: int = 0, env: Mapping[str, str] | None = None) -> None:
+    """Run `voiceae` as a user does.
 
-    def forward() -> Tensor:
-        with torch.inference_mode():
-            return network(mel, mel)
-
-    return forward
-
-
-def spectral_convergence(wanted: NDArray[np.floating], got: NDArray[np.floating]) -> float:
-    """Norm of the difference of two magnitude spectra over the norm of the wanted one."""
-    return float(np.linalg.norm(got - wanted) / np.linalg.norm(wanted))
+    Raises:
+        ConfigError: when it ends with another exit code than expected.
+    """
+    line = [sys.executable, "-m", "voiceae", *map(str, arguments)]
+    variables = {**os.environ, "OMP_NUM_THREADS": "1", **(env or {})}
+    done = subprocess.run(line, capture_output=True, text=True, env=variables)
+    if done.returncode != code:
+        said = " ".join(done.stderr.split())[-200:]
+        raise ConfigError(f"voiceae {arguments[0]}: exit code {done.returncode} instead of {code}: {said}")

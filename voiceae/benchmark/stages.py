@@ -9,8 +9,7 @@ from pathlib import Path
 from voiceae.benchmark import conversion_stages as whole
 from voiceae.benchmark import corpus_stages as corpus
 from voiceae.benchmark import part_stages as parts
-from voiceae.benchmark.context import Bench
-from voiceae.benchmark.measuring import Figure
+from voiceae.benchmark.measuring import Bench, Figure
 from voiceae.errors import ConfigError, VoiceAEError
 from voiceae.hardware import torch_threads
 from voiceae.io.filesystem import atomic_path
@@ -25,11 +24,11 @@ def draw_lengths(figures: Sequence[Figure], path: Path) -> None:
     by_length = [figure for figure in figures if figure.seconds is not None and figure.value is not None]
     if not by_length:
         raise ConfigError(f"{path}: there is nothing to draw; measure the stage lengths")
-    from matplotlib.figure import Figure as Canvas
+    from matplotlib.figure import Figure as Page
 
-    canvas = Canvas(figsize=(9, 3.6), layout="constrained")
+    page = Page(figsize=(9, 3.6), layout="constrained")
     for plot, unit, label in zip(
-        canvas.subplots(1, 2), ("s/s", "MB"), ("seconds a second of audio", "MB above the model"), strict=True
+        page.subplots(1, 2), ("s/s", "MB"), ("seconds a second of audio", "MB above the model"), strict=True
     ):
         for threads in sorted({figure.threads for figure in by_length}):
             own = sorted(
@@ -46,7 +45,7 @@ def draw_lengths(figures: Sequence[Figure], path: Path) -> None:
         plot.set_ylim(bottom=0)
         plot.legend()
     with atomic_path(path) as temporary:
-        canvas.savefig(temporary, dpi=150)
+        page.savefig(temporary, dpi=150)
 
 
 STAGES: dict[str, Callable[[Bench], list[Figure]]] = {

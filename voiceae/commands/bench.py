@@ -71,7 +71,7 @@ def command(
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ[name] = "1"
 
-    from voiceae.benchmark.context import Bench
+    from voiceae.benchmark.measuring import Bench
     from voiceae.benchmark.stages import STAGES, draw_lengths, measure
     from voiceae.hardware import available_cpus
 

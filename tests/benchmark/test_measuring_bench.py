@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from voiceae.benchmark.context import Bench, at_least, at_most, command, over, plain, rate
-from voiceae.benchmark.measuring import Timing
+from voiceae.benchmark.measuring import Bench, Timing, at_least, at_most, command, over, plain, rate
 from voiceae.errors import ConfigError
 from voiceae.io import audio as audio_io
 
@@ -32,11 +31,11 @@ def test_the_machine_is_measured_in_turn(bench: Bench) -> None:
 def test_what_is_written_goes_away(bench: Bench) -> None:
     assert audio_io.read(bench.written(1.5)).seconds == pytest.approx(1.5, abs=1e-3)
     assert bench.written(1.5) == bench.written(1.5) != bench.written(1.5, seed=1)
-    corpus = bench.some_corpus
+    corpus = bench.corpus_folder
     assert len(list(corpus.iterdir())) == 8 and corpus.is_relative_to(bench.scratch)
     bench.close()
     assert not corpus.exists()
-    assert Bench(corpus=Path("mine")).some_corpus == Path("mine")
+    assert Bench(corpus=Path("mine")).corpus_folder == Path("mine")
 
 
 def test_a_command_that_fails_is_an_error() -> None:
