@@ -9,9 +9,6 @@ from dataclasses import MISSING, fields
 from difflib import get_close_matches
 from typing import Any, Self, Union, get_args, get_origin, get_type_hints
 
-import torch
-from torch import nn
-
 from voiceae.errors import ConfigError
 from voiceae.io import modelfile
 
@@ -186,7 +183,9 @@ def require_choice(node: Any, where: str, **choices: tuple[str, ...]) -> None:
             raise ConfigError(f"{where}.{name}={getattr(node, name)}: is not one of {', '.join(legal)}")
 
 
-MOST_FLOAT = torch.finfo(torch.float32).max
+MOST_FLOAT = (
+    2 - 2**-23
+) * 2.0**127  # the largest float32; torch itself is too heavy to ask before a config is right
 
 
 def check_parts(description: Any, where: str) -> None:
@@ -253,4 +252,6 @@ def _check_number(value: Any, where: str) -> None:
 
 
 def _is_part(kind: Any) -> bool:
+    from torch import nn  # here, where the classes that are asked about have brought it along
+
     return isinstance(kind, type) and issubclass(kind, nn.Module)
