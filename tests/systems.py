@@ -37,7 +37,7 @@ SMALL: dict[str, list[str]] = {
     "ae_binary": _DEFAULT,
     "ae_onehot": [*_DEFAULT, "model.bottleneck.size=16"],
     "ae_stacked": _STACKED,
-    "grl": [*_DEFAULT, "loss.channels=16"],
+    "gradient_reversal": [*_DEFAULT, "loss.channels=16"],
     "vae": _DEFAULT,
     "vae_decoupled": _DEFAULT,
     "vqvae": [*_DEFAULT, "model.bottleneck.size=16"],
@@ -55,7 +55,7 @@ SMALL: dict[str, list[str]] = {
         *("model.speaker.dim=8", "model.bottleneck.dim=8", "loss.channels=16"),
         *_RECOGNISER,
     ],
-    "vqmivc": [*_DEFAULT, "model.bottleneck.size=16", "loss.hidden=16", "loss.ahead=2"],
+    "vqmivc": [*_DEFAULT, "model.bottleneck.size=16", "loss.hidden=16", "loss.prediction_steps=2"],
 }
 """Overrides that make an experiment small; the frozen speaker is built as in `tests.tiny`."""
 

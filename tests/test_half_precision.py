@@ -37,7 +37,13 @@ from voiceae.models.discriminators import (
     wave_discriminator_loss,
 )
 from voiceae.models.encoders import SpeakerPart, SpeakerTable
-from voiceae.nn.losses import Club, CPCLoss, SpectralLoss, contrastive_loss, reconstruction_loss
+from voiceae.nn.losses import (
+    CLUBEstimator,
+    CPCLoss,
+    MultiResolutionSTFTLoss,
+    contrastive_loss,
+    reconstruction_loss,
+)
 from voiceae.nn.masking import lengths_to_mask
 from voiceae.specs import AudioSpec
 from voiceae.training.objectives.vqmivc import pitch_contour
@@ -180,8 +186,8 @@ def others() -> Iterator[tuple[nn.Module, Callable[[], object]]]:
     units, voice = torch.randn(4, 8, 24), torch.nn.functional.normalize(torch.randn(4, 16), dim=-1)
     coarse = mask[:, ::4]
     vocoder: Any = modelfile.load(ASSETS / "vocoder.safetensors", kind="vocoder").module
-    changer = VocalTractPerturbation(SPEC)
-    change_of_voice = changer.draw(4, generator)
+    perturbation = VocalTractPerturbation(SPEC)
+    change_of_voice = perturbation.draw(4, generator)
     upsampling = {
         "upsample_initial_channel": 16,
         "upsample_rates": [8, 8, 4],
@@ -192,7 +198,7 @@ def others() -> Iterator[tuple[nn.Module, Callable[[], object]]]:
         HiFiGAN(spec=SPEC, **upsampling, **kernels, resblock="1", resblock_dilation_sizes=[[1, 3, 5]] * 2),
         HiFiGAN(spec=SPEC, **upsampling, **kernels, resblock="2", resblock_dilation_sizes=[[1, 2]] * 2),
     ]
-    club, griffin_lim = Club(x_dim=16, y_dim=8, hidden=32), GriffinLim(SPEC)
+    club, griffin_lim = CLUBEstimator(x_dim=16, y_dim=8, hidden=32), GriffinLim(SPEC)
     made_by: list[tuple[nn.Module, tuple[Any, ...]]] = [
         (MelDiscriminator(n_mels=80, speaker_dim=16, channels=16), (scaled, voice, mask)),
         (PatchDiscriminator(n_mels=80, n_speakers=3, channels=16), (scaled, mask)),
@@ -200,9 +206,12 @@ def others() -> Iterator[tuple[nn.Module, Callable[[], object]]]:
         (WaveDiscriminators(sizes=[512], periods=[2, 3], channels=4), (wav,)),
         (club, (voice[:, None], units.transpose(1, 2), coarse)),
         (CPCLoss(dim=8, hidden=16, ahead=3), (units, coarse)),
-        (SpectralLoss(sizes=[256, 1024], sample_rate=SPEC.sample_rate, f_max=SPEC.f_max), (made, wav)),
+        (
+            MultiResolutionSTFTLoss(sizes=[256, 1024], sample_rate=SPEC.sample_rate, f_max=SPEC.f_max),
+            (made, wav),
+        ),
         (LogMel(SPEC), (wav,)),
-        (changer, (mel, change_of_voice)),
+        (perturbation, (mel, change_of_voice)),
         *((each, (mel,)) for each in generators),
         (griffin_lim, (mel,)),
     ]
@@ -243,11 +252,13 @@ def test_every_loss_is_exact_and_in_float32() -> None:
     """Given features in bfloat16 or not: a loss is a sum of many small numbers."""
     wav, mel, mask = speech()
     torch.manual_seed(0)
-    critic = MelDiscriminator(n_mels=80, speaker_dim=4, channels=8)
+    discriminator = MelDiscriminator(n_mels=80, speaker_dim=4, channels=8)
     judges = WaveDiscriminators(sizes=[512], periods=[3], channels=4)
     voice = torch.nn.functional.normalize(torch.randn(64, 16), dim=-1)
     near = torch.nn.functional.normalize(voice + 0.1 * torch.randn(64, 16), dim=-1)
-    real, fake = (critic(each, torch.zeros(4, 4), mask) for each in (mel, mel + 0.1 * torch.randn_like(mel)))
+    real, fake = (
+        discriminator(each, torch.zeros(4, 4), mask) for each in (mel, mel + 0.1 * torch.randn_like(mel))
+    )
     made = wav + 0.02 * torch.randn_like(wav)
     content = small_system("vqmivc").encode(mel, mask)
     table = SpeakerTable(n_speakers=40, dim=4, recogniser=Pooled())
@@ -255,11 +266,11 @@ def test_every_loss_is_exact_and_in_float32() -> None:
         "contrastive": lambda: contrastive_loss(voice, near, 15.0),
         "l1": lambda: reconstruction_loss(mel.bfloat16(), (mel + 0.1).bfloat16(), mask),
         "l2": lambda: reconstruction_loss(mel.bfloat16(), (mel + 0.1).bfloat16(), None, "l2"),
-        "critic": lambda: mel_discriminator_loss(real, [fake]),
+        "discriminator": lambda: mel_discriminator_loss(real, [fake]),
         "adversarial": lambda: mel_adversarial_loss(fake),
         "feature matching": lambda: feature_matching_loss(real, fake),
         "contour": lambda: pitch_contour(content, 36, mask, 4),
-        "recognition": lambda: table.recognise(mel, mask),
+        "speaker_recognition": lambda: table.recognise(mel, mask),
         "moments": lambda: match_moments(mel, *active_moments(mel[[1, 0, 3, 2]])),
     }
     for name, loss in losses.items():
@@ -280,7 +291,9 @@ def test_every_loss_is_exact_and_in_float32() -> None:
 def test_the_vocoder_says_the_same_under_autocast() -> None:
     wav, mel, _ = speech()
     vocoder: Any = modelfile.load(ASSETS / "vocoder.safetensors", kind="vocoder").module.eval()
-    loss = SpectralLoss(sizes=[256, 512, 1024, 2048], sample_rate=SPEC.sample_rate, f_max=SPEC.f_max)
+    loss = MultiResolutionSTFTLoss(
+        sizes=[256, 512, 1024, 2048], sample_rate=SPEC.sample_rate, f_max=SPEC.f_max
+    )
     exact = vocoder.synthesise(mel)
     with half():
         made = vocoder.synthesise(mel)

@@ -26,7 +26,7 @@ source "$HERE/../common/env.sh"
 declare -A variants=(
   [base]=""
   [no-pitch]="model/pitch=none"
-  [no-changes]="loss.changed=0"
+  [no-changes]="loss.perturbed_share=0"
   [no-contrast]="loss.weights.speaker=0"
   [muon]="optim.kind=muon"
   [wide-code]="loss.weights.kl.value=0.0005"

@@ -12,10 +12,10 @@ import matplotlib.pyplot as plt
 
 HERE = Path(__file__).parent
 LEGS = {
-    "valid_speakers/reconstruction_raw": ("base-1", "base_critic-2", "base-3", "base_critic-4"),
-    "valid_speakers/kl_raw": ("base-1", "base_critic-2", "base-3", "base_critic-4"),
-    "valid_speakers/spectral_raw": ("vocoder", "vocoder_critic"),
-    "valid_speakers/pitch_raw": ("vocoder", "vocoder_critic"),
+    "valid_speakers/reconstruction_raw": ("base-1", "base_gan-2", "base-3", "base_gan-4"),
+    "valid_speakers/kl_raw": ("base-1", "base_gan-2", "base-3", "base_gan-4"),
+    "valid_speakers/spectral_raw": ("vocoder", "vocoder_gan"),
+    "valid_speakers/pitch_raw": ("vocoder", "vocoder_gan"),
 }
 LABELS = {
     "valid_speakers/reconstruction_raw": "model: mel error, nats per bin",

@@ -3,8 +3,8 @@
 #
 #   bash recipes/base/run.sh --corpus SPEAKERS --dev VCTK_SHAPED [--out OUT] [--hours H] [key=value ...]
 #
-# prepare -> the model in two legs (experiment=base, then base_critic from its weights) -> the vocoder in two legs
-# (experiment=vocoder, then vocoder_critic, which also learns from the model's own reconstructions) -> half precision ->
+# prepare -> the model in two legs (experiment=base, then base_gan from its weights) -> the vocoder in two legs
+# (experiment=vocoder, then vocoder_gan, which also learns from the model's own reconstructions) -> half precision ->
 # `voiceae evaluate` with the vocoder and with Griffin-Lim, on speakers that neither has heard -> `voiceae diagnose`.
 # Every step goes on where it stopped, so the same command resumes. --hours is shared out among the legs, in steps as
 # measured here; without it they have the steps of their configs. Hydra overrides go to all legs; on a GPU add
@@ -55,11 +55,11 @@ mkdir -p "$out"
 out="$(cd "$out" && pwd)"
 voiceae prepare folder "$corpus" --out "$out/store" --waves
 leg base 50 ""
-leg base_critic 15 "$out/base/model.safetensors"
+leg base_gan 15 "$out/base/model.safetensors"
 leg vocoder 20 ""
-leg vocoder_critic 15 "$out/vocoder/model.safetensors" "loss.through='$out/base_critic/model.safetensors'"
-"$PYTHON" "$HERE/ship.py" "$out/base_critic/model.safetensors" "$out/base.safetensors"
-"$PYTHON" "$HERE/ship.py" "$out/vocoder_critic/model.safetensors" "$out/vocoder.safetensors"
+leg vocoder_gan 15 "$out/vocoder/model.safetensors" "loss.finetune_on_reconstructions_of='$out/base_gan/model.safetensors'"
+"$PYTHON" "$HERE/ship.py" "$out/base_gan/model.safetensors" "$out/base.safetensors"
+"$PYTHON" "$HERE/ship.py" "$out/vocoder_gan/model.safetensors" "$out/vocoder.safetensors"
 for vocoder in "$out/vocoder.safetensors" griffinlim; do
   name="$(basename "$vocoder" .safetensors)"
   voiceae evaluate --model "$out/base.safetensors" --vocoder "$vocoder" --corpus "$dev" --out "$out/report-$name" \

@@ -19,7 +19,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from voiceae.data.corpora import list_recordings
-from voiceae.data.crops import Crops
+from voiceae.data.crops import CropSampler
 from voiceae.data.prepare import prepare
 from voiceae.data.store import TABLE, FeatureStore
 from voiceae.training.config import compose
@@ -90,7 +90,9 @@ def operations(store: Path) -> float:
     settings = Settings.read(compose(["experiment=base", f"data.store={store}"]))
     opened = FeatureStore.open(store)
     objective, _ = build_objective(settings.for_speakers(len(opened.speakers)), opened)
-    crops = Crops(opened, "train", batch_size=2, crop_frames=CROP, reference_frames=CROP, seed=0).batch(0)
+    crops = CropSampler(opened, "train", batch_size=2, crop_frames=CROP, reference_frames=CROP, seed=0).batch(
+        0
+    )
     with FlopCounterMode(display=False) as counter:
         objective(crops, step=0, generator=torch.Generator()).total.backward()
     return counter.get_total_flops() / crops.frames
@@ -98,7 +100,7 @@ def operations(store: Path) -> float:
 
 def reading(store: FeatureStore) -> float:
     """Processor seconds for a batch from the mapped shards."""
-    crops = Crops(
+    crops = CropSampler(
         store, "train", batch_size=BATCH, crop_frames=CROP, reference_frames=CROP, seed=0, resident=False
     )
     crops._make(0, 0, 1)

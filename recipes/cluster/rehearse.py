@@ -33,7 +33,7 @@ OVERRIDES = [
         "experiment=debug",
         "model/bottleneck=open",
         "~model.bottleneck.size",
-        "loss.changed=0",
+        "loss.perturbed_share=0",
         "loss.weights.speaker=0",
     ),
     *(

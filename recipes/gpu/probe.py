@@ -46,10 +46,10 @@ ASSETS = Path(voiceae.__file__).parent / "assets"
 LIMITS = {"fp32": 2e-3, "bf16": 8e-2}
 TRAININGS = {
     "base": [],
-    "base_critic": [],
+    "base_gan": [],
     "vqvae": [],
     "vocoder": [],
-    "vocoder_critic": [f"loss.through={ASSETS / 'base.safetensors'}"],
+    "vocoder_gan": [f"loss.finetune_on_reconstructions_of={ASSETS / 'base.safetensors'}"],
 }
 TINY = {
     "autoencoder": [
@@ -153,7 +153,7 @@ class Training:
         if probe.options.tiny:
             overrides += ["data.batch_size=4", "data.crop_frames=32", "data.reference_frames=32"]
             overrides += TINY["vocoder" if name.startswith("vocoder") else "autoencoder"]
-            if name == "vocoder_critic":
+            if name == "vocoder_gan":
                 overrides += [
                     "loss.adversary.sizes=[512]",
                     "loss.adversary.periods=[3]",

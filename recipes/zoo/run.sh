@@ -24,7 +24,7 @@
 #   key=value        Hydra overrides for every training; different ones want another --out
 set -euo pipefail
 HERE="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
-ALL=(ae ae_stacked ae_binary ae_onehot vae vae_decoupled vqvae adain_vc again_vc autovc multitarget vqmivc grl)
+ALL=(ae ae_stacked ae_binary ae_onehot vae vae_decoupled vqvae adain_vc again_vc autovc multitarget vqmivc gradient_reversal)
 
 usage() { sed -n '2,/^set -/{/^set -/d;s/^# \{0,1\}//;p;}' "${BASH_SOURCE[0]}"; }
 fail() { echo "zoo: error: $*" >&2; exit 1; }

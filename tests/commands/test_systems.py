@@ -22,8 +22,8 @@ FAST = [
     *("data.crop_frames=32", "data.reference_frames=32", "optim.warmup_steps=1"),
 ]
 STAGES = (
-    "trainer.stages=[{name: hide, steps: 2, freeze: [decoder.generator, decoder.gain, adversary.critic]}, \
-{name: refine, steps: 2, train: [decoder.generator, decoder.gain, adversary.critic]}]"
+    "trainer.stages=[{name: hide, steps: 2, freeze: [decoder.generator, decoder.gain, adversary.discriminator]}, \
+{name: refine, steps: 2, train: [decoder.generator, decoder.gain, adversary.discriminator]}]"
 )
 
 ONE_EACH = [f"trainer.stages.{number}.steps=1" for number in range(4)]

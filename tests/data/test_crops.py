@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from voiceae.data.crops import Batch, Crops
+from voiceae.data.crops import Batch, CropSampler
 from voiceae.errors import StoreError
 from voiceae.specs import AudioSpec
 
@@ -39,8 +39,8 @@ class FakeStore:
         return mel
 
 
-def crops(seed: int = 0, batch_size: int = 64, resident: bool = True) -> Crops:
-    return Crops(
+def crops(seed: int = 0, batch_size: int = 64, resident: bool = True) -> CropSampler:
+    return CropSampler(
         FakeStore(), "train", batch_size=batch_size, crop_frames=64, reference_frames=80, seed=seed,
         resident=resident,
     )  # fmt: skip
@@ -97,7 +97,7 @@ def test_one_utterance_gives_apart_parts_mostly():
 
 
 def test_speakers_are_drawn_by_the_root_of_what_they_recorded():
-    short = Crops(FakeStore(), "train", batch_size=50_000, crop_frames=1, reference_frames=1, seed=0)
+    short = CropSampler(FakeStore(), "train", batch_size=50_000, crop_frames=1, reference_frames=1, seed=0)
     counts = np.bincount(short.batch(0).speaker.numpy())
     wanted = np.sqrt([sum(LENGTHS[name]) for name in sorted(LENGTHS)])
     np.testing.assert_allclose(counts / counts.sum(), wanted / wanted.sum(), atol=0.01)
@@ -105,7 +105,7 @@ def test_speakers_are_drawn_by_the_root_of_what_they_recorded():
 
 def test_an_empty_split_is_refused():
     with pytest.raises(StoreError, match="no utterances in split 'valid_speakers'"):
-        Crops(FakeStore(), "valid_speakers", batch_size=1, crop_frames=8, reference_frames=8, seed=0)
+        CropSampler(FakeStore(), "valid_speakers", batch_size=1, crop_frames=8, reference_frames=8, seed=0)
 
 
 def same(one: Batch, other: Batch) -> bool:
@@ -153,7 +153,7 @@ RANKS = 8
 def shared_out() -> list[list[Batch]]:
     """By rank, the batches of ten steps from a mapped store."""
     shape = {"batch_size": 32, "crop_frames": 8, "reference_frames": 8, "seed": 0, "resident": False}
-    ranks = [Crops(ManySpeakers(), "train", **shape) for _ in range(RANKS)]
+    ranks = [CropSampler(ManySpeakers(), "train", **shape) for _ in range(RANKS)]
     return [[each.batch(step, rank, RANKS) for step in range(10)] for rank, each in enumerate(ranks)]
 
 

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from voiceae import cli
 from voiceae.data.prepare import prepare
 from voiceae.data.store import FeatureStore
-from voiceae.data.waves import WaveCrops, add_waves, wave_path
+from voiceae.data.waves import WaveCropSampler, add_waves, wave_path
 from voiceae.dsp.mel import LogMel
 from voiceae.errors import StoreError
 
@@ -28,7 +28,7 @@ def with_waves(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Feature
 
 
 def test_the_wave_of_a_crop_has_its_mel(with_waves: FeatureStore) -> None:
-    batch = WaveCrops(with_waves, "train", **SHAPE).batch(5)
+    batch = WaveCropSampler(with_waves, "train", **SHAPE).batch(5)
     assert batch.wav.shape == (6, 24 * with_waves.spec.hop_length)
     mel = LogMel(with_waves.spec)(batch.wav)
     inside = ((mel - batch.mel) * batch.mask[:, None])[:, 4:40, 3:-3].abs()
@@ -37,9 +37,9 @@ def test_the_wave_of_a_crop_has_its_mel(with_waves: FeatureStore) -> None:
 
 
 def test_the_mels_are_those_that_plain_crops_draw(with_waves: FeatureStore) -> None:
-    from voiceae.data.crops import Crops
+    from voiceae.data.crops import CropSampler
 
-    ours, theirs = (kind(with_waves, "train", **SHAPE).batch(2) for kind in (WaveCrops, Crops))
+    ours, theirs = (kind(with_waves, "train", **SHAPE).batch(2) for kind in (WaveCropSampler, CropSampler))
     assert torch.equal(ours.mel, theirs.mel) and torch.equal(ours.reference, theirs.reference)
 
 
@@ -52,7 +52,7 @@ def test_shards_that_have_waves_are_left_alone(with_waves: FeatureStore) -> None
 
 def test_a_store_without_waves_says_how_to_add_them(store: Path) -> None:
     with pytest.raises(StoreError, match="has no waves; add them with voiceae prepare"):
-        WaveCrops(FeatureStore.open(store), "train", **SHAPE)
+        WaveCropSampler(FeatureStore.open(store), "train", **SHAPE)
 
 
 @pytest.mark.parametrize("wrong", ["longer", "shorter", "cut", "float"])
@@ -73,7 +73,7 @@ def test_waves_that_are_not_those_of_the_mels_are_refused(
         }
         np.save(path, kinds[wrong])
     with pytest.raises(StoreError, match=r"wave-00000\.npy: .*prepare again with --force --waves"):
-        WaveCrops(FeatureStore.open(root), "train", **SHAPE)
+        WaveCropSampler(FeatureStore.open(root), "train", **SHAPE)
 
 
 def test_a_corpus_that_is_gone_or_changed_is_refused(store: Path, tmp_path: Path) -> None:
@@ -99,7 +99,7 @@ def test_force_takes_the_old_waves_away(tmp_path: Path, write_voice: Callable[..
     made = FeatureStore.open(tmp_path / "s")
     samples = len(np.load(wave_path(made.path, 0)))
     assert samples == made.spec.samples(sum(u.frames for u in made.utterances))
-    batch = WaveCrops(made, "train", **SHAPE).batch(0)
+    batch = WaveCropSampler(made, "train", **SHAPE).batch(0)
     inside = ((LogMel(made.spec)(batch.wav) - batch.mel) * batch.mask[:, None])[:, 4:40, 3:-3].abs()
     assert float(inside.median()) < 0.02
 
@@ -111,11 +111,11 @@ def test_waves_of_another_store_are_refused_and_made_again(store: Path, tmp_path
     whole = np.load(wave_path(root, 0))
     np.save(wave_path(root, 0), whole[:-256])
     with pytest.raises(StoreError, match=f"holds int16 .{len(whole) - 256},., .* for {len(whole)} samples"):
-        WaveCrops(FeatureStore.open(root), "train", **SHAPE)
+        WaveCropSampler(FeatureStore.open(root), "train", **SHAPE)
     other = FeatureStore.open(root)
     other.info["listing"] = "another"
     with pytest.raises(StoreError, match="its waves are of an earlier store"):
-        WaveCrops(other, "train", **SHAPE)
+        WaveCropSampler(other, "train", **SHAPE)
     (root / "waves/made-from.json").unlink()  # as before stores said it
     add_waves(FeatureStore.open(root))
     np.testing.assert_array_equal(np.load(wave_path(root, 0)), whole)

@@ -1,4 +1,4 @@
-"""The critic and its losses."""
+"""The discriminator and its losses."""
 
 import pytest
 import torch
@@ -14,11 +14,11 @@ from voiceae.nn.masking import lengths_to_mask
 
 def test_padding_is_not_judged():
     torch.manual_seed(0)
-    critic = MelDiscriminator(n_mels=80, speaker_dim=4, channels=8).eval()
+    discriminator = MelDiscriminator(n_mels=80, speaker_dim=4, channels=8).eval()
     mel, speaker = torch.randn(1, 80, 16), torch.randn(1, 4)
-    alone = critic(mel, speaker, torch.ones(1, 16, dtype=torch.bool))
+    alone = discriminator(mel, speaker, torch.ones(1, 16, dtype=torch.bool))
     padded = torch.cat((mel, torch.full((1, 80, 16), 7.0)), -1)
-    both = critic(padded, speaker, lengths_to_mask(torch.tensor([16]), 32))
+    both = discriminator(padded, speaker, lengths_to_mask(torch.tensor([16]), 32))
     torch.testing.assert_close(both.scores[:, :4], alone.scores)
     torch.testing.assert_close(mel_adversarial_loss(both), mel_adversarial_loss(alone))
 
@@ -26,11 +26,11 @@ def test_padding_is_not_judged():
 @pytest.mark.parametrize("frames", [16, 15, 13])  # whose last patch is whole, half and a quarter speech
 def test_padding_is_in_no_loss(frames: int):
     torch.manual_seed(0)
-    critic = MelDiscriminator(n_mels=80, speaker_dim=4, channels=8).eval()
+    discriminator = MelDiscriminator(n_mels=80, speaker_dim=4, channels=8).eval()
     real, made, speaker = torch.randn(1, 80, frames), torch.randn(1, 80, frames), torch.randn(1, 4)
     padding, mask = torch.full((1, 80, 32 - frames), 7.0), lengths_to_mask(torch.tensor([frames]), 32)
-    alone = [critic(mel, speaker, torch.ones(1, frames, dtype=torch.bool)) for mel in (real, made)]
-    padded = [critic(torch.cat((mel, padding), -1), speaker, mask) for mel in (real, made)]
+    alone = [discriminator(mel, speaker, torch.ones(1, frames, dtype=torch.bool)) for mel in (real, made)]
+    padded = [discriminator(torch.cat((mel, padding), -1), speaker, mask) for mel in (real, made)]
     torch.testing.assert_close(feature_matching_loss(*padded), feature_matching_loss(*alone))
     torch.testing.assert_close(mel_adversarial_loss(padded[1]), mel_adversarial_loss(alone[1]))
     torch.testing.assert_close(
@@ -38,18 +38,20 @@ def test_padding_is_in_no_loss(frames: int):
     )
 
 
-def test_critic_learns_to_tell_and_by_voice():
+def test_discriminator_learns_to_tell_and_by_voice():
     """Two kinds of mel in two voices: only the voice tells which pairing is right."""
     generator = torch.Generator().manual_seed(0)
     torch.manual_seed(0)
-    critic = MelDiscriminator(n_mels=80, speaker_dim=2, channels=16)
-    optimizer = torch.optim.Adam(critic.parameters(), 3e-3)
+    discriminator = MelDiscriminator(n_mels=80, speaker_dim=2, channels=16)
+    optimizer = torch.optim.Adam(discriminator.parameters(), 3e-3)
     mask = torch.ones(16, 16, dtype=torch.bool)
     which = torch.arange(16) % 2
     voices = torch.eye(2)[which]
     for _ in range(200):
         mel = torch.randn((16, 80, 16), generator=generator) + (2.0 * which - 1)[:, None, None]
-        loss = mel_discriminator_loss(critic(mel, voices, mask), [critic(mel, voices.flip(-1), mask)])
+        loss = mel_discriminator_loss(
+            discriminator(mel, voices, mask), [discriminator(mel, voices.flip(-1), mask)]
+        )
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -57,10 +59,10 @@ def test_critic_learns_to_tell_and_by_voice():
 
 
 def test_feature_matching_of_a_mel_with_itself_is_zero():
-    critic = MelDiscriminator(n_mels=80, speaker_dim=2, channels=8)
+    discriminator = MelDiscriminator(n_mels=80, speaker_dim=2, channels=8)
     mask = torch.ones(2, 8, dtype=torch.bool)
     mel, voice = torch.randn(2, 80, 8), torch.randn(2, 2)
-    verdict = critic(mel, voice, mask)
+    verdict = discriminator(mel, voice, mask)
     assert feature_matching_loss(verdict, verdict).item() == 0
-    assert feature_matching_loss(verdict, critic(mel + 1, voice, mask)).item() > 0
+    assert feature_matching_loss(verdict, discriminator(mel + 1, voice, mask)).item() > 0
     assert mel_adversarial_loss(verdict).item() == pytest.approx((verdict.scores - 1).square().mean().item())

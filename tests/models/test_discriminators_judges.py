@@ -10,10 +10,13 @@ from voiceae.nn.masking import lengths_to_mask
 def test_padding_changes_no_judgement():
     torch.manual_seed(0)
     classifier = CodeClassifier(dim=6, n_speakers=3, channels=8).eval()
-    critic = PatchDiscriminator(n_mels=6, n_speakers=3, channels=8).eval()
+    discriminator = PatchDiscriminator(n_mels=6, n_speakers=3, channels=8).eval()
     x, mask = torch.randn(2, 6, 40), lengths_to_mask(torch.tensor([40, 20]), 40)
     torch.testing.assert_close(classifier(x, mask)[1:], classifier(x[1:, :, :20], mask[1:, :20]))
-    (together, told), (alone, told_alone) = critic(x, mask), critic(x[1:, :, :20], mask[1:, :20])
+    (together, told), (alone, told_alone) = (
+        discriminator(x, mask),
+        discriminator(x[1:, :, :20], mask[1:, :20]),
+    )
     assert together.scores.shape == (2, 10) and together.mask.sum(-1).tolist() == [10, 5]
     torch.testing.assert_close(together.scores[1, :5], alone.scores[0])
     torch.testing.assert_close(told[1:], told_alone)
@@ -25,12 +28,12 @@ def test_both_learn_to_tell_two_voices():
     speaker = torch.arange(32) % 2
     x = torch.randn(32, 6, 24) * (1 + 2 * speaker)[:, None, None]
     mask = torch.ones(32, 24, dtype=torch.bool)
-    classifier, critic = (
+    classifier, discriminator = (
         CodeClassifier(dim=6, n_speakers=2, channels=8),
         PatchDiscriminator(n_mels=6, n_speakers=2, channels=8),
     )
-    for judge in (lambda: classifier(x, mask), lambda: critic(x, mask)[1]):
-        weights = [*classifier.parameters(), *critic.parameters()]
+    for judge in (lambda: classifier(x, mask), lambda: discriminator(x, mask)[1]):
+        weights = [*classifier.parameters(), *discriminator.parameters()]
         optimizer = torch.optim.Adam(weights, lr=1e-2)
         for _ in range(40):
             optimizer.zero_grad()

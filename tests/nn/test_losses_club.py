@@ -5,12 +5,12 @@ import math
 import pytest
 import torch
 
-from voiceae.nn.losses import Club
+from voiceae.nn.losses import CLUBEstimator
 
 
-def exact(correlation: float) -> Club:
+def exact(correlation: float) -> CLUBEstimator:
     """The true conditional of a correlated pair of standard Gaussians, N(r x, 1 - r^2)."""
-    club = Club(x_dim=1, y_dim=1, hidden=2)
+    club = CLUBEstimator(x_dim=1, y_dim=1, hidden=2)
 
     class Conditional(torch.nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -18,7 +18,7 @@ def exact(correlation: float) -> Club:
             raw = 5 * math.atanh(log_variance / 5)
             return torch.cat((correlation * x, torch.full_like(x, raw)), dim=-1)
 
-    club.guess = Conditional()
+    club.variational = Conditional()
     return club
 
 
@@ -39,7 +39,7 @@ def test_the_bound_is_what_calculus_says_and_above_the_information(correlation: 
 
 def test_all_pairings_by_moments_are_all_pairings_one_by_one() -> None:
     torch.manual_seed(0)
-    club, x, y = Club(x_dim=3, y_dim=2, hidden=8), torch.randn(2, 5, 3), torch.randn(2, 5, 2)
+    club, x, y = CLUBEstimator(x_dim=3, y_dim=2, hidden=8), torch.randn(2, 5, 3), torch.randn(2, 5, 2)
     mask = torch.tensor([[1, 1, 1, 1, 1], [1, 1, 0, 0, 0]]).bool()
     mean, log_variance = club._gaussian(x[mask])
     likelihood = -0.5 * ((y[mask][None] - mean[:, None]).square() * (-log_variance[:, None]).exp()).sum(-1)
@@ -49,7 +49,7 @@ def test_all_pairings_by_moments_are_all_pairings_one_by_one() -> None:
 
 def test_one_vector_an_item_stands_for_all_of_its_frames() -> None:
     torch.manual_seed(0)
-    club, x, y = Club(x_dim=3, y_dim=2, hidden=8), torch.randn(4, 1, 3), torch.randn(4, 6, 2)
+    club, x, y = CLUBEstimator(x_dim=3, y_dim=2, hidden=8), torch.randn(4, 1, 3), torch.randn(4, 6, 2)
     mask = torch.ones(4, 6)
     torch.testing.assert_close(club(x, y, mask), club(x.expand(-1, 6, -1), y, mask))
     torch.testing.assert_close(
@@ -60,7 +60,7 @@ def test_one_vector_an_item_stands_for_all_of_its_frames() -> None:
 def test_a_trained_guess_finds_the_information_and_minimising_the_bound_removes_it() -> None:
     torch.manual_seed(0)
     x, y = pair(0.8, 64, 8)
-    mask, club = torch.ones(64, 8), Club(x_dim=1, y_dim=1, hidden=16)
+    mask, club = torch.ones(64, 8), CLUBEstimator(x_dim=1, y_dim=1, hidden=16)
     optimizer = torch.optim.Adam(club.parameters(), lr=2e-2)
     for _ in range(150):
         optimizer.zero_grad()

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 import torch
 
-from voiceae.nn.losses import SpectralLoss
+from voiceae.nn.losses import MultiResolutionSTFTLoss
 
-LOSS = SpectralLoss(sizes=[256, 1024], sample_rate=22050, f_max=8000.0)
+LOSS = MultiResolutionSTFTLoss(fft_sizes=[256, 1024], sample_rate=22050, f_max=8000.0)
 
 
 def tone(amplitude: float, hertz: float = 1000.0) -> torch.Tensor:

@@ -58,7 +58,7 @@ def test_schedules_keep_their_share_of_the_run() -> None:
     multitarget = planned("multitarget", 900)
     assert [stage["steps"] for stage in multitarget["trainer"]["stages"]] == [600, 300]
     assert multitarget["loss"]["weights"]["confusion"]["steps"] == 300
-    assert multitarget["trainer"]["stages"][1]["train"][-1] == "adversary.critic"
+    assert multitarget["trainer"]["stages"][1]["train"][-1] == "adversary.discriminator"
 
 
 def test_a_length_is_scaled_but_neither_vanishes_nor_grows() -> None:
@@ -113,7 +113,7 @@ def results(tmp_path: Path) -> Path:
     codebook = {"codebook": {"figures": {"bits_per_second": 150.0}}}
     write_results(out / "vqvae", cer=0.9, areas=areas({"codes": 2.0}, {}, **codebook))
     write_results(out / "ae", cer=0.4, areas=areas({"codes": 20.0}, {}))
-    (out / "grl/run").mkdir(parents=True)
+    (out / "gradient_reversal/run").mkdir(parents=True)
     (out / "made-from.txt").write_text("10 minutes a system, 30 pairs, cpu, data.store='x'\n")
     return out
 
@@ -129,7 +129,7 @@ def make(out: Path, *options: str | Path) -> subprocess.CompletedProcess[str]:
         "ae",
         "vae",
         "vqvae",
-        "grl",
+        "gradient_reversal",
         *options,
     ]
     return subprocess.run(command, capture_output=True, text=True, check=False)

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from tests.training.conftest import Composer, run_script
-from voiceae.data.crops import Crops
+from voiceae.data.crops import CropSampler
 from voiceae.data.store import FeatureStore
 from voiceae.models.bottlenecks import VQ
 from voiceae.training.optimizers import noise_seed
@@ -67,7 +67,7 @@ def gradient(settings: Settings, rank: int) -> list[torch.Tensor]:
     store = FeatureStore.open(settings.data.store)
     objective, _ = build_objective(settings, store)
     data = settings.data
-    crops = Crops(
+    crops = CropSampler(
         store, "train", batch_size=data.batch_size, crop_frames=data.crop_frames,
         reference_frames=data.reference_frames, seed=settings.seed,
     ).batch(0, rank, 2)  # fmt: skip

@@ -27,12 +27,12 @@ from voiceae.io import modelfile
 from voiceae.models import Autoencoder, Content
 from voiceae.models.autovc import AutoVCEncoder
 from voiceae.training.config import compose, config_dir
-from voiceae.training.objectives.disentangling import Disentangling, Reversal
+from voiceae.training.objectives.disentangling import Disentangling, GradientReversal
 from voiceae.training.objectives.multitarget import MultiTarget
-from voiceae.training.objectives.plain import Plain
+from voiceae.training.objectives.reconstruction import Reconstruction
 from voiceae.training.objectives.stacked import Stacked
 from voiceae.training.objectives.variational import Variational
-from voiceae.training.objectives.vocoding import Vocoding
+from voiceae.training.objectives.vocoder import VocoderObjective
 from voiceae.training.settings import Settings
 
 TOLERANCE = 1e-3
@@ -44,7 +44,7 @@ SHARED = [
     "optim.epsilon=1e-4",  # weights whose gradient is rounding noise are to stay where they are
 ]
 DEFAULT = SMALL["ae"]
-CRITIC = ["loss.adversary.channels=8"]
+DISCRIMINATOR = ["loss.adversary.channels=8"]
 VOCODER = [
     *("model.channels=16", "model.hidden=32", "model.n_blocks=1"),
     "model.pitch={channels: 16, hidden: 32, n_blocks: 1}",
@@ -60,22 +60,23 @@ LEVELS = [
 
 CASES: dict[str, list[str]] = {
     "base": DEFAULT,
-    "base_critic": [*DEFAULT, *CRITIC],
+    "base_gan": [*DEFAULT, *DISCRIMINATOR],
     **{name: SMALL[name] for name in ("ae", "ae_binary", "ae_onehot", "vae", "vae_decoupled", "again_vc")},
     "vae_tandem": [*SMALL["vae"], "loss.order=tandem"],
     "ae_stacked": LEVELS,
     "adain_vc": [*SMALL["adain_vc"], RISE],
     "autovc": [*SMALL["autovc"], "loss.speaker_from=FROM"],
-    "grl": SMALL["grl"],
+    "gradient_reversal": SMALL["gradient_reversal"],
     "multitarget": TABLE,
     "vqvae": SMALL["vqvae"],
     "vqmivc": SMALL["vqmivc"],
     "vocoder": VOCODER,
-    "vocoder_critic": [*VOCODER, *JUDGES, "loss.through=FROM"],
+    "vocoder_gan": [*VOCODER, *JUDGES, "loss.finetune_on_reconstructions_of=FROM"],
 }
 """Overrides that make an experiment small, by its name or a name of one of its variants."""
 SAME_LOSSES = {"debug", "vctk", "vctk_mini"}
-STEPS = {"ae_stacked": 4, "multitarget": 4}  # two stages with two steps each, or one of each stage
+# Two steps of each stage, one of each, and as many as show that the discriminator was told of the wrong voice.
+STEPS = {"multitarget": 4, "ae_stacked": 4, "base_gan": 4}
 
 
 @cache
@@ -131,15 +132,17 @@ def test_the_numbers_are_what_they_were(case: str, store: Path, tmp_path: Path) 
 
 
 def reference_in_the_other_voice(self: Disentangling, batch: Any, generator: Any) -> tuple[Tensor, ...]:
-    voice, other = (self.changer.draw(len(batch.mel), generator, share=self.changed) for _ in range(2))
+    voice, other = (
+        self.perturbation.draw(len(batch.mel), generator, share=self.perturbed_share) for _ in range(2)
+    )
     return (
-        self.changer(batch.mel, voice),
-        self.changer(batch.reference, other),
-        self.changer(batch.mel, other),
+        self.perturbation(batch.mel, voice),
+        self.perturbation(batch.reference, other),
+        self.perturbation(batch.mel, other),
     )
 
 
-def other_reference(self: Plain, batch: Any) -> Tensor:
+def other_reference(self: Reconstruction, batch: Any) -> Tensor:
     if self.reference == "own":
         return self.model.embed(batch.reference, batch.reference_mask)
     return self.model.embed(batch.mel, batch.mask)
@@ -151,21 +154,21 @@ def detached(self: Variational, content: Content) -> Content:
 
 
 _embed, _hide, _listen = Autoencoder.embed, MultiTarget.hide, AutoVCEncoder.forward
-_criticised, _given_back = Disentangling.adversary_loss, Stacked.give_back
-_reversed = Reversal.further_losses
-_pitch_loss, _judged = Vocoding._pitch_loss, Vocoding.adversary_loss
+_adversary_loss, _given_back = Disentangling.adversary_loss, Stacked.give_back
+_reversed = GradientReversal.extra_losses
+_pitch_loss, _judged = VocoderObjective._pitch_loss, VocoderObjective.adversary_loss
 
 MUTANTS: dict[str, tuple[type, str, Callable[..., Any]]] = {
-    "base": (Disentangling, "_change_voices", reference_in_the_other_voice),
-    "base_critic": (
+    "base": (Disentangling, "_perturb_voices", reference_in_the_other_voice),
+    "base_gan": (
         Disentangling,
         "adversary_loss",
-        lambda self, batch, result: _criticised(
+        lambda self, batch, result: _adversary_loss(
             self, batch, replace(result, speaker=result.speaker.roll(1, 0))
         ),
     ),
     **{
-        case: (Plain, "voice_of", other_reference)
+        case: (Reconstruction, "speaker_embedding", other_reference)
         for case in ("ae", "ae_binary", "ae_onehot", "adain_vc", "vqvae", "vqmivc")
     },
     "again_vc": (Autoencoder, "embed", lambda self, mel, mask=None: _embed(self, mel, mask).roll(1, 0)),
@@ -186,9 +189,9 @@ MUTANTS: dict[str, tuple[type, str, Callable[..., Any]]] = {
             self, mel, mask, None if speaker is None else speaker.roll(1, 0)
         ),
     ),
-    "grl": (
-        Reversal,
-        "further_losses",
+    "gradient_reversal": (
+        GradientReversal,
+        "extra_losses",
         lambda self, batch, content, step: _reversed(
             self, replace(batch, speaker=batch.speaker.roll(1, 0)), content, step
         ),
@@ -201,14 +204,14 @@ MUTANTS: dict[str, tuple[type, str, Callable[..., Any]]] = {
         ),
     ),
     "vocoder": (
-        Vocoding,
+        VocoderObjective,
         "_pitch_loss",
         lambda self, logits, batch: _pitch_loss(self, logits, replace(batch, wav=batch.wav.roll(1, 0))),
     ),
-    "vocoder_critic": (
-        Vocoding,
+    "vocoder_gan": (
+        VocoderObjective,
         "adversary_loss",
-        lambda self, batch, result: _judged(self, batch, replace(result, waves={"given": batch.wav})),
+        lambda self, batch, result: _judged(self, batch, replace(result, waves={"output": batch.wav})),
     ),
 }
 

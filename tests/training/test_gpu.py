@@ -31,12 +31,12 @@ _JUDGES = ["loss.adversary.sizes=[512]", "loss.adversary.periods=[3]", "loss.adv
 EXPERIMENTS = {
     **SMALL,
     "base": SMALL["vae"],
-    "base_critic": [*SMALL["vae"], "loss.adversary.channels=8"],
+    "base_gan": [*SMALL["vae"], "loss.adversary.channels=8"],
     "vocoder": _VOCODER,
-    "vocoder_critic": [*_VOCODER, *_JUDGES, f"loss.through={BUNDLED}"],
+    "vocoder_gan": [*_VOCODER, *_JUDGES, f"loss.finetune_on_reconstructions_of={BUNDLED}"],
 }
 """Overrides by experiment."""
-BOTH_PRECISIONS = {"base_critic", "vqvae", "vocoder_critic"}
+BOTH_PRECISIONS = {"base_gan", "vqvae", "vocoder_gan"}
 """One of every kind; the others are made of the same parts."""
 LEFT_OUT = {"debug", "vctk", "vctk_mini"}
 """Sizes of others."""

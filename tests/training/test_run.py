@@ -108,7 +108,7 @@ def test_a_killed_run_goes_on_as_if_nothing_had_happened(
 ) -> None:
     # The checkpoint at 5 lies inside a window of the log, and not on a validation.
     more = ["trainer.max_steps=10", "trainer.checkpoint_steps=5", "trainer.log_every=2"]
-    more += ["optim=muon", "loss=adversarial"]  # three optimisers
+    more += ["optim=muon", "loss=gan"]  # three optimisers
     whole = composed(*more, f"out={tmp_path / 'whole'}")
     fit(whole)
     killed = run_script(tmp_path / "killed.py", KILLED.format(step=killed_at), [*overrides, *more])
@@ -126,7 +126,7 @@ def test_a_killed_run_goes_on_as_if_nothing_had_happened(
 def test_checkpoints_hold_every_optimiser_and_nothing_to_unpickle(composed: Composer) -> None:
     settings = composed(
         "optim=muon",
-        "loss=adversarial",
+        "loss=gan",
         "trainer.max_steps=4",
         "trainer.early_stopping_patience=3",
     )
@@ -273,7 +273,7 @@ def test_the_adversary_learns_at_its_own_rate(composed: Composer, monkeypatch: p
     monkeypatch.setattr(Training, "train_step", watched)
     fit(
         composed(
-            *("loss=adversarial", "trainer.max_steps=1", "optim.warmup_steps=0", "optim.schedule=constant"),
+            *("loss=gan", "trainer.max_steps=1", "optim.warmup_steps=0", "optim.schedule=constant"),
             *("optim.learning_rate=1e-3", "optim.adversary_learning_rate=4e-3", "optim.weight_decay=0"),
         )
     )
@@ -402,10 +402,12 @@ def test_a_checkpoint_that_cannot_be_gone_on_from_is_refused(composed: Composer,
         ("optim=muon", "optim.kind adamw, the config has muon"),
     ],
 )
-def test_a_run_goes_on_as_it_began_or_not_at_all(composed: Composer, changed: str, field: str) -> None:
+def test_a_run_goes_on_as_it_began_or_not_at_all(
+    composed: Composer, perturbed_share: str, field: str
+) -> None:
     fit(composed("trainer.max_steps=1", "trainer.validate_batches=0"))
     with pytest.raises(ConfigError, match=f"^trainer.resume: .*last.ckpt: was trained with {field}; [^\n]*$"):
-        fit(composed("trainer.resume=auto", changed))
+        fit(composed("trainer.resume=auto", perturbed_share))
 
 
 def test_a_run_goes_on_with_its_own_store(composed: Composer, store: Path, tmp_path: Path) -> None:

@@ -50,7 +50,7 @@ def test_every_experiment_passes() -> None:
         ("model.decoder=7", r"model\.decoder=7: expected a part, as keys and values"),
         ("model.bottleneck.decay=nan", r"model\.bottleneck\.decay=nan: must be finite"),
         ("model.bottleneck.decay=x", r"model\.bottleneck\.decay='x': expected float"),
-        ("loss.changed=nan", r"loss\.changed=nan: must be finite"),
+        ("loss.perturbed_share=nan", r"loss\.perturbed_share=nan: must be finite"),
         (
             "loss.weights.speaker=nan",
             r"loss\.weights\.speaker: nan: must be a finite number",
@@ -76,13 +76,13 @@ def test_a_training_refuses_what_it_cannot_be_made_of(
 def test_a_batch_that_does_not_fit_into_memory_is_told_with_what_to_lower(
     composed: Composer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from voiceae.data.crops import Crops
+    from voiceae.data.crops import CropSampler
     from voiceae.errors import TrainingError
 
-    def full(self: Crops, *arguments: Any) -> Any:
+    def full(self: CropSampler, *arguments: Any) -> Any:
         raise MemoryError("Unable to allocate 640. GiB")
 
-    monkeypatch.setattr(Crops, "batch", full)
+    monkeypatch.setattr(CropSampler, "batch", full)
     told = re.escape("out of memory with data.batch_size=4, data.crop_frames=32")
     with pytest.raises(TrainingError, match=f"^{told}.*; lower one of them"):
         fit(composed())

@@ -51,7 +51,7 @@ def test_plans_that_make_no_sense_are_refused(composed: Composer) -> None:
 
 def build(settings: Settings) -> Training:
     store = FeatureStore.open(settings.data.store)
-    fabric = build_fabric(settings.trainer, sparing=False)
+    fabric = build_fabric(settings.trainer, has_unused_parameters=False)
     return Training(build_objective(settings, store)[0], store, settings, fabric)
 
 

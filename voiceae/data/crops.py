@@ -16,13 +16,13 @@ from voiceae.data.prefetch import Prefetcher
 from voiceae.data.store import FeatureStore, Utterance
 from voiceae.errors import StoreError
 
-Whole = NDArray[np.int64]
+Indices = NDArray[np.int64]
 
 
-class Frames(Protocol):
+class CropReader(Protocol):
     """Cuts crops out of utterances, which are known by their place in a list."""
 
-    def cut(self, drawn: Whole, offset: Whole, frames: int) -> tuple[Tensor, Tensor]:
+    def cut(self, drawn: Indices, offset: Indices, frames: int) -> tuple[Tensor, Tensor]:
         """Crops and what of them counts: -> (B, M, frames) float32, silent past the end; (B, frames).
 
         Silence is the logarithm of the mel contract's floor: a log-mel of 0 is louder than speech, and convolutions
@@ -36,7 +36,7 @@ class Frames(Protocol):
         ...
 
 
-class ResidentFrames:
+class InMemoryCropReader:
     """All frames side by side on the device: one gather a batch.
 
     Args:
@@ -56,8 +56,8 @@ class ResidentFrames:
         frames = np.concatenate([store.mel(u.index) for u in utterances] + [margin])
         self._frames = torch.from_numpy(frames).to(device)
 
-    def cut(self, drawn: Whole, offset: Whole, frames: int) -> tuple[Tensor, Tensor]:
-        """Gather all crops at once; see `Frames`."""
+    def cut(self, drawn: Indices, offset: Indices, frames: int) -> tuple[Tensor, Tensor]:
+        """Gather all crops at once; see `CropReader`."""
         start = send(self._start[drawn] + offset, self.device)
         mask = counting(self._length[drawn] - offset, frames, self.device)
         steps = torch.arange(frames, device=self.device)
@@ -65,7 +65,7 @@ class ResidentFrames:
         return mel.transpose(1, 2), mask
 
 
-class MappedFrames:
+class MemoryMappedCropReader:
     """Nothing in memory but the crops of a batch: for stores larger than it.
 
     Args:
@@ -79,8 +79,8 @@ class MappedFrames:
         self._index = np.array([u.index for u in utterances])
         self._length = np.array([u.frames for u in utterances])
 
-    def cut(self, drawn: Whole, offset: Whole, frames: int) -> tuple[Tensor, Tensor]:
-        """Read all crops, one after another; see `Frames`."""
+    def cut(self, drawn: Indices, offset: Indices, frames: int) -> tuple[Tensor, Tensor]:
+        """Read all crops, one after another; see `CropReader`."""
         crops = np.zeros((len(drawn), frames, self.store.spec.n_mels), np.float16)
         for crop, index, first in zip(crops, self._index[drawn], offset, strict=True):
             part = self.store.mel(index)[first : first + frames]
@@ -90,7 +90,7 @@ class MappedFrames:
         return mel.transpose(1, 2), mask
 
 
-def counting(left: Whole, frames: int, device: torch.device) -> Tensor:
+def counting(left: Indices, frames: int, device: torch.device) -> Tensor:
     """True where a crop still has frames of its utterance: (B,) -> (B, frames)."""
     return torch.arange(frames, device=device) < send(left, device)[:, None]
 
@@ -137,7 +137,7 @@ class Batch:
         return (distance + len(places) * same).argmin(1)
 
 
-class Crops:
+class CropSampler:
     """Random crops, a pure function of (seed, step, rank): no state, so that training resumes exactly.
 
     Speakers are drawn by the square root of what they recorded, so that a long recording does not drown the others;
@@ -190,10 +190,10 @@ class Crops:
         self._part = np.random.default_rng(seed).permutation(len(utterances))
         self._chance = np.cumsum(self._length / np.sqrt(recorded[self._speaker]))
         longest = max(crop_frames, reference_frames)
-        self._frames: Frames = (
-            ResidentFrames(store, utterances, longest, self.device)
+        self._frames: CropReader = (
+            InMemoryCropReader(store, utterances, longest, self.device)
             if resident
-            else MappedFrames(store, utterances, self.device)
+            else MemoryMappedCropReader(store, utterances, self.device)
         )
         self._ahead = None if resident else Prefetcher(self._make, self.device)
 

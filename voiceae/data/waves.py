@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
-from voiceae.data.crops import Batch, Crops, send
+from voiceae.data.crops import Batch, CropSampler, send
 from voiceae.data.shards import is_changed, speech
 from voiceae.data.store import SOURCES, WAVES, FeatureStore, Utterance
 from voiceae.data.store_identity import plan_digest, read_sources, store_lock
@@ -120,8 +120,8 @@ def _write_shard(
         np.save(temporary, np.concatenate(waves))
 
 
-class WaveCrops(Crops):
-    """Crops whose batches have waves too; arguments as in `Crops`.
+class WaveCropSampler(CropSampler):
+    """Crops whose batches have waves too; arguments as in `CropSampler`.
 
     The waves are held in memory, or on the GPU, whatever `resident` says of the mels: a crop may lie anywhere, and as
     16-bit integers the 44 hours of VCTK take 7 GB, which the machines that train vocoders have.

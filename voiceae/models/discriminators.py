@@ -17,7 +17,7 @@ from voiceae.nn.masking import downsample_mask, masked_average_pool
 
 @dataclass(frozen=True)
 class DiscriminatorOutput:
-    """What a critic says of a batch.
+    """What a discriminator says of a batch.
 
     Attributes:
         scores: (B, P) one per patch; high for recorded speech of the voice.
@@ -36,7 +36,7 @@ class DiscriminatorOutput:
 
 
 class NoAdversary(nn.Module):
-    """The same place without a critic: no weights, nothing asked."""
+    """The same place without a discriminator: no weights, nothing asked."""
 
     active = False
 
@@ -81,18 +81,18 @@ class MelDiscriminator(nn.Module):
 
 
 def mel_discriminator_loss(real: DiscriminatorOutput, fakes: list[DiscriminatorOutput]) -> Tensor:
-    """Least-squares loss of the critic (Mao et al. 2017, arXiv 1611.04076): recorded to 1, made to 0."""
+    """Least-squares loss of the discriminator (Mao et al. 2017, arXiv 1611.04076): recorded to 1, made to 0."""
     made = torch.stack([_masked_mean(fake.scores.square(), fake.mask) for fake in fakes]).mean()
     return _masked_mean((real.scores - 1).square(), real.mask) + made
 
 
 def mel_adversarial_loss(fake: DiscriminatorOutput) -> Tensor:
-    """What the model is asked for: that the critic scores its mels 1."""
+    """What the model is asked for: that the discriminator scores its mels 1."""
     return _masked_mean((fake.scores - 1).square(), fake.mask)
 
 
 def feature_matching_loss(real: DiscriminatorOutput, fake: DiscriminatorOutput) -> Tensor:
-    """Mean distance of the critic's features (Salimans et al. 2016, arXiv 1606.03498, per frame as in vocoders).
+    """Mean distance of the discriminator's features (Salimans et al. 2016, arXiv 1606.03498, per frame as in vocoders).
 
     Over the frames that count, and in float32: under autocast the features are not.
     """
@@ -267,6 +267,8 @@ class WaveDiscriminators(nn.Module):
         channels: of their first layers.
         share: of the bins that the spectrogram discriminators look at.
     """
+
+    active = True
 
     def __init__(
         self, *, sizes: Sequence[int], periods: Sequence[int], channels: int, share: float = 1.0

@@ -20,7 +20,7 @@ DISTANCES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 
 
 def reconstruction_loss(
-    mel: Tensor, wanted: Tensor, mask: Tensor | None = None, distance: str = "l1"
+    mel: Tensor, target: Tensor, mask: Tensor | None = None, distance: str = "l1"
 ) -> Tensor:
     """Mean distance per bin and valid frame: (B, M, T), (B, M, T), mask (B, T) -> ().
 
@@ -29,7 +29,7 @@ def reconstruction_loss(
 
     Args:
         mel: natural-log mel.
-        wanted: the same.
+        target: the same.
         mask: valid frames.
         distance: a key of `DISTANCES`.
 
@@ -38,7 +38,7 @@ def reconstruction_loss(
     """
     if distance not in DISTANCES:
         raise ValueError(f"distance {distance!r}: expected one of {', '.join(DISTANCES)}")
-    error = DISTANCES[distance](mel.float(), wanted.float())  # under autocast features are bfloat16
+    error = DISTANCES[distance](mel.float(), target.float())  # under autocast features are bfloat16
     if mask is None:
         return error.mean()
     weight = mask[:, None].to(error.dtype)
@@ -48,7 +48,7 @@ def reconstruction_loss(
 _FLOOR = 1e-4  # of magnitudes under a window of unit sum: -80 dB of full scale
 
 
-class SpectralLoss(nn.Module):
+class MultiResolutionSTFTLoss(nn.Module):
     """Distance of magnitude spectra at several resolutions: wav (B, N), wav (B, N), mask (B, N) -> ().
 
     Mean absolute difference of log magnitudes plus spectral convergence, the relative Frobenius norm of the
@@ -60,29 +60,29 @@ class SpectralLoss(nn.Module):
         f_max: bins above this are not compared, Hz.
     """
 
-    def __init__(self, *, sizes: Sequence[int], sample_rate: int, f_max: float) -> None:
+    def __init__(self, *, fft_sizes: Sequence[int], sample_rate: int, f_max: float) -> None:
         super().__init__()
-        self.bins = {size: int(f_max / sample_rate * size) + 1 for size in sizes}
-        for size in sizes:
+        self.bins = {size: int(f_max / sample_rate * size) + 1 for size in fft_sizes}
+        for size in fft_sizes:
             window = torch.hann_window(size, periodic=True)
             self.register_buffer(f"window_{size}", window / window.sum(), persistent=False)
 
-    def forward(self, wav: Tensor, wanted: Tensor, mask: Tensor | None = None) -> Tensor:
+    def forward(self, wav: Tensor, target: Tensor, mask: Tensor | None = None) -> Tensor:
         """Mean over the resolutions.
 
         Args:
             wav: samples.
-            wanted: the same.
+            target: the same.
             mask: samples that count, all by default; frames that begin past them are left out, and nothing past them
                 is heard in the others.
         """
         if mask is None:
-            mask = torch.ones_like(wanted, dtype=torch.bool)
-        wav, wanted = wav * mask, wanted * mask
-        return torch.stack([self._distance(wav, wanted, mask, size) for size in self.bins]).mean()
+            mask = torch.ones_like(target, dtype=torch.bool)
+        wav, target = wav * mask, target * mask
+        return torch.stack([self._distance(wav, target, mask, size) for size in self.bins]).mean()
 
-    def _distance(self, wav: Tensor, wanted: Tensor, mask: Tensor, size: int) -> Tensor:
-        given, right = self.magnitude(wav, size), self.magnitude(wanted, size)
+    def _distance(self, wav: Tensor, target: Tensor, mask: Tensor, size: int) -> Tensor:
+        given, right = self.magnitude(wav, size), self.magnitude(target, size)
         counts = mask[:, : mask.shape[-1] - size + 1 : size // 4, None].float()
         difference = ((given + _FLOOR).log() - (right + _FLOOR).log()).abs() * counts
         log_distance = difference.sum() / (counts.sum() * given.shape[-1]).clamp_min(1)
@@ -120,25 +120,25 @@ def contrastive_loss(
     return 0.5 * (functional.cross_entropy(logits, partner) + functional.cross_entropy(logits.T, partner))
 
 
-class Club(nn.Module):
+class CLUBEstimator(nn.Module):
     """Variational upper bound on mutual information, in nats: x (..., X), y (..., Y).
 
-    vCLUB of Cheng et al. 2020 (arXiv 2006.12013): how much likelier y is by a Gaussian guess q(y | x) from its own x
-    than from another's. It bounds the information from above as far as the guess is good, so the guess must be
-    trained along, on codes that do not change for it.
+    vCLUB of Cheng et al. 2020 (arXiv 2006.12013): how much likelier y is by a Gaussian approximation q(y | x) from its
+    own x than from another's. It is an upper bound as far as the approximation is good, so q must be trained along, on
+    codes that do not change for it.
 
     Args:
         x_dim: X.
         y_dim: Y.
-        hidden: width of the guess.
+        hidden: width of the network that predicts q.
     """
 
     def __init__(self, *, x_dim: int, y_dim: int, hidden: int) -> None:
         super().__init__()
-        self.guess = nn.Sequential(nn.Linear(x_dim, hidden), nn.GELU(), nn.Linear(hidden, 2 * y_dim))
+        self.variational = nn.Sequential(nn.Linear(x_dim, hidden), nn.GELU(), nn.Linear(hidden, 2 * y_dim))
 
     def learning_loss(self, x: Tensor, y: Tensor, mask: Tensor) -> Tensor:
-        """What the guess minimises: mean negative log-likelihood of y, less a constant.
+        """Mean negative log-likelihood of y under q, less a constant: what the estimator itself minimises.
 
         Args:
             x: (B, T, X), or (B, 1, X) for one that holds for all of an item.
@@ -164,8 +164,8 @@ class Club(nn.Module):
         return _mean(0.5 * (excess * torch.exp(-log_variance)).sum(-1), mask)
 
     def _gaussian(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and log-variance of the guess, the latter softly held in [-5, 5]."""
-        mean, log_variance = self.guess(x).float().chunk(2, dim=-1)
+        """Mean and log-variance of q; a tanh keeps the latter in [-5, 5], away from overflow."""
+        mean, log_variance = self.variational(x).float().chunk(2, dim=-1)
         return mean, 5 * torch.tanh(log_variance / 5)
 
 
@@ -175,8 +175,9 @@ def _mean(values: Tensor, mask: Tensor) -> Tensor:
     return (values * weight).sum() / weight.sum().clamp_min(1)
 
 
-IGNORED = -100
-"""Where there is nothing to foretell."""
+IGNORED = (
+    -100
+)  # class index of frames without a target; the one that torch's cross-entropy leaves out by default
 
 
 class CPCLoss(nn.Module):
@@ -189,32 +190,32 @@ class CPCLoss(nn.Module):
     Args:
         dim: D.
         hidden: width of the summary.
-        ahead: how many of the next units are foretold.
+        prediction_steps: how many of the next units are predicted.
     """
 
-    def __init__(self, *, dim: int, hidden: int = 128, ahead: int = 6) -> None:
+    def __init__(self, *, dim: int, hidden: int = 128, prediction_steps: int = 6) -> None:
         super().__init__()
-        if ahead < 1:
-            raise ValueError(f"ahead {ahead}: must be at least 1")
+        if prediction_steps < 1:
+            raise ValueError(f"prediction_steps {prediction_steps}: must be at least 1")
         self.recurrent = nn.GRU(dim, hidden, batch_first=True)
-        self.heads = nn.ModuleList(nn.Linear(hidden, dim) for _ in range(ahead))
+        self.heads = nn.ModuleList(nn.Linear(hidden, dim) for _ in range(prediction_steps))
 
     def forward(self, units: Tensor, mask: Tensor) -> Tensor:
         """Mean cross-entropy in nats: units (B, D, T'), mask (B, T')."""
         x = units.transpose(1, 2)
         summary = self.recurrent(x)[0]
         losses = [
-            self._foretell(head(summary[:, :-distance]), x, mask, distance)
+            self._cross_entropy(head(summary[:, :-distance]), x, mask, distance)
             for distance, head in enumerate(self.heads, start=1)
             if distance < x.shape[1]
         ]
         return torch.stack(losses).mean() if losses else units.new_zeros(())
 
     @staticmethod
-    def _foretell(foretold: Tensor, x: Tensor, mask: Tensor, distance: int) -> Tensor:
-        """Cross-entropy of what is foretold, (B, T' - distance, D), against all of x (B, T', D): -> ()."""
+    def _cross_entropy(predicted: Tensor, x: Tensor, mask: Tensor, distance: int) -> Tensor:
+        """InfoNCE of predictions (B, T' - distance, D) against all units of the utterance (B, T', D): -> ()."""
         with torch.autocast(x.device.type, enabled=False):
-            logits = (foretold.float() @ x.float().transpose(1, 2)) / x.shape[-1] ** 0.5
+            logits = (predicted.float() @ x.float().transpose(1, 2)) / x.shape[-1] ** 0.5
         logits = logits.masked_fill(~mask[:, None].bool(), -1e4)
         counted = mask[:, distance:].bool()
         right = torch.arange(distance, x.shape[1], device=x.device).expand(len(x), -1)

@@ -20,7 +20,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import nn
 
-from voiceae.data.crops import Crops
+from voiceae.data.crops import CropSampler
 from voiceae.data.store import FeatureStore
 from voiceae.errors import ConfigError, TrainingError
 from voiceae.nn.layers import Scheduled, scheduled_modules
@@ -170,7 +170,7 @@ class Training:
         totals = [self.figures[f"{split}/total"] for split in self.valid]
         self.figures["valid/total"] = sum(totals) / len(totals)
 
-    def validation_step(self, split: str, crops: Crops, number: int) -> None:
+    def validation_step(self, split: str, crops: CropSampler, number: int) -> None:
         """Losses of one batch of one split, under the final weights of the stage, so that they compare along it."""
         self.throughput.mark_step()
         with self.autocast:
@@ -204,7 +204,7 @@ class Training:
                 for optimizer, state in zip(self.optimizers, kept["optimizers"], strict=True):
                     optimizer.load_state_dict(state)
 
-    def crops_of(self, split: str, seed: int) -> Crops:
+    def crops_of(self, split: str, seed: int) -> CropSampler:
         """Crops of a split, on the device that trains."""
         data = self.settings.data
         return self.objective.crops(

@@ -60,7 +60,10 @@ def fit(settings: Settings) -> Training:
     objective, earlier_legs = build_objective(settings, store)
     has_adversary = any(True for _ in adversary_of(objective).parameters())
     fabric = build_fabric(
-        settings.trainer, sparing=has_adversary or objective.sparing or bool(settings.trainer.stages)
+        settings.trainer,
+        has_unused_parameters=has_adversary
+        or objective.has_unused_parameters
+        or bool(settings.trainer.stages),
     )
     training = Training(objective, store, settings, fabric, earlier_legs)
     with run_folder(settings):
@@ -182,12 +185,12 @@ def load_weights(model: torch.nn.Module, given: torch.nn.Module, path: str) -> N
         ) from None
 
 
-def build_fabric(options: TrainerSettings, sparing: bool) -> Fabric:
+def build_fabric(options: TrainerSettings, has_unused_parameters: bool) -> Fabric:
     """Devices and processes.
 
     Args:
         options: `trainer`.
-        sparing: whether some losses leave some weights without a gradient.
+        has_unused_parameters: whether some losses leave some weights without a gradient.
 
     Raises:
         ConfigError: when this machine does not have what the config asks for.
@@ -197,7 +200,8 @@ def build_fabric(options: TrainerSettings, sparing: bool) -> Fabric:
         strategy = DDPStrategy(
             start_method=START_METHODS[options.strategy],  # type: ignore[arg-type]
             process_group_backend=options.process_group_backend,
-            find_unused_parameters=sparing,  # as the losses of model and adversary do, each of the other's weights
+            # The losses of model and discriminator leave each other's weights without a gradient.
+            find_unused_parameters=has_unused_parameters,
             broadcast_buffers=False,  # statistics are constant, and codebooks keep themselves alike
         )
     try:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from voiceae.data.crops import Crops
+from voiceae.data.crops import CropSampler
 from voiceae.data.store import COLUMNS, STATISTICS, STORE, TABLE, FeatureStore, Utterance, shard_path
 from voiceae.dsp.vocal_tract import VocalTractPerturbation
 from voiceae.io import modelfile
@@ -106,14 +106,17 @@ def build(bottleneck: str, dim: int, store: FeatureStore, **options: Any) -> Aut
 
 
 def train(
-    model: Autoencoder, store: FeatureStore, steps: int, kl: float = 0.0, changed: float = 0.0
+    model: Autoencoder, store: FeatureStore, steps: int, kl: float = 0.0, perturbed_share: float = 0.0
 ) -> Autoencoder:
     """A few seconds of the real objective."""
     weights = {"reconstruction": 1.0, "speaker": 0.05, "kl": kl, "commitment": 0.25}
     objective = Disentangling(
-        model=model, changer=VocalTractPerturbation(SPEC), weights=weights, changed=changed
+        model=model,
+        perturbation=VocalTractPerturbation(SPEC),
+        weights=weights,
+        perturbed_share=perturbed_share,
     ).train()
-    crops = Crops(store, "train", batch_size=24, crop_frames=64, reference_frames=64, seed=0)
+    crops = CropSampler(store, "train", batch_size=24, crop_frames=64, reference_frames=64, seed=0)
     optimizer = torch.optim.AdamW(objective.parameters(), lr=4e-3)
     generator = torch.Generator().manual_seed(0)
     for step in range(steps):

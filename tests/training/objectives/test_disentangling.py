@@ -42,7 +42,7 @@ def objective(adversarial: bool = False, bottleneck: str = "gaussian", **options
     torch.manual_seed(0)
     return Disentangling(
         model=small_model(bottleneck),
-        changer=VocalTractPerturbation(AudioSpec()),
+        perturbation=VocalTractPerturbation(AudioSpec()),
         weights=ADVERSARIAL if adversarial else PLAIN,
         adversary=MelDiscriminator(n_mels=80, speaker_dim=16, channels=8) if adversarial else None,
         **options,
@@ -70,29 +70,29 @@ def test_evaluation_changes_no_voice():
     asked = objective().eval()
     given = batch()
     result = asked(given, 0, generator())
-    assert torch.equal(result.mels["wanted"], given.mel) and torch.equal(result.mels["heard"], given.mel)
-    wanted = reconstruction_loss(result.mels["given"], given.mel, given.mask)
+    assert torch.equal(result.mels["target"], given.mel) and torch.equal(result.mels["source"], given.mel)
+    wanted = reconstruction_loss(result.mels["output"], given.mel, given.mask)
     torch.testing.assert_close(result.losses["reconstruction"], wanted)
 
 
 def test_reference_and_wanted_share_a_voice_and_heard_has_another(monkeypatch):
     """With the very crop as its reference, what the speaker encoder is given tells which voice it was put into."""
-    asked = objective(changed=1.0)
+    asked = objective(perturbed_share=1.0)
     given = batch()
     given = dataclasses.replace(given, reference=given.mel, reference_mask=given.mask)
     embedded, embed = [], asked.model.embed
     monkeypatch.setattr(asked.model, "embed", lambda mel, mask: embedded.append(mel) or embed(mel, mask))
     mels = asked(given, 0, generator()).mels
     reference, compared = embedded
-    assert torch.equal(reference, mels["wanted"]) and torch.equal(compared, mels["wanted"])
-    for one, other in (("wanted", "heard"), ("wanted", "mel"), ("heard", "mel")):
+    assert torch.equal(reference, mels["target"]) and torch.equal(compared, mels["target"])
+    for one, other in (("target", "source"), ("target", "mel"), ("source", "mel")):
         first, second = (vars(given).get(name, mels.get(name)) for name in (one, other))
         distance = (first - second).abs().mean((1, 2))
         assert distance.min() > 0.1, f"{one} and {other} are one voice"
 
 
 def test_the_content_is_heard_in_the_other_voice_and_its_pitch_in_the_wanted(monkeypatch):
-    asked = objective(changed=1.0)
+    asked = objective(perturbed_share=1.0)
     heard, encode = [], asked.model.encode
     monkeypatch.setattr(
         asked.model, "encode", lambda mel, *rest, **more: heard.append(mel) or encode(mel, *rest, **more)
@@ -102,13 +102,13 @@ def test_the_content_is_heard_in_the_other_voice_and_its_pitch_in_the_wanted(mon
         asked.model.pitch, "forward", lambda mel, mask: pitched.append(mel) or read(mel, mask)
     )
     mels = asked(batch(), 0, generator()).mels
-    assert torch.equal(heard[0], mels["heard"]) and torch.equal(pitched[-1], mels["wanted"])
+    assert torch.equal(heard[0], mels["source"]) and torch.equal(pitched[-1], mels["target"])
 
 
 @pytest.mark.parametrize("bottleneck", ["open", "gaussian", "vq"])
 def test_every_bottleneck_trains(bottleneck):
     """Ten steps on one batch lower its reconstruction loss."""
-    asked = objective(bottleneck=bottleneck, changed=0.0)
+    asked = objective(bottleneck=bottleneck, perturbed_share=0.0)
     optimizer = torch.optim.Adam(asked.parameters(), 3e-3)
     course = []
     for _ in range(10):
@@ -135,12 +135,14 @@ def test_the_other_voice_is_of_another_speaker(monkeypatch: pytest.MonkeyPatch):
         said_by = int((own - voice).norm(dim=-1).argmin())
         assert given.speaker[said_by] != given.speaker[item], (item, said_by)
     heard = []
-    critic = asked.adversary.forward
+    discriminator = asked.adversary.forward
     monkeypatch.setattr(
-        asked.adversary, "forward", lambda mel, voice, mask: heard.append(voice) or critic(mel, voice, mask)
+        asked.adversary,
+        "forward",
+        lambda mel, voice, mask: heard.append(voice) or discriminator(mel, voice, mask),
     )
     asked.adversary_loss(given, result)
-    assert torch.equal(heard[-1], other)  # and the critic is told the same
+    assert torch.equal(heard[-1], other)  # and the discriminator is told the same
 
 
 def test_examples_are_converted_to_another_speaker(monkeypatch: pytest.MonkeyPatch):
@@ -168,7 +170,7 @@ def test_items_of_one_speaker_are_no_negatives_of_each_other():
 
 
 def test_judges_do_not_learn_from_conversions():
-    asked = objective(adversarial=True, changed=0.0)
+    asked = objective(adversarial=True, perturbed_share=0.0)
     model, given = asked.model, batch()
     content = model.encode(given.mel, given.mask, generator=generator())
     _, losses = asked._convert(given, content, model.embed(given.reference).detach())
@@ -179,7 +181,7 @@ def test_judges_do_not_learn_from_conversions():
     assert any(weight.grad is not None and weight.grad.any() for weight in model.decoder.parameters())
 
 
-def test_critic_learns_and_the_model_does_not_in_its_turn():
+def test_discriminator_learns_and_the_model_does_not_in_its_turn():
     asked = objective(adversarial=True)
     given = batch()
     result = asked(given, 0, generator())
@@ -198,5 +200,5 @@ def test_a_loss_without_a_weight_fails():
 
 
 def test_share_out_of_range_is_refused():
-    with pytest.raises(ConfigError, match=r"loss\.changed"):
-        objective(changed=1.5)
+    with pytest.raises(ConfigError, match=r"loss\.perturbed_share"):
+        objective(perturbed_share=1.5)

@@ -1,4 +1,4 @@
-"""Two stages: hide the speaker while a classifier seeks, then add detail while a critic judges."""
+"""Two stages: hide the speaker while a classifier seeks, then add detail while a discriminator judges."""
 
 import math
 
@@ -26,7 +26,7 @@ def test_the_first_stage_reconstructs_with_the_speakers_own_rows():
     torch.testing.assert_close(result.speaker, asked.table.lookup(batch.speaker).detach())
     content = asked.model.encode(batch.mel, batch.mask)
     given = asked.model.decode(content, asked.table.lookup(batch.speaker), mask=batch.mask)
-    torch.testing.assert_close(result.mels["given"], given.detach())  # the generator adds nothing yet
+    torch.testing.assert_close(result.mels["output"], given.detach())  # the generator adds nothing yet
     result.total.backward()
     assert "decoder.generator" not in moved(asked.model) and "decoder.gain" not in moved(asked.model)
 
@@ -34,10 +34,12 @@ def test_the_first_stage_reconstructs_with_the_speakers_own_rows():
 def test_the_weight_of_the_confusion_rises_and_it_rewards_a_misled_classifier():
     asked, batch = objective(), small_batch()
     start, later = (asked(batch, step, generator()) for step in (0, 25_000))
-    assert start.losses["confusion"] == 0
-    top = config("multitarget")["loss"]["weights"]["confusion"]["value"]
-    torch.testing.assert_close(later.losses["confusion"], 0.5 * top * later.stats["confusion_raw"])
-    assert -3 < later.stats["confusion_raw"] < 0
+    assert start.losses["speaker_confusion"] == 0
+    top = config("multitarget")["loss"]["weights"]["speaker_confusion"]["value"]
+    torch.testing.assert_close(
+        later.losses["speaker_confusion"], 0.5 * top * later.stats["speaker_confusion_raw"]
+    )
+    assert -3 < later.stats["speaker_confusion_raw"] < 0
 
 
 def test_confusion_is_not_driven_beyond_twice_a_guess():
@@ -45,7 +47,7 @@ def test_confusion_is_not_driven_beyond_twice_a_guess():
     with torch.no_grad():  # certain of the third speaker, whoever speaks
         asked.adversary["classifier"].leave.bias.copy_(torch.tensor([0.0, 0.0, 90.0]))
     result = asked(batch, 0, generator())
-    torch.testing.assert_close(result.stats["confusion_raw"], torch.tensor(-2 * math.log(3)))
+    torch.testing.assert_close(result.stats["speaker_confusion_raw"], torch.tensor(-2 * math.log(3)))
 
 
 def test_the_classifier_seeks_the_speaker_in_the_codes_of_the_step():
@@ -55,16 +57,16 @@ def test_the_classifier_seeks_the_speaker_in_the_codes_of_the_step():
     assert moved(asked) == {"adversary.classifier"}
 
 
-def test_the_second_stage_teaches_the_generator_alone_and_then_the_critic_alone():
+def test_the_second_stage_teaches_the_generator_alone_and_then_the_discriminator_alone():
     asked, batch = objective(SECOND), small_batch()
     torch.nn.init.constant_(asked.decoder.gain, 0.5)
     result = asked(batch, 0, generator())
-    assert set(result.losses) == {"adversarial", "voice"}
+    assert set(result.losses) == {"adversarial", "speaker_classification"}
     result.total.backward()
     assert moved(asked.model) == {"decoder.generator", "decoder.gain"}
     asked.zero_grad()
     asked.adversary_loss(batch, result).backward()
-    assert moved(asked) == {"adversary.critic"}
+    assert moved(asked) == {"adversary.discriminator"}
 
 
 def test_the_second_stage_speaks_in_drawn_voices():

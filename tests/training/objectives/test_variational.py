@@ -73,7 +73,7 @@ def test_the_likelihood_is_that_of_the_best_gaussian() -> None:
     objective, batch = made().eval(), small_batch()
     with torch.no_grad():
         result = objective(batch, 0, torch.Generator())
-    wanted, given = result.mels["wanted"], result.mels["given"]
+    wanted, given = result.mels["target"], result.mels["output"]
     error = (given - wanted).transpose(1, 2)[batch.mask]
     normal = torch.distributions.Normal(0.0, error.square().mean().sqrt())
     nats = normal.log_prob(error).sum() / (batch.mask.sum() / objective.model.rate)

@@ -19,8 +19,10 @@ def generator() -> torch.Generator:
 
 def test_every_loss_is_there_and_weighted():
     result = objective()(small_batch(), 0, generator())
-    assert set(result.losses) == {"reconstruction", "foretelling", "information", "commitment"}
-    torch.testing.assert_close(result.losses["information"], 0.01 * result.stats["information_raw"])
+    assert set(result.losses) == {"reconstruction", "cpc", "mutual_information", "commitment"}
+    torch.testing.assert_close(
+        result.losses["mutual_information"], 0.01 * result.stats["mutual_information_raw"]
+    )
     torch.testing.assert_close(result.total.detach(), sum(result.losses.values()))
 
 

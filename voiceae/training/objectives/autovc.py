@@ -19,16 +19,16 @@ from voiceae.nn.losses import reconstruction_loss
 from voiceae.nn.masking import downsample_mask
 from voiceae.specs import AudioSpec
 from voiceae.training.objectives.base import StepResult
-from voiceae.training.objectives.plain import Plain
+from voiceae.training.objectives.reconstruction import Reconstruction
 
 
-class AutoVC(Plain):
+class AutoVC(Reconstruction):
     """Qian et al. 2019 (arXiv 1905.05879): reconstruction before and after the refinement, and consistent codes.
 
     Args:
         model: with a `AutoVCEncoder` and a `AutoVCDecoder`.
         weights: of `reconstruction`, `coarse` and `content`, all of normalised mels and codes.
-        options: as of `Plain`.
+        options: as of `Reconstruction`.
 
     Raises:
         ValueError: for a model of other parts.
@@ -51,19 +51,19 @@ class AutoVC(Plain):
         model, mask, coarse_mask = self.model, batch.mask, downsample_mask(batch.mask, self.model.rate)
         assert isinstance(model.decoder, AutoVCDecoder)
         content = model.encode(batch.mel, mask, generator=generator)
-        speaker = self.voice_of(batch)
-        coarse, given = model.decoder.before_and_after(content.units, speaker, batch.mel.shape[-1], mask)
-        wanted = model.normalise(batch.mel)
+        speaker = self.speaker_embedding(batch)
+        coarse, output = model.decoder.before_and_after(content.units, speaker, batch.mel.shape[-1], mask)
+        target = model.normalise(batch.mel)
         # The voice that the content encoder is told is the one that was asked for.
-        features = model.content(given, mask, speaker)
+        features = model.content(output, mask, speaker)
         again = model.bottleneck(features, coarse_mask)
         losses = {
-            "reconstruction": reconstruction_loss(given, wanted, mask, self.distance),
-            "coarse": reconstruction_loss(coarse, wanted, mask, self.distance),
+            "reconstruction": reconstruction_loss(output, target, mask, self.distance),
+            "coarse_reconstruction": reconstruction_loss(coarse, target, mask, self.distance),
             "content": reconstruction_loss(again.units, content.units, coarse_mask, "l1"),
             **content.bottlenecked.losses,
         }
-        return self.weighed(losses, step, batch, content, model.denormalise(given), speaker)
+        return self.weighted_result(losses, step, batch, content, model.denormalise(output), speaker)
 
 
 def take_speaker(model: Autoencoder, source: str, spec: AudioSpec) -> None:
@@ -84,13 +84,13 @@ def take_speaker(model: Autoencoder, source: str, spec: AudioSpec) -> None:
             f"loss.speaker_from={source}: the model has no PretrainedSpeaker to fill; describe one as model=autovc does"
         )
     bundled = ASSETS / f"{source}.safetensors"
-    given = modelfile.load(bundled if bundled.is_file() else source, kind="autoencoder")
-    given.header.spec.require_same(spec, "the speaker encoder's model", "store")
+    output = modelfile.load(bundled if bundled.is_file() else source, kind="autoencoder")
+    output.header.spec.require_same(spec, "the speaker encoder's model", "store")
     try:
-        theirs = given.module
+        theirs = output.module
         model.speaker.take(theirs.speaker, theirs.mel_mean, theirs.mel_deviation)  # type: ignore[arg-type]
     except ValueError as error:
-        built = given.header.description.get("speaker")
+        built = output.header.description.get("speaker")
         raise ConfigError(
             f"loss.speaker_from={source}: its speaker encoder is {built}; describe it so as model.speaker.encoder "
             f"({error})"

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Tensor, nn
 
-from voiceae.data.crops import Batch, Crops
+from voiceae.data.crops import Batch, CropSampler
 from voiceae.data.store import FeatureStore
 from voiceae.errors import ConfigError
 from voiceae.nn.losses import LossWeights
@@ -50,8 +50,8 @@ class Objective(nn.Module):
     """
 
     kind: ClassVar[str] = "autoencoder"
-    crops: ClassVar[type[Crops]] = Crops
-    sparing: ClassVar[bool] = False
+    crops: ClassVar[type[CropSampler]] = CropSampler
+    has_unused_parameters: ClassVar[bool] = False
     stage: str = ""
     model: Any
     adversary: Any

@@ -1,4 +1,4 @@
-"""The default losses, and a classifier that looks for the speaker in the content and is to find nothing."""
+"""The default losses, by random perturbation of voices; and gradient reversal against a speaker classifier."""
 
 from __future__ import annotations
 
@@ -30,49 +30,51 @@ from voiceae.training.objectives.base import Objective, StepResult
 
 
 class Disentangling(Objective):
-    """Reconstruct in one voice what was heard in another, from a reference in the wanted voice.
+    """Reconstruct a target mel in one perturbed voice, from a source in another and a reference in the target's.
 
-    Content is heard through one random change of voice, reference and wanted mel through another, so that the network
-    learns from single recordings to take vocal-tract length and colour from the reference. With a critic, every
-    content is also said in the voice of another item: a critic, the speaker encoder and the content encoder judge it.
+    The content encoder gets the mel with one random perturbation of vocal-tract length and spectral envelope; reference
+    and target share another. So the network learns from single recordings to take both from the reference (the idea
+    of NANSY, arXiv 2110.14513). With a discriminator every content is also decoded in the voice of another item, and
+    scored by the discriminator, the speaker encoder and the content encoder.
 
     Args:
         model: the autoencoder.
-        changer: draws and applies the changes of voice.
+        perturbation: of the voices: draws its parameters, and applies them.
         weights: of the losses: `reconstruction`, `speaker`, `kl` or `commitment` as the bottleneck has it, and with a
-            critic `adversarial`, `feature_matching`, `conversion_speaker` and `conversion_content`.
+            discriminator `adversarial`, `feature_matching`, `conversion_speaker` and `conversion_content`.
         distance: of the reconstruction: l1, l2 or huber.
-        changed: share of the items that are changed at all.
-        adversary: the critic.
+        perturbed_share: share of the items whose voice is perturbed.
+        adversary: the discriminator.
     """
 
     def __init__(
         self,
         *,
         model: Autoencoder,
-        changer: VocalTractPerturbation,
+        perturbation: VocalTractPerturbation,
         weights: Mapping[str, Any],
         distance: str = "l1",
-        changed: float = 0.75,
+        perturbed_share: float = 0.75,
         adversary: MelDiscriminator | NoAdversary | None = None,
     ) -> None:
         super().__init__()
-        if not 0 <= changed <= 1:
-            raise ConfigError(f"loss.changed {changed}: must lie between 0 and 1")
+        if not 0 <= perturbed_share <= 1:
+            raise ConfigError(f"loss.perturbed_share {perturbed_share}: must lie between 0 and 1")
         self.model = model
-        self.changer = changer
+        self.perturbation = perturbation
         self.weights = LossWeights(weights)
         self.distance = distance
-        self.changed = changed
+        self.perturbed_share = perturbed_share
         self.adversary = adversary or NoAdversary()
+        # Log of the inverse temperature; CLIP (arXiv 2103.00020) begins at log(1 / 0.07) = 2.66.
         self.log_scale = nn.Parameter(torch.tensor(2.7))
 
     @classmethod
     def configured(cls, model: Any, store: FeatureStore, options: Mapping[str, Any]) -> Self:
-        """With the changes of voice in the store's mel contract; see `Objective.configured`."""
-        changer = VocalTractPerturbation(store.spec, **options["changer"])
+        """With the perturbation in the store's mel contract; see `Objective.configured`."""
+        perturbation = VocalTractPerturbation(store.spec, **options["perturbation"])
         adversary = modelfile.build(options.get("adversary"))
-        return cls(model=model, **{**options, "changer": changer, "adversary": adversary})
+        return cls(model=model, **{**options, "perturbation": perturbation, "adversary": adversary})
 
     def forward(self, batch: Batch, step: int, generator: torch.Generator) -> StepResult:
         """All losses of one batch.
@@ -83,22 +85,22 @@ class Disentangling(Objective):
             generator: of every draw; on the batch's device.
         """
         model, mask = self.model, batch.mask
-        wanted, reference, heard = self._change_voices(batch, generator)
-        content = model.with_pitch_of(model.encode(heard, mask, generator=generator), wanted, mask)
+        target, reference, source = self._perturb_voices(batch, generator)
+        content = model.with_pitch_of(model.encode(source, mask, generator=generator), target, mask)
         speaker = model.embed(reference, batch.reference_mask)
-        given = model.decode(content, speaker, mask=mask)
+        output = model.decode(content, speaker, mask=mask)
         losses = {
-            "reconstruction": reconstruction_loss(given, wanted, mask, self.distance),
+            "reconstruction": reconstruction_loss(output, target, mask, self.distance),
             "speaker": contrastive_loss(
-                speaker, model.embed(wanted, mask), self.log_scale.exp(), batch.speaker
+                speaker, model.embed(target, mask), self.log_scale.exp(), batch.speaker
             ),
             **content.bottlenecked.losses,
-            **self.further_losses(batch, content, step),
+            **self.extra_losses(batch, content, step),
         }
-        mels = {"heard": heard, "wanted": wanted, "given": given}
+        mels = {"source": source, "target": target, "output": output}
         if self.adversary.active:
-            mels["converted"], judged = self._convert(batch, content, speaker)
-            losses |= judged | self._criticise(mels, speaker.detach(), batch)
+            mels["converted"], scores = self._convert(batch, content, speaker)
+            losses |= scores | self._adversarial_losses(mels, speaker.detach(), batch)
         total, weighted = self.weights(losses, step)
         return StepResult(
             total=total,
@@ -109,25 +111,25 @@ class Disentangling(Objective):
             speaker=speaker.detach(),
         )
 
-    def further_losses(self, batch: Batch, content: Content, step: int) -> dict[str, Tensor]:
-        """What an objective built on this one adds: losses by name."""
+    def extra_losses(self, batch: Batch, content: Content, step: int) -> dict[str, Tensor]:
+        """Further losses by name, of an objective built on this one."""
         return {}
 
     def adversary_loss(self, batch: Batch, result: StepResult) -> Tensor:
-        """What the critic minimises, on the mels that the model has just made."""
+        """The discriminator's least-squares loss, on the mels that the model has just made."""
         assert isinstance(self.adversary, MelDiscriminator) and result.speaker is not None
-        judged = {
+        scores = {
             name: self.adversary(self.model.normalise(result.mels[name]), speaker, batch.mask)
             for name, speaker in (
-                ("wanted", result.speaker),
-                ("given", result.speaker),
+                ("target", result.speaker),
+                ("output", result.speaker),
                 ("converted", result.speaker[batch.other]),
             )
         }
-        return mel_discriminator_loss(judged["wanted"], [judged["given"], judged["converted"]])
+        return mel_discriminator_loss(scores["target"], [scores["output"], scores["converted"]])
 
     def _convert(self, batch: Batch, content: Content, speaker: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """Every content in the voice of an item of another speaker, which must be heard in it, and the content too."""
+        """Decode every content in the voice of another speaker's item, encode that again: consistency losses."""
         mask, other = batch.mask, speaker[batch.other].detach()
         octaves = content.pitch_centre[batch.other] - content.pitch_centre
         converted = self.model.decode(content, other, octaves=octaves, mask=mask)
@@ -142,50 +144,54 @@ class Disentangling(Objective):
             "conversion_content": reconstruction_loss(features, content.features.detach(), coarse, "l2"),
         }
 
-    def _criticise(self, mels: Mapping[str, Tensor], speaker: Tensor, batch: Batch) -> dict[str, Tensor]:
-        """How far the critic is from taking the model's mels for recordings."""
-        judge, normalise, mask = self.adversary, self.model.normalise, batch.mask
-        real = judge(normalise(mels["wanted"]), speaker, mask)
-        given = judge(normalise(mels["given"]), speaker, mask)
-        converted = judge(normalise(mels["converted"]), speaker[batch.other], mask)
+    def _adversarial_losses(
+        self, mels: Mapping[str, Tensor], speaker: Tensor, batch: Batch
+    ) -> dict[str, Tensor]:
+        """The model's side of the least-squares GAN, and feature matching."""
+        discriminator, normalise, mask = self.adversary, self.model.normalise, batch.mask
+        real = discriminator(normalise(mels["target"]), speaker, mask)
+        output = discriminator(normalise(mels["output"]), speaker, mask)
+        converted = discriminator(normalise(mels["converted"]), speaker[batch.other], mask)
         return {
-            "adversarial": 0.5 * (mel_adversarial_loss(given) + mel_adversarial_loss(converted)),
-            "feature_matching": feature_matching_loss(real, given),
+            "adversarial": 0.5 * (mel_adversarial_loss(output) + mel_adversarial_loss(converted)),
+            "feature_matching": feature_matching_loss(real, output),
         }
 
-    def _change_voices(self, batch: Batch, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-        """Wanted, reference (one voice) and heard (another): (B, M, T), (B, M, R), (B, M, T)."""
+    def _perturb_voices(self, batch: Batch, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        """Target and reference in one perturbed voice, source in another: (B, M, T), (B, M, R), (B, M, T)."""
         items = len(batch.mel)
         if not self.training:
             return batch.mel, batch.reference, batch.mel
-        voice, other = (self.changer.draw(items, generator, share=self.changed) for _ in range(2))
+        voice, other = (
+            self.perturbation.draw(items, generator, share=self.perturbed_share) for _ in range(2)
+        )
         return (
-            self.changer(batch.mel, voice),
-            self.changer(batch.reference, voice),
-            self.changer(batch.mel, other),
+            self.perturbation(batch.mel, voice),
+            self.perturbation(batch.reference, voice),
+            self.perturbation(batch.mel, other),
         )
 
 
 def _call_frozen(module: nn.Module, x: Tensor, mask: Tensor) -> Tensor:
-    """Let a module judge without learning from it: the gradient goes to `x` alone."""
+    """Apply a module with its weights frozen: the gradient goes to `x` alone."""
     weights = {name: weight.detach() for name, weight in module.named_parameters()}
-    judged: Tensor = torch.func.functional_call(module, weights, (x, mask))
-    return judged
+    scores: Tensor = torch.func.functional_call(module, weights, (x, mask))
+    return scores
 
 
-class Reversal(Disentangling):
+class GradientReversal(Disentangling):
     """A gradient-reversal layer between content and a speaker classifier (Ganin and Lempitsky 2015, arXiv 1409.7495).
 
     One update trains both: the classifier to tell the training speakers apart, the encoder, through the reversed
-    gradient, to leave nothing to tell them by. The loss, `speaker_reversed`, is the classifier's, in nats; guessing
-    would give the logarithm of the number of speakers. It is not part of validation, whose speakers are others.
+    gradient, to leave nothing to tell them by. The loss, `speaker_classification`, is the classifier's, in nats;
+    guessing would give the logarithm of the number of speakers. It has no part in validation, on other speakers.
 
     Args:
         model: the autoencoder.
         n_speakers: of the training.
-        strength: of the reversal: a number, or a schedule as of a weight, to let the classifier learn first.
+        reversal_strength: a number, or a schedule as of a weight, to let the classifier learn first.
         channels: of the classifier.
-        options: as of `Disentangling`, with a weight of `speaker_reversed`.
+        options: as of `Disentangling`, with a weight of `speaker_classification`.
 
     Raises:
         ConfigError: for a schedule that makes no sense.
@@ -196,15 +202,19 @@ class Reversal(Disentangling):
         *,
         model: Autoencoder,
         n_speakers: int,
-        strength: float | Mapping[str, Any] = 1.0,
+        reversal_strength: float | Mapping[str, Any] = 1.0,
         channels: int = 128,
         **options: Any,
     ) -> None:
         super().__init__(model=model, **options)
         try:
-            self.strength = Schedule(**strength) if isinstance(strength, Mapping) else Schedule(strength)
+            self.reversal_strength = (
+                Schedule(**reversal_strength)
+                if isinstance(reversal_strength, Mapping)
+                else Schedule(reversal_strength)
+            )
         except (TypeError, ValueError) as error:
-            raise ConfigError(f"loss.strength: {error}") from error
+            raise ConfigError(f"loss.reversal_strength: {error}") from error
         self.classifier = CodeClassifier(
             dim=model.bottleneck.dim,
             n_speakers=n_speakers,
@@ -216,10 +226,10 @@ class Reversal(Disentangling):
         """See `Objective.configured`."""
         return super().configured(model, store, {"n_speakers": len(store.speakers), **options})
 
-    def further_losses(self, batch: Batch, content: Content, step: int) -> dict[str, Tensor]:
-        """The classifier's loss, with the gradient reversed behind it."""
+    def extra_losses(self, batch: Batch, content: Content, step: int) -> dict[str, Tensor]:
+        """The classifier's cross-entropy, its gradient reversed on the way back to the encoder."""
         if not self.training:
             return {}
-        units = scale_gradient(content.units, -self.strength(step))
-        told = self.classifier(units, downsample_mask(batch.mask, self.model.rate))
-        return {"speaker_reversed": functional.cross_entropy(told, batch.speaker)}
+        units = scale_gradient(content.units, -self.reversal_strength(step))
+        logits = self.classifier(units, downsample_mask(batch.mask, self.model.rate))
+        return {"speaker_classification": functional.cross_entropy(logits, batch.speaker)}

@@ -24,7 +24,7 @@ from voiceae.models.encoders import SpeakerTable
 from voiceae.nn.losses import reconstruction_loss
 from voiceae.nn.masking import downsample_mask
 from voiceae.training.objectives.base import StepResult
-from voiceae.training.objectives.plain import Plain
+from voiceae.training.objectives.reconstruction import Reconstruction
 
 SECOND = "refine"
 """Name of the second stage; any other is the first."""
@@ -44,20 +44,20 @@ class TableResult(StepResult):
     units: Tensor | None = None
 
 
-class MultiTarget(Plain):
+class MultiTarget(Reconstruction):
     """Chou et al. 2018 (arXiv 1804.02812).
 
     In the first stage an autoencoder reconstructs with its speakers' rows of a table, and a classifier that looks for
     the speaker in the code is to be misled by it, more and more. In the second the autoencoder stays as it is; a
-    generator adds to what it decodes in voices drawn at random, so that a critic takes it for recorded and hears the
-    drawn voice in it. The critic's losses are least squares, where the paper has Wasserstein's with its penalty.
+    generator adds detail to what it decodes in voices drawn at random, so that a discriminator takes it for recorded
+    and recognises the drawn voice. Its losses are least squares, where the paper has Wasserstein's with its penalty.
 
     Args:
         model: with a `SpeakerTable` and a `ResidualDecoder`.
         weights: of `reconstruction`, `recognition` (of the table's recogniser), `confusion` (of the classifier) and,
             in the second stage, `adversarial` and `voice`.
-        channels: of the classifier and the critic.
-        options: as of `Plain`; a reference is what the recogniser learns from.
+        channels: of the classifier and the discriminator.
+        options: as of `Reconstruction`; a reference is what the recogniser learns from.
 
     Raises:
         ValueError: for a model of other parts.
@@ -78,7 +78,7 @@ class MultiTarget(Plain):
         self.adversary = nn.ModuleDict(
             {
                 "classifier": CodeClassifier(dim=model.bottleneck.dim, **shape),
-                "critic": PatchDiscriminator(n_mels=len(model.mel_mean), **shape),
+                "discriminator": PatchDiscriminator(n_mels=len(model.mel_mean), **shape),
             }
         )
 
@@ -110,17 +110,19 @@ class MultiTarget(Plain):
         normalised = self.decoder.decoder(
             DecoderInput(content.units, speaker, content.pitch, harmonics, mask)
         )
-        given = model.denormalise(normalised)
-        told = self.adversary["classifier"](content.units, downsample_mask(mask, model.rate))
+        output = model.denormalise(normalised)
+        logits = self.adversary["classifier"](content.units, downsample_mask(mask, model.rate))
         recognised = self.table.recognise(model.normalise(batch.reference), batch.reference_mask)
         guessing = log(max(2, self.table.n_speakers))
         losses = {
-            "reconstruction": reconstruction_loss(given, batch.mel, mask, self.distance),
-            "recognition": functional.cross_entropy(recognised, batch.speaker),
-            "confusion": -functional.cross_entropy(told, batch.speaker).clamp_max(MOST_CONFUSION * guessing),
+            "reconstruction": reconstruction_loss(output, batch.mel, mask, self.distance),
+            "speaker_recognition": functional.cross_entropy(recognised, batch.speaker),
+            "speaker_confusion": -functional.cross_entropy(logits, batch.speaker).clamp_max(
+                MOST_CONFUSION * guessing
+            ),
             **content.bottlenecked.losses,
         }
-        result = self.weighed(losses, step, batch, content, given, speaker)
+        result = self.weighted_result(losses, step, batch, content, output, speaker)
         return TableResult(**_values(result), units=content.units.detach())
 
     def refine(self, batch: Batch, step: int, generator: torch.Generator) -> StepResult:
@@ -137,24 +139,24 @@ class MultiTarget(Plain):
             coarse = self.decoder.decoder(inputs)
         detail = self.decoder.generator(inputs)
         normalised = coarse + self.decoder.gain * detail
-        verdict, told = self.adversary["critic"](normalised, mask)
+        score, logits = self.adversary["discriminator"](normalised, mask)
         losses = {
-            "adversarial": mel_adversarial_loss(verdict),
-            "voice": functional.cross_entropy(told, drawn),
+            "adversarial": mel_adversarial_loss(score),
+            "speaker_classification": functional.cross_entropy(logits, drawn),
         }
-        given = model.denormalise(normalised)
-        result = self.weighed(losses, step, batch, content, given, speaker)
-        mels = {**result.mels, "converted": given.detach()}
+        output = model.denormalise(normalised)
+        result = self.weighted_result(losses, step, batch, content, output, speaker)
+        mels = {**result.mels, "converted": output.detach()}
         return TableResult(**{**_values(result), "mels": mels})
 
     def adversary_loss(self, batch: Batch, result: StepResult) -> Tensor:
-        """The classifier's loss in the first stage, the critic's in the second."""
+        """The classifier's loss in the first stage, the discriminator's in the second."""
         assert isinstance(result, TableResult)
         if result.units is not None:
-            told = self.adversary["classifier"](result.units, downsample_mask(batch.mask, self.model.rate))
-            return functional.cross_entropy(told, batch.speaker)
-        real, voice = self.adversary["critic"](self.model.normalise(batch.mel), batch.mask)
-        made, _ = self.adversary["critic"](self.model.normalise(result.mels["converted"]), batch.mask)
+            logits = self.adversary["classifier"](result.units, downsample_mask(batch.mask, self.model.rate))
+            return functional.cross_entropy(logits, batch.speaker)
+        real, voice = self.adversary["discriminator"](self.model.normalise(batch.mel), batch.mask)
+        made, _ = self.adversary["discriminator"](self.model.normalise(result.mels["converted"]), batch.mask)
         return mel_discriminator_loss(real, [made]) + functional.cross_entropy(voice, batch.speaker)
 
 

@@ -11,20 +11,21 @@ from voiceae.data.crops import Batch
 from voiceae.models import Autoencoder, DecoderInput, StackedContent, StackedDecoder
 from voiceae.nn.losses import reconstruction_loss
 from voiceae.training.objectives.base import StepResult
-from voiceae.training.objectives.plain import Plain
+from voiceae.training.objectives.reconstruction import Reconstruction
 from voiceae.training.stages import Stage
 
 
-class Stacked(Plain):
+class Stacked(Reconstruction):
     """Greedy layer-wise training (Bengio et al. 2007; see arXiv 1206.5538).
 
     In a stage with the option `level` the encoder of that level, counted from 0 at the mel, hears what the levels
     outside it make of the mel, and its decoder gives that back; the innermost has the bottleneck between the two. The
-    stage should train those two alone. Without the option, or without stages, the whole is trained as by `Plain`.
+    stage should train those two alone. Without the option, or without stages, the whole is trained as by
+    `Reconstruction`.
 
     Args:
         model: with a `StackedContent` and a `StackedDecoder` of as many levels.
-        options: as of `Plain`.
+        options: as of `Reconstruction`.
 
     Raises:
         ValueError: for a model of other parts.
@@ -72,14 +73,14 @@ class Stacked(Plain):
         model, encoder = self.model, self.content[0]
         masks = encoder.masks(batch.mask)
         with torch.no_grad():
-            wanted = encoder.encode_to_level(model.normalise(batch.mel), batch.mask, level)
-        code = encoder.levels[level](wanted, masks[level])
+            target = encoder.encode_to_level(model.normalise(batch.mel), batch.mask, level)
+        code = encoder.levels[level](target, masks[level])
         losses, stats = {}, {}
         if level == self.height - 1:
             passed = model.bottleneck(code, masks[-1], model.noise(code, generator))
             code, losses, stats = passed.units, dict(passed.losses), dict(passed.stats)
-        given = self.give_back(level, code, batch, wanted.shape[-1], masks[level])
-        losses["reconstruction"] = reconstruction_loss(given, wanted, masks[level], self.distance)
+        output = self.give_back(level, code, batch, target.shape[-1], masks[level])
+        losses["reconstruction"] = reconstruction_loss(output, target, masks[level], self.distance)
         total, weighted = self.weights(losses, step)
         return StepResult(
             total=total,
@@ -89,7 +90,7 @@ class Stacked(Plain):
 
     def give_back(self, level: int, code: Tensor, batch: Batch, frames: int, mask: Tensor | None) -> Tensor:
         """Decode one level: code (B, D, T_out) -> (B, C, T_in), the normalised mel at level 0."""
-        speaker, decoder = self.voice_of(batch), self.decoder[0]
+        speaker, decoder = self.speaker_embedding(batch), self.decoder[0]
         if level:
             return decoder.decode_level(level, code, speaker, frames, mask)
         with torch.no_grad():

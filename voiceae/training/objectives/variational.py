@@ -15,12 +15,12 @@ from voiceae.models import Autoencoder, Content, GaussianBottleneck
 from voiceae.nn.layers import scale_gradient
 from voiceae.nn.losses import reconstruction_loss
 from voiceae.training.objectives.base import StepResult
-from voiceae.training.objectives.plain import Plain
+from voiceae.training.objectives.reconstruction import Reconstruction
 
 ORDERS = ("together", "tandem", "sequential")
 
 
-class Variational(Plain):
+class Variational(Reconstruction):
     """The evidence lower bound of Kingma and Welling 2014 (arXiv 1312.6114), whole or taken apart.
 
     The KL term trains the encoder alone in any case; the reconstruction trains the decoder, and the encoder as far as
@@ -35,14 +35,14 @@ class Variational(Plain):
         order: of the two terms: "together" in every step, in "tandem" one step each, or "sequential": the KL for so
             many `steps` and from then on the reconstruction.
         steps: of the KL term, where the order is sequential.
-        options: as of `Plain`.
+        options: as of `Reconstruction`.
 
     Raises:
         ValueError: for another bottleneck.
         ConfigError: for an unknown order, or a coupling outside 0 to 1.
     """
 
-    sparing = True
+    has_unused_parameters = True
 
     def __init__(
         self,
@@ -78,13 +78,13 @@ class Variational(Plain):
         with torch.set_grad_enabled(torch.is_grad_enabled() and (kl or self.coupling > 0)):
             content = model.encode(batch.mel, mask, generator=generator)
         losses = dict(content.bottlenecked.losses) if kl else {}
-        stats, mels = dict(content.bottlenecked.stats), {"heard": batch.mel, "wanted": batch.mel}
+        stats, mels = dict(content.bottlenecked.stats), {"source": batch.mel, "target": batch.mel}
         if reconstruction:
-            speaker = self.voice_of(batch)
-            given = model.decode(self.coupled(content), speaker, mask=mask)
-            losses["reconstruction"] = reconstruction_loss(given, batch.mel, mask, self.distance)
-            stats |= self.likelihood(given, batch, stats["kl_raw"])
-            mels["given"] = given
+            speaker = self.speaker_embedding(batch)
+            output = model.decode(self.coupled(content), speaker, mask=mask)
+            losses["reconstruction"] = reconstruction_loss(output, batch.mel, mask, self.distance)
+            stats |= self.likelihood(output, batch, stats["kl_raw"])
+            mels["output"] = output
         total, weighted = self.weights(losses, step)
         return StepResult(
             total=total,
@@ -99,9 +99,9 @@ class Variational(Plain):
         return replace(content, bottlenecked=replace(content.bottlenecked, units=units))
 
     @torch.no_grad()
-    def likelihood(self, given: Tensor, batch: Batch, kl: Tensor) -> dict[str, Tensor]:
+    def likelihood(self, output: Tensor, batch: Batch, kl: Tensor) -> dict[str, Tensor]:
         """Nats per code frame: given (B, M, T), KL () -> scalars by name."""
-        variance = reconstruction_loss(given, batch.mel, batch.mask, "l2").clamp_min(1e-12)
+        variance = reconstruction_loss(output, batch.mel, batch.mask, "l2").clamp_min(1e-12)
         values = self.model.rate * batch.mel.shape[1]
         log_likelihood = -0.5 * values * (math.log(2 * math.pi) + variance.log() + 1)
         return {"log_likelihood": log_likelihood, "elbo": log_likelihood - kl}

@@ -1,4 +1,4 @@
-"""VQMIVC: quantised content, pitch and voice that know little of each other."""
+"""VQMIVC: quantised content, pitch and voice with little mutual information."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from torch import Tensor, nn
 
 from voiceae.data.crops import Batch
 from voiceae.models import Autoencoder, Content
-from voiceae.nn.losses import Club, CPCLoss, reconstruction_loss
+from voiceae.nn.losses import CLUBEstimator, CPCLoss, reconstruction_loss
 from voiceae.nn.masking import downsample_mask, masked_average_pool
 from voiceae.training.objectives.base import StepResult
-from voiceae.training.objectives.plain import Plain
+from voiceae.training.objectives.reconstruction import Reconstruction
 
 CONTOUR = 2
 """Numbers a frame that the pitch stream comes down to."""
@@ -31,8 +31,8 @@ class CodedResult(StepResult):
     pairs: dict[str, tuple[Tensor, Tensor, Tensor]] = field(default_factory=dict)
 
 
-class VQMIVC(Plain):
-    """Wang et al. 2021 (arXiv 2106.10132): reconstruction, units that foretell each other, little mutual information.
+class VQMIVC(Reconstruction):
+    """Wang et al. 2021 (arXiv 2106.10132): reconstruction, CPC of the units, little mutual information.
 
     The information between content and voice, content and pitch, and pitch and voice is bounded from above by vCLUB;
     its estimators are the adversary, and learn after every step from the codes of that step. Pitch is taken relative
@@ -40,10 +40,10 @@ class VQMIVC(Plain):
 
     Args:
         model: with a bottleneck and a pitch stream.
-        weights: of `reconstruction`, `commitment`, `foretelling` and `information`.
+        weights: of `reconstruction`, `commitment`, `cpc` and `mutual_information`.
         hidden: width of the estimators.
-        ahead: units that are foretold.
-        options: as of `Plain`.
+        prediction_steps: units that CPC predicts.
+        options: as of `Reconstruction`.
     """
 
     def __init__(
@@ -52,17 +52,17 @@ class VQMIVC(Plain):
         model: Autoencoder,
         weights: Mapping[str, Any],
         hidden: int = 256,
-        ahead: int = 6,
+        prediction_steps: int = 6,
         **options: Any,
     ) -> None:
         super().__init__(model=model, weights=weights, **options)
         units, voice = _size(model.bottleneck), model.speaker.dim
-        self.foretelling = CPCLoss(dim=units, ahead=ahead)
+        self.cpc = CPCLoss(dim=units, prediction_steps=prediction_steps)
         self.adversary = nn.ModuleDict(
             {
-                "voice_content": Club(x_dim=voice, y_dim=units, hidden=hidden),
-                "pitch_content": Club(x_dim=CONTOUR, y_dim=units, hidden=hidden),
-                "voice_pitch": Club(x_dim=voice, y_dim=CONTOUR, hidden=hidden),
+                "voice_content": CLUBEstimator(x_dim=voice, y_dim=units, hidden=hidden),
+                "pitch_content": CLUBEstimator(x_dim=CONTOUR, y_dim=units, hidden=hidden),
+                "voice_pitch": CLUBEstimator(x_dim=voice, y_dim=CONTOUR, hidden=hidden),
             }
         )
 
@@ -70,21 +70,23 @@ class VQMIVC(Plain):
         """All losses of one batch; see `Objective.forward`."""
         model, mask = self.model, batch.mask
         content = model.encode(batch.mel, mask, generator=generator)
-        speaker = self.voice_of(batch)
-        given = model.decode(content, speaker, mask=mask)
+        speaker = self.speaker_embedding(batch)
+        output = model.decode(content, speaker, mask=mask)
         pairs = self.pairs(content, speaker, mask)
         losses = {
-            "reconstruction": reconstruction_loss(given, batch.mel, mask, self.distance),
-            "foretelling": self.foretelling(content.units, downsample_mask(mask, model.rate)),
-            "information": torch.stack([self.adversary[name](*pair) for name, pair in pairs.items()]).sum(),
+            "reconstruction": reconstruction_loss(output, batch.mel, mask, self.distance),
+            "cpc": self.cpc(content.units, downsample_mask(mask, model.rate)),
+            "mutual_information": torch.stack(
+                [self.adversary[name](*pair) for name, pair in pairs.items()]
+            ).sum(),
             **content.bottlenecked.losses,
         }
-        result = self.weighed(losses, step, batch, content, given, speaker)
+        result = self.weighted_result(losses, step, batch, content, output, speaker)
         learnt = {name: (x.detach(), y.detach(), counted) for name, (x, y, counted) in pairs.items()}
         return CodedResult(**{each.name: getattr(result, each.name) for each in fields(result)}, pairs=learnt)
 
     def adversary_loss(self, batch: Batch, result: StepResult) -> Tensor:
-        """What the estimators minimise: how unlikely the codes are by their guesses."""
+        """What the estimators minimise: the negative log-likelihood of the codes."""
         assert isinstance(result, CodedResult)
         losses = [self.adversary[name].learning_loss(*pair) for name, pair in result.pairs.items()]
         return torch.stack(losses).sum()

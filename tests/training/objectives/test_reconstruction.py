@@ -6,12 +6,12 @@ import torch
 from tests.systems import config, small_batch, small_system
 from voiceae.errors import ConfigError
 from voiceae.nn.losses import reconstruction_loss
-from voiceae.training.objectives.plain import Plain
+from voiceae.training.objectives.reconstruction import Reconstruction
 
 
-def objective(name: str = "adain_vc", **options: object) -> Plain:
+def objective(name: str = "adain_vc", **options: object) -> Reconstruction:
     loss = {key: value for key, value in config(name)["loss"].items() if key != "_target_"}
-    return Plain(model=small_system(name), **{**loss, **options})
+    return Reconstruction(model=small_system(name), **{**loss, **options})
 
 
 def generator() -> torch.Generator:
@@ -21,7 +21,7 @@ def generator() -> torch.Generator:
 def test_losses_are_what_they_are_called():
     asked, batch = objective(weights={"reconstruction": 2.0, "kl": 0.01}), small_batch()
     result = asked(batch, 0, generator())
-    raw = reconstruction_loss(result.mels["given"], batch.mel, batch.mask, "l1")
+    raw = reconstruction_loss(result.mels["output"], batch.mel, batch.mask, "l1")
     torch.testing.assert_close(result.losses["reconstruction"], 2 * raw)
     torch.testing.assert_close(result.losses["kl"], 0.01 * result.stats["kl_raw"])
     torch.testing.assert_close(result.total.detach(), sum(result.losses.values()))

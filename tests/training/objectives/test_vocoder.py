@@ -17,11 +17,11 @@ from tests.tiny import small_model
 from voiceae.commands.train import main
 from voiceae.data.prepare import prepare
 from voiceae.data.store import FeatureStore
-from voiceae.data.waves import WaveBatch, WaveCrops, add_waves
+from voiceae.data.waves import WaveBatch, WaveCropSampler, add_waves
 from voiceae.errors import StoreError
 from voiceae.io import modelfile
 from voiceae.training.config import compose
-from voiceae.training.objectives.vocoding import Vocoding
+from voiceae.training.objectives.vocoder import VocoderObjective
 from voiceae.training.run import build_objective
 from voiceae.training.settings import Settings
 from voiceae.vocoders import load_vocoder
@@ -64,10 +64,13 @@ def test_both_legs_through_the_command(spoken: Path, tmp_path: Path) -> None:
     assert modelfile.read_header(first / "model.safetensors").kind == "vocoder"
 
     base = Path(voiceae.__file__).parent / "assets" / "base.safetensors"
-    start = [f"trainer.init_from={first / 'model.safetensors'}", f"loss.through={base}"]
+    start = [
+        f"trainer.init_from={first / 'model.safetensors'}",
+        f"loss.finetune_on_reconstructions_of={base}",
+    ]
     judges = ["loss.adversary.sizes=[512]", "loss.adversary.periods=[3]", "loss.adversary.channels=4"]
     judges += ["trainer.precision=bf16"]  # as on a GPU
-    main(["experiment=vocoder_critic", f"out={second}", *shared, *start, *judges, "trainer.max_steps=4"])
+    main(["experiment=vocoder_gan", f"out={second}", *shared, *start, *judges, "trainer.max_steps=4"])
     last = [row for row in rows(second) if "adversary" in row][-1]
     assert last["feature_matching"] > 0 and last["adversary_gradient_norm"] > 0
     assert len(modelfile.read_header(second / "model.safetensors").extra["legs"]) == 2
@@ -89,7 +92,7 @@ JUDGES = {
 WEIGHTS = dict.fromkeys(("spectral", "mel", "pitch", "adversarial", "feature_matching"), 1.0)
 
 
-def judged(store: FeatureStore, **options: Any) -> Vocoding:
+def judged(store: FeatureStore, **options: Any) -> VocoderObjective:
     """A vocoder that says something, and discriminators."""
     description = {
         "_target_": "voiceae.vocoders.sourcefilter.SourceFilter",
@@ -98,21 +101,21 @@ def judged(store: FeatureStore, **options: Any) -> Vocoding:
     }
     torch.manual_seed(0)
     model, judges = modelfile.build(description), modelfile.build(JUDGES)
-    return Vocoding(
-        model=model, spec=store.spec, weights=WEIGHTS, sizes=[256, 1024], adversary=judges, **options
+    return VocoderObjective(
+        model=model, spec=store.spec, weights=WEIGHTS, fft_sizes=[256, 1024], adversary=judges, **options
     )
 
 
 def one(store: FeatureStore, frames: int) -> WaveBatch:
     shape = {"batch_size": 1, "crop_frames": frames, "reference_frames": 8, "seed": 0}
-    return WaveCrops(store, "train", **shape).batch(0)
+    return WaveCropSampler(store, "train", **shape).batch(0)
 
 
-@pytest.mark.parametrize("through", [False, True])
-def test_what_pads_a_short_utterance_counts_in_no_loss(spoken: Path, through: bool) -> None:
+@pytest.mark.parametrize("reconstructed", [False, True])
+def test_what_pads_a_short_utterance_counts_in_no_loss(spoken: Path, reconstructed: bool) -> None:
     store = FeatureStore.open(spoken)
-    autoencoder = small_model().eval() if through else None
-    padded, objective = one(store, 240), judged(store, through=autoencoder, through_share=1.0)
+    autoencoder = small_model().eval() if reconstructed else None
+    padded, objective = one(store, 240), judged(store, autoencoder=autoencoder, reconstructed_share=1.0)
     frames = int(padded.mask.sum())
     assert frames < 120
     samples = frames * store.spec.hop_length
@@ -137,7 +140,7 @@ def test_no_two_items_start_at_the_same_phase_and_noise(spoken: Path) -> None:
 
     def made(seed: int) -> torch.Tensor:
         with torch.no_grad():
-            return objective(twice, seed, torch.Generator().manual_seed(seed)).waves["given"]
+            return objective(twice, seed, torch.Generator().manual_seed(seed)).waves["output"]
 
     first, second = made(0)
     apart = float((first - second).abs().mean() / first.abs().mean())
@@ -156,11 +159,11 @@ def test_the_pitch_loss_is_least_where_the_reader_is_right(spoken: Path) -> None
         **{"channels": 8, "hidden": 8, "n_blocks": 1, "pitch": {"channels": 8, "hidden": 8, "n_blocks": 1}},
     }
     store = FeatureStore.open(spoken)
-    objective = Vocoding(
-        model=modelfile.build(description), spec=store.spec, weights={"pitch": 1.0}, sizes=[256]
+    objective = VocoderObjective(
+        model=modelfile.build(description), spec=store.spec, weights={"pitch": 1.0}, fft_sizes=[256]
     )
     shape = {"batch_size": 4, "crop_frames": 32, "reference_frames": 8, "seed": 0}
-    batch = WaveCrops(store, "train", **shape).batch(0)
+    batch = WaveCropSampler(store, "train", **shape).batch(0)
     grid = objective.model.pitch.grid
     sung = torch.tensor([[f0 * step for step in (1.0, 1.2, 0.9)] for f0 in (110.0, 170.0, 240.0)])
 
@@ -179,7 +182,9 @@ def test_the_pitch_is_learnt_from_voiced_frames_alone(spoken: Path) -> None:
     hop, frames = store.spec.hop_length, 48
     buzz, noise = harmonic(150.0, 1.0), np.random.default_rng(0).standard_normal(frames * hop)
     wav = np.where(np.arange(frames * hop) < 24 * hop, buzz[: frames * hop], 0.1 * noise).astype(np.float32)
-    batch = WaveCrops(store, "train", batch_size=1, crop_frames=frames, reference_frames=8, seed=0).batch(0)
+    batch = WaveCropSampler(
+        store, "train", batch_size=1, crop_frames=frames, reference_frames=8, seed=0
+    ).batch(0)
     batch = dataclasses.replace(
         batch, wav=torch.from_numpy(wav)[None], mask=torch.ones(1, frames, dtype=torch.bool)
     )

@@ -18,7 +18,7 @@ from voiceae.training.objectives.base import Objective, StepResult
 REFERENCES = ("own", "other")
 
 
-class Plain(Objective):
+class Reconstruction(Objective):
     """Nothing is changed on the way: that content and voice part is left to how the model is built.
 
     Args:
@@ -57,27 +57,27 @@ class Plain(Objective):
         """All losses of one batch; see `Objective.forward`."""
         model, mask = self.model, batch.mask
         content = model.encode(batch.mel, mask, generator=generator)
-        speaker = self.voice_of(batch)
-        given = model.decode(content, speaker, mask=mask)
+        speaker = self.speaker_embedding(batch)
+        output = model.decode(content, speaker, mask=mask)
         losses = {
-            "reconstruction": reconstruction_loss(given, batch.mel, mask, self.distance),
+            "reconstruction": reconstruction_loss(output, batch.mel, mask, self.distance),
             **content.bottlenecked.losses,
         }
-        return self.weighed(losses, step, batch, content, given, speaker)
+        return self.weighted_result(losses, step, batch, content, output, speaker)
 
-    def voice_of(self, batch: Batch) -> Tensor:
+    def speaker_embedding(self, batch: Batch) -> Tensor:
         """What the speaker part makes of its reference: -> (B, S)."""
         if self.reference == "own":
             return self.model.embed(batch.mel, batch.mask)
         return self.model.embed(batch.reference, batch.reference_mask)
 
-    def weighed(
+    def weighted_result(
         self,
         losses: Mapping[str, Tensor],
         step: int,
         batch: Batch,
         content: Content,
-        given: Tensor,
+        output: Tensor,
         speaker: Tensor,
     ) -> StepResult:
         """The losses as weighted at a step, with all that is logged and looked at.
@@ -87,7 +87,7 @@ class Plain(Objective):
             step: for the schedules.
             batch: that they are of.
             content: of the batch.
-            given: (B, M, T) what the model made of it.
+            output: (B, M, T) what the model made of it.
             speaker: (B, S).
         """
         total, weighted = self.weights(losses, step)
@@ -96,6 +96,6 @@ class Plain(Objective):
             losses={name: value.detach() for name, value in weighted.items()},
             stats={f"{name}_raw": value.detach() for name, value in losses.items()}
             | {name: value.detach() for name, value in content.bottlenecked.stats.items()},
-            mels={"heard": batch.mel, "wanted": batch.mel, "given": given.detach()},
+            mels={"source": batch.mel, "target": batch.mel, "output": output.detach()},
             speaker=speaker.detach(),
         )

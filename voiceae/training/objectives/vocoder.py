@@ -1,0 +1,154 @@
+"""Train the source-filter vocoder: spectral losses, F0, and optionally discriminators."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Self
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from voiceae.data.crops import CropSampler
+from voiceae.data.store import FeatureStore
+from voiceae.data.waves import WaveBatch, WaveCropSampler
+from voiceae.dsp.mel import LogMel
+from voiceae.dsp.statistics import active_moments, match_moments
+from voiceae.dsp.yin import yin
+from voiceae.io import modelfile
+from voiceae.models.discriminators import (
+    NoAdversary,
+    WaveDiscriminators,
+    wave_adversarial_losses,
+    wave_discriminator_loss,
+)
+from voiceae.nn.losses import LossWeights, MultiResolutionSTFTLoss, reconstruction_loss
+from voiceae.specs import AudioSpec
+from voiceae.training.objectives.base import Objective, StepResult
+from voiceae.vocoders.sourcefilter import SourceFilter
+
+# Aperiodicity below which a frame counts as voiced; the paper of YIN (de Cheveigne and Kawahara 2002) has 0.1.
+_PERIODIC = 0.2
+_EDGE = 4  # frames at either end of a crop that YIN's window reaches out of, so that its F0 is not to be relied on
+
+
+class VocoderObjective(Objective):
+    """Waves from mels: losses of spectrograms, of the mel and of F0, and a GAN's where there are discriminators.
+
+    Args:
+        model: the vocoder.
+        spec: its mel contract.
+        weights: of the losses `spectral`, `mel` and `pitch`, and with discriminators `adversarial` and
+            `feature_matching`.
+        fft_sizes: of the spectral loss, samples.
+        autoencoder: whose reconstructions take the place of recorded mels, so that the vocoder learns to make up for
+            their smoothness; None for recorded mels only.
+        reconstructed_share: share of the items that are reconstructed.
+        adversary: discriminators.
+    """
+
+    kind: ClassVar[str] = "vocoder"
+    crops: ClassVar[type[CropSampler]] = WaveCropSampler
+
+    def __init__(
+        self,
+        *,
+        model: SourceFilter,
+        spec: AudioSpec,
+        weights: Mapping[str, Any],
+        fft_sizes: list[int],
+        autoencoder: Any = None,
+        reconstructed_share: float = 0.5,
+        adversary: WaveDiscriminators | NoAdversary | None = None,
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.weights = LossWeights(weights)
+        self.spectral = MultiResolutionSTFTLoss(
+            fft_sizes=fft_sizes, sample_rate=spec.sample_rate, f_max=spec.f_max
+        )
+        self.mel = LogMel(spec)
+        self.spec, self.reconstructed_share = spec, reconstructed_share
+        self._autoencoder = (autoencoder,)  # in a tuple, for its weights are not trained
+        self.adversary = adversary or NoAdversary()
+
+    @classmethod
+    def configured(cls, model: Any, store: FeatureStore, options: Mapping[str, Any]) -> Self:
+        """With the autoencoder loaded from its file; see `Objective.configured`."""
+        options = dict(options)
+        path, adversary = (
+            options.pop("finetune_on_reconstructions_of"),
+            modelfile.build(options.pop("adversary")),
+        )
+        autoencoder = None
+        if path:
+            given = modelfile.load(path, kind="autoencoder")
+            given.header.spec.require_same(store.spec, "autoencoder", "store")
+            autoencoder = given.module
+        return cls(model=model, spec=store.spec, autoencoder=autoencoder, adversary=adversary, **options)
+
+    def forward(self, batch: WaveBatch, step: int, generator: torch.Generator) -> StepResult:
+        """All losses of one batch."""
+        noise = generator if self.training else None
+        made = self.model.synthesise(self._input_mels(batch, generator), noise)
+        valid = self._valid_samples(batch)
+        wav = made.wav * valid  # what is past the end counts for no loss
+        mel = self.mel(made.wav)
+        losses = {
+            "spectral": self.spectral(wav, batch.wav, valid),
+            "mel": reconstruction_loss(mel, batch.mel, batch.mask),
+            "pitch": self._pitch_loss(made.pitch, batch),
+        }
+        if self.adversary.active:
+            losses |= wave_adversarial_losses(self.adversary, wav, batch.wav, valid)
+        total, weighted = self.weights(losses, step)
+        return StepResult(
+            total=total,
+            losses={name: value.detach() for name, value in weighted.items()},
+            stats={f"{name}_raw": value.detach() for name, value in losses.items()},
+            mels={"target": batch.mel, "output": mel.detach()},
+            waves={"output": wav.detach()},
+        )
+
+    def adversary_loss(self, batch: WaveBatch, result: StepResult) -> Tensor:  # type: ignore[override]
+        """The discriminators' least-squares loss."""
+        return wave_discriminator_loss(
+            self.adversary, result.waves["output"], batch.wav, self._valid_samples(batch)
+        )
+
+    def examples(self, batch: WaveBatch, count: int) -> dict[str, Tensor]:  # type: ignore[override]
+        """Mels of recordings, and of the waves that the vocoder makes of them."""
+        mel = batch.mel[:count]
+        return {"input": mel, "spoken": self.mel(self.model.synthesise(mel).wav)}
+
+    def _valid_samples(self, batch: WaveBatch) -> Tensor:
+        """Samples that count: (B, N)."""
+        return batch.mask.repeat_interleave(self.spec.hop_length, dim=1)
+
+    def _input_mels(self, batch: WaveBatch, generator: torch.Generator) -> Tensor:
+        """The mels that the vocoder gets, some of them reconstructed: (B, M, T)."""
+        (autoencoder,) = self._autoencoder
+        if autoencoder is None or not self.training:
+            return batch.mel
+        if autoencoder.mel_mean.device != batch.mel.device:
+            autoencoder.to(batch.mel.device)
+        with torch.no_grad():
+            speaker = autoencoder.embed(batch.reference, batch.reference_mask)
+            content = autoencoder.encode(batch.mel, batch.mask)
+            mel = autoencoder.decode(content, speaker, mask=batch.mask)
+            own, target = (active_moments(each, batch.mask) for each in (mel, batch.mel))
+            mel = match_moments(mel, *target, own=own)
+        drawn = torch.rand(len(mel), 1, 1, generator=generator, device=mel.device)
+        return torch.where((drawn < self.reconstructed_share) & batch.mask[:, None], mel, batch.mel)
+
+    def _pitch_loss(self, logits: Tensor, batch: WaveBatch) -> Tensor:
+        """Cross-entropy against the recording's F0 by YIN as a Gaussian of one bin, over voiced frames."""
+        with torch.no_grad(), torch.autocast(logits.device.type, enabled=False):
+            f0, aperiodicity = yin(batch.wav, self.spec)
+            reader = self.model.pitch
+            distance = (f0[..., None] / reader.grid).log2() * reader.bins_per_octave
+            target = torch.softmax(-0.5 * distance.square(), dim=-1)
+            whole = functional.pad(batch.mask.float(), (_EDGE, _EDGE)).unfold(-1, 2 * _EDGE + 1, 1).amin(-1)
+            counts = (aperiodicity < _PERIODIC) & whole.bool()
+        entropy = -(target * functional.log_softmax(logits, dim=-1)).sum(-1)
+        return (entropy * counts).sum() / counts.sum().clamp_min(1)
