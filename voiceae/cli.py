@@ -80,7 +80,7 @@ EXTRAS = {
 }
 """The extra that brings each optional library; what is not named here comes with the package itself."""
 
-CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
+CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110, "show_default": True}
 
 EXAMPLES = """\b
 Examples:

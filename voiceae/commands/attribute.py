@@ -6,24 +6,15 @@ from pathlib import Path
 
 import click
 
-from voiceae.commands.options import (
-    PATH,
-    ModelChoice,
-    clips_option,
-    force_option,
-    model_options,
-    progress,
-    report_failures,
-    require_files,
-    seed_option,
-)
+from voiceae.commands import options
+from voiceae.commands.options import progress, report_failures, require_files
 
 EPILOG = """\b
 Examples:
   voiceae attribute fit --labels speakers.csv --column gender --out gender.json
   voiceae attribute fit --labels speakers.csv --column age --at 16 --recordings store/ --out adult.json
   voiceae convert alice.wav --target bob.wav --add gender.json:+0.5 --out shifted.wav
-\b
+
 The direction is the difference of the two classes' mean speaker embeddings; the
 differences of their pitch and mel statistics go with it. An amount of 1 leads
 from the mean of one class to that of the other. Its accuracy is that on speakers
@@ -36,23 +27,25 @@ def command() -> None:
 
 
 @command.command("fit", epilog=EPILOG)
-@click.option("--labels", required=True, type=PATH, metavar="CSV", help="Table of speakers, with a header.")
+@click.option(
+    "--labels", required=True, type=options.PATH, metavar="CSV", help="Table of speakers, with a header."
+)
 @click.option("--column", required=True, help="Column that the attribute is read from.")
-@click.option("--key", default="speaker", show_default=True, help="Column of the speakers' names.")
+@click.option("--key", default="speaker", help="Column of the speakers' names.")
 @click.option("--positive", metavar="VALUE", help="Value that a positive amount leads to.")
 @click.option("--at", type=float, metavar="NUMBER", help="Split numbers: from here on is the positive side.")
 @click.option(
     "--recordings",
-    type=PATH,
+    type=options.PATH,
     metavar="DIR",
     help="Folder with a subfolder for each speaker, at any depth, or a feature store; "
     "the folder of the labels by default.",
 )
-@clips_option(4)
-@seed_option
-@click.option("--out", required=True, type=PATH, metavar="JSON", help="Attribute to write.")
-@model_options(vocoder=False)
-@force_option
+@options.clips(4)
+@options.seed
+@click.option("--out", required=True, type=options.PATH, metavar="JSON", help="Attribute to write.")
+@options.voice(sound=False)
+@options.force
 def fit(
     labels: Path,
     column: str,
@@ -63,7 +56,7 @@ def fit(
     clips: int,
     seed: int,
     out: Path,
-    choice: ModelChoice,
+    choice: options.VoiceChoice,
     force: bool,
 ) -> int:
     """Fit the direction between two classes of speakers."""

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from voiceae.commands.options import PATH, force_option, model_option, require_files, write_json
+from voiceae.commands import options
+from voiceae.commands.options import require_files, write_json
 
 if TYPE_CHECKING:
     from voiceae.benchmark.measuring import Figure
@@ -21,38 +22,33 @@ Examples:
   voiceae bench lengths --lengths 5,60,600,3600 --plot lengths.png
   voiceae bench batch --files 10000
   voiceae bench --threads all --out bench.json
-\b
+
 Times are medians of interleaved runs, with the fastest and the slowest in brackets. The machine's
 own rate (a float32 matrix product on as many threads) is taken in turn with them and stands behind '@'."""
 
 
 @click.command("bench", epilog=EPILOG)
 @click.argument("names", nargs=-1)
-@model_option
+@options.model
 @click.option(
     "--corpus",
-    type=PATH,
+    type=options.PATH,
     metavar="DIR",
     help="Folder of speakers, to prepare and train on; a synthetic pulse train without one.",
 )
-@click.option("--hifigan", type=PATH, metavar="DIR", help="A HiFi-GAN checkpoint.")
-@click.option("--runs", default=7, show_default=True, type=click.IntRange(1), help="Runs of every timing.")
+@click.option("--hifigan", type=options.PATH, metavar="DIR", help="A HiFi-GAN checkpoint.")
+@click.option("--runs", default=7, type=click.IntRange(1), help="Runs of every timing.")
 @click.option(
     "--threads",
     type=click.Choice(["one", "all", "both"]),
     default="one",
-    show_default=True,
     help="Threads of torch: one, as many as there are processors, or one after the other.",
 )
-@click.option(
-    "--lengths", default="5,60", show_default=True, metavar="S,S,...", help="Seconds, for the stage lengths."
-)
-@click.option(
-    "--files", default=64, show_default=True, type=click.IntRange(8), help="Files, for the stage batch."
-)
-@click.option("--out", type=PATH, metavar="JSON", help="Also write the figures here.")
-@click.option("--plot", type=PATH, metavar="PNG", help="Draw cost and memory by length.")
-@force_option
+@click.option("--lengths", default="5,60", metavar="S,S,...", help="Seconds, for the stage lengths.")
+@click.option("--files", default=64, type=click.IntRange(8), help="Files, for the stage batch.")
+@click.option("--out", type=options.PATH, metavar="JSON", help="Also write the figures here.")
+@click.option("--plot", type=options.PATH, metavar="PNG", help="Draw cost and memory by length.")
+@options.force
 def command(
     names: tuple[str, ...],
     model: str,

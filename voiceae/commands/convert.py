@@ -8,16 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from voiceae.commands.options import (
-    PATH,
-    ModelChoice,
-    bank_option,
-    force_option,
-    model_options,
-    progress,
-    report_failures,
-    targets_option,
-)
+from voiceae.commands import options
+from voiceae.commands.options import progress, report_failures
 
 if TYPE_CHECKING:
     from voiceae.conversion.batch import Failure
@@ -30,13 +22,13 @@ Examples:
   voiceae convert alice.wav --target bob --add gender:+0.5 --out shifted.wav
   voiceae convert recordings/ --target bob.wav --out-dir as-bob/
   voiceae convert --pairs pairs.csv --root recordings/ --out-dir converted/ --jobs 4
-\b
+
 Of a folder, every recording at any depth is converted, under the same name.
 A table of pairs has the columns source, target and out (others are ignored);
 several targets are joined by ';'. What could not be converted is listed at the
 end. Both are shared by processes of one thread each; the results are the same
 whatever --jobs says.
-\b
+
 A source of more than five minutes is converted in chunks, in memory that does
 not depend on its length. The result is as long and as loud as the source, at
 the model's sample rate."""
@@ -44,7 +36,7 @@ the model's sample rate."""
 
 @click.command("convert", epilog=EPILOG)
 @click.argument("source", required=False)
-@targets_option
+@options.targets
 @click.option(
     "--add",
     "steps",
@@ -52,31 +44,32 @@ the model's sample rate."""
     metavar="ATTRIBUTE:AMOUNT",
     help="Shift the target voice along an attribute direction (voiceae attribute), as in gender:+0.5.",
 )
-@bank_option
-@click.option("--out", type=PATH, metavar="FILE", help="Result; its suffix is its format.")
-@click.option("--pairs", type=PATH, metavar="CSV", help="Table of conversions to do.")
+@options.bank
+@click.option("--out", type=options.PATH, metavar="FILE", help="Result; its suffix is its format.")
+@click.option("--pairs", type=options.PATH, metavar="CSV", help="Table of conversions to do.")
 @click.option(
     "--root",
-    type=PATH,
+    type=options.PATH,
     metavar="DIR",
     help="Folder that the table's sources and targets are in; the table's own by default.",
 )
-@click.option("--out-dir", type=PATH, metavar="DIR", help="Folder for the results of a folder or table.")
+@click.option(
+    "--out-dir", type=options.PATH, metavar="DIR", help="Folder for the results of a folder or table."
+)
 @click.option(
     "--jobs",
     type=click.IntRange(1),
     metavar="N",
     help="Processes for a folder or table; by default one a core, fewer for less than 8 files each, one on a GPU.",
 )
-@model_options()
+@options.voice()
 @click.option(
     "--runtime",
     default="auto",
-    show_default=True,
     metavar="auto|onnx|torch",
     help="What computes: onnxruntime starts faster; auto takes it for up to five minutes of an exported model.",
 )
-@force_option
+@options.force
 def command(
     source: str | None,
     targets: tuple[str, ...],
@@ -87,7 +80,7 @@ def command(
     root: Path | None,
     out_dir: Path | None,
     jobs: int | None,
-    choice: ModelChoice,
+    choice: options.VoiceChoice,
     runtime: str,
     force: bool,
 ) -> int:

@@ -6,32 +6,37 @@ from pathlib import Path
 
 import click
 
-from voiceae.commands.options import PATH, force_option, require_files
+from voiceae.commands import options
+from voiceae.commands.options import require_files
 
 EPILOG = """\b
 Examples:
   voiceae curves runs/mine/metrics.jsonl --compare runs/reference/metrics.jsonl
   voiceae curves runs/mine/metrics.jsonl --compare reference.jsonl --plot curves.png
   voiceae curves runs/mine/metrics.jsonl --compare reference.jsonl --by frames
-\b
+
 A figure departs where for three points it is off, smoothed, by more than 5 % and by more
 than four times the reference's own noise. Speed is the machine's and is not compared."""
 
 
 @click.command("curves", epilog=EPILOG)
-@click.argument("run", type=PATH, metavar="RUN.jsonl")
+@click.argument("run", type=options.PATH, metavar="RUN.jsonl")
 @click.option(
-    "--compare", "reference", required=True, type=PATH, metavar="REF.jsonl", help="The run to compare with."
+    "--compare",
+    "reference",
+    required=True,
+    type=options.PATH,
+    metavar="REF.jsonl",
+    help="The run to compare with.",
 )
-@click.option("--plot", type=PATH, metavar="PNG", help="Draw both.")
+@click.option("--plot", type=options.PATH, metavar="PNG", help="Draw both.")
 @click.option(
     "--by",
     default="step",
-    show_default=True,
     type=click.Choice(["step", "frames", "seconds"]),
     help="Horizontal axis on which the runs are compared.",
 )
-@force_option
+@options.force
 def command(run: Path, reference: Path, plot: Path | None, by: str, force: bool) -> int:
     """Print where the curves of a training run depart from a reference, and draw both."""
     from voiceae.evaluation.training_curves import compare_curves, only_in_one, read_curves, save_plots

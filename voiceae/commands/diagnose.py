@@ -6,14 +6,15 @@ from pathlib import Path
 
 import click
 
-from voiceae.commands.options import PATH, counted_progress, force_option, require_files, seed_option
+from voiceae.commands import options
+from voiceae.commands.options import counted_progress, require_files
 
 EPILOG = """\b
 Examples:
   voiceae diagnose base --store store/
   voiceae diagnose runs/vctk/model.safetensors --store store/ --out diagnosis/
   voiceae diagnose runs/vctk/model.safetensors --store store/ --quick
-\b
+
 Areas: collapse (does the decoder use the code), leakage (does the code identify the speaker),
 aggregate (does the aggregated posterior match the prior), codebook (is it in use), speakers
 (are speakers separated), spoken (does the speaker embedding carry content).
@@ -22,12 +23,14 @@ aggregate (does the aggregated posterior match the prior), codebook (is it in us
 
 @click.command("diagnose", epilog=EPILOG)
 @click.argument("model")
-@click.option("--store", required=True, type=PATH, metavar="DIR", help="Feature store of held-out speech.")
-@click.option("--out", type=PATH, metavar="DIR", help="Folder of figures and plots.")
+@click.option(
+    "--store", required=True, type=options.PATH, metavar="DIR", help="Feature store of held-out speech."
+)
+@click.option("--out", type=options.PATH, metavar="DIR", help="Folder of figures and plots.")
 @click.option("--quick", is_flag=True, help="Fewer speakers and shorter clips.")
-@seed_option
-@click.option("--threads", default=1, show_default=True, type=click.IntRange(1), help="Threads of torch.")
-@force_option
+@options.seed
+@click.option("--threads", default=1, type=click.IntRange(1), help="Threads of torch.")
+@options.force
 def command(
     model: str, store: Path, out: Path | None, quick: bool, seed: int, threads: int, force: bool
 ) -> int:

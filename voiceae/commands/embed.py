@@ -7,15 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from voiceae.commands.options import (
-    PATH,
-    ModelChoice,
-    force_option,
-    model_options,
-    progress,
-    recordings_argument,
-    report_failures,
-)
+from voiceae.commands import options
+from voiceae.commands.options import progress, report_failures
 
 if TYPE_CHECKING:
     from voiceae.conversion.batch import Failure
@@ -26,7 +19,7 @@ Examples:
   voiceae embed recordings/ --out speakers.npz --plot map.png
   voiceae embed recordings/ more/*.flac --out speakers.csv
   voiceae convert alice.wav --target speakers.npz:bob --out alice-as-bob.wav
-\b
+
 Folders are searched at any depth. As in voiceae prepare folder, the speakers
 are the subfolders: recordings/bob/day1/a.wav is bob. Files beside them go by
 the folder's own name, a file given by itself by that of the folder it lies in.
@@ -36,14 +29,19 @@ Files that cannot be read are listed at the end."""
 
 
 @click.command("embed", epilog=EPILOG)
-@recordings_argument
-@click.option("--out", required=True, type=PATH, metavar="FILE", help=".npz or .csv to write.")
+@options.recordings
+@click.option("--out", required=True, type=options.PATH, metavar="FILE", help=".npz or .csv to write.")
 @click.option(
-    "--plot", type=PATH, metavar="PNG", help="Draw a map of the speakers and a matrix of their similarity."
+    "--plot",
+    type=options.PATH,
+    metavar="PNG",
+    help="Draw a map of the speakers and a matrix of their similarity.",
 )
-@model_options(vocoder=False)
-@force_option
-def command(paths: tuple[str, ...], out: Path, plot: Path | None, choice: ModelChoice, force: bool) -> int:
+@options.voice(sound=False)
+@options.force
+def command(
+    paths: tuple[str, ...], out: Path, plot: Path | None, choice: options.VoiceChoice, force: bool
+) -> int:
     """Compute speaker embeddings of recordings: files, or folders with a subfolder for each speaker."""
     from voiceae.conversion.batch import embed_files, find_recordings
     from voiceae.conversion.embedding_files import require_table_path

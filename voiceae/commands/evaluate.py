@@ -8,16 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from voiceae.commands.options import (
-    PATH,
-    ModelChoice,
-    counted_progress,
-    force_option,
-    model_options,
-    require_files,
-    seed_option,
-    write_text,
-)
+from voiceae.commands import options
+from voiceae.commands.options import counted_progress, require_files, write_text
 
 if TYPE_CHECKING:
     from voiceae.evaluation.pairs import Clip, Pair
@@ -30,46 +22,42 @@ Examples:
   voiceae evaluate --corpus vctk/ --pairs pairs.csv --root vctk/ --converted theirs/ --out report/
   voiceae evaluate --compare old/report.json new/report.json
   voiceae evaluate --corpus vctk/ --out report/ --tolerances tolerances.json
-\b
+
 The scorers come with: pip install 'voiceae[eval]'. A tolerance file is JSON,
 {"conversion.sim_target": [0.6, null], "differences.shuffled.cer_recogniser": [null, -0.15]};
 a figure out of its range makes the exit code 1."""
 
 
 @click.command("evaluate", epilog=EPILOG)
-@model_options()
+@options.voice()
 @click.option(
     "--mode",
     default="full",
-    show_default=True,
     metavar="full|chunked|streaming|streaming-warm",
     help="Convert whole recordings, in chunks as very long ones, or as a stream, cold or warm.",
 )
-@click.option("--corpus", type=PATH, metavar="DIR", help="Corpus of held-out speakers.")
+@click.option("--corpus", type=options.PATH, metavar="DIR", help="Corpus of held-out speakers.")
+@click.option("--kind", default="vctk", metavar="KIND", help="vctk, libritts, folder or csv.")
+@click.option("--out", type=options.PATH, metavar="DIR", help="Folder of the report.")
+@click.option("--n-pairs", default=100, type=click.IntRange(1), help="Pairs to draw.")
+@options.seed
+@click.option("--pairs", type=options.PATH, metavar="CSV", help="Use these pairs instead.")
+@click.option("--root", type=options.PATH, metavar="DIR", help="Folder of the table's clips.")
+@click.option("--converted", type=options.PATH, metavar="DIR", help="Score files made elsewhere.")
 @click.option(
-    "--kind", default="vctk", show_default=True, metavar="KIND", help="vctk, libritts, folder or csv."
+    "--scorers", default="speaker,content,mos,pitch,mcd", metavar="LIST", help="Which scorers to use."
 )
-@click.option("--out", type=PATH, metavar="DIR", help="Folder of the report.")
-@click.option("--n-pairs", default=100, show_default=True, type=click.IntRange(1), help="Pairs to draw.")
-@seed_option
-@click.option("--pairs", type=PATH, metavar="CSV", help="Use these pairs instead.")
-@click.option("--root", type=PATH, metavar="DIR", help="Folder of the table's clips.")
-@click.option("--converted", type=PATH, metavar="DIR", help="Score files made elsewhere.")
-@click.option(
-    "--scorers",
-    default="speaker,content,mos,pitch,mcd",
-    show_default=True,
-    metavar="LIST",
-    help="Which scorers to use.",
-)
-@click.option("--jobs", default=1, show_default=True, type=click.IntRange(1), help="Processes that score.")
-@click.option("--cache", type=PATH, metavar="DIR", help="Folder of earlier scores.")
+@click.option("--jobs", default=1, type=click.IntRange(1), help="Processes that score.")
+@click.option("--cache", type=options.PATH, metavar="DIR", help="Folder of earlier scores.")
 @click.option("--no-cache", is_flag=True, help="Score everything anew.")
-@force_option
+@options.force
 @click.option(
-    "--tolerances", type=PATH, metavar="JSON", help="Ranges that figures must keep; exit code 1 otherwise."
+    "--tolerances",
+    type=options.PATH,
+    metavar="JSON",
+    help="Ranges that figures must keep; exit code 1 otherwise.",
 )
-@click.option("--compare", nargs=2, type=PATH, metavar="A B", help="Compare two report.json.")
+@click.option("--compare", nargs=2, type=options.PATH, metavar="A B", help="Compare two report.json.")
 def command(compare: tuple[Path, Path] | None, **options: Any) -> int:
     """Score a model on held-out speakers by models that this project did not train, and write a report."""
     if compare:
@@ -154,7 +142,7 @@ def _report(
 
 
 def _system_runner(
-    choice: ModelChoice, converted: Path | None, mode: str
+    choice: options.VoiceChoice, converted: Path | None, mode: str
 ) -> tuple[SystemRunner, Any, dict[str, Any]]:
     """What makes the rows, the model if there is one, and what the report says of both."""
     from voiceae.assets import find_model, find_vocoder

@@ -6,38 +6,38 @@ from pathlib import Path
 
 import click
 
-from voiceae.commands.options import PATH, force_option, vocoder_option
+from voiceae.commands import options
 
 EPILOG = """\b
 Examples:
   voiceae export base --out base-onnx
   voiceae convert alice.wav --target bob.wav --out c.wav --model base-onnx --runtime onnx
   voiceae export runs/mine/model.safetensors --out runs/mine/model.onnx --clip alice.wav --clip bob.wav
-\b
+
 The folder holds the model file, graphs that point into it, a manifest, and the
 vocoder where that is a network. A folder NAME.onnx beside NAME.safetensors is
 found by itself: voiceae convert --model NAME.safetensors then starts without torch.
-\b
+
 The graphs are compared with torch on the clips; nothing is written if they differ.
 Exporting needs the extra: pip install 'voiceae[onnx]'"""
 
 
 @click.command("export", epilog=EPILOG)
 @click.argument("model")
-@click.option("--out", required=True, type=PATH, metavar="DIR", help="The folder to write.")
-@vocoder_option
+@click.option("--out", required=True, type=options.PATH, metavar="DIR", help="The folder to write.")
+@options.vocoder
 @click.option(
     "--clip",
     "clips",
     multiple=True,
-    type=PATH,
+    type=options.PATH,
     metavar="FILE",
     help="Real speech to compare on, at least 0.5 s; several times. By default the clips of the demo, in a checkout.",
 )
 @click.option(
     "--graphs-only", is_flag=True, help="Leave the weights in the model file; DIR must stand beside it."
 )
-@force_option
+@options.force
 def command(
     model: str, out: Path, vocoder: str, clips: tuple[Path, ...], graphs_only: bool, force: bool
 ) -> None:

@@ -20,7 +20,7 @@ Examples:
   voiceae info runs/vctk/model.safetensors
   voiceae info bob.wav
   voiceae info base --json
-\b
+
 Of a recording, the format and what a conversion to its voice depends on: noise,
 clipping, bandwidth, pitch, and whether its parts sound like one voice."""
 

@@ -6,24 +6,14 @@ from pathlib import Path
 
 import click
 
-from voiceae.commands.options import (
-    PATH,
-    ModelChoice,
-    bank_option,
-    force_option,
-    model_options,
-    numbered,
-    progress,
-    require_files,
-    require_sounds,
-    write_json,
-)
+from voiceae.commands import options
+from voiceae.commands.options import numbered, progress, require_files, require_sounds, write_json
 
 EPILOG = """\b
 Examples:
   voiceae interpolate one.wav two.wav --out between.wav
   voiceae interpolate one.wav two.wav --steps 9 --target bob.wav --mels --out between.wav
-\b
+
 The two are brought onto one time axis by dynamic time warping of their content
 codes. Written are between-1.wav (the first sentence) to between-5.wav (the
 second), all in one voice, between.png and between.json: how smooth the path is,
@@ -33,15 +23,15 @@ beside that of mixing the mels of its two ends on the same time axis."""
 @click.command("interpolate", epilog=EPILOG)
 @click.argument("first")
 @click.argument("second")
-@click.option(
-    "--steps", default=5, show_default=True, type=click.IntRange(2), help="Sounds, both ends included."
-)
+@click.option("--steps", default=5, type=click.IntRange(2), help="Sounds, both ends included.")
 @click.option("--target", metavar="FILE", help="Voice to speak in; that of FIRST by default.")
 @click.option("--mels", is_flag=True, help="Also write the mixed mels as sounds, between-mel-1.wav, ...")
-@click.option("--out", required=True, type=PATH, metavar="FILE", help="Name of the sounds, without a number.")
-@bank_option
-@model_options()
-@force_option
+@click.option(
+    "--out", required=True, type=options.PATH, metavar="FILE", help="Name of the sounds, without a number."
+)
+@options.bank
+@options.voice()
+@options.force
 def command(
     first: str,
     second: str,
@@ -50,7 +40,7 @@ def command(
     mels: bool,
     out: Path,
     bank: Path | None,
-    choice: ModelChoice,
+    choice: options.VoiceChoice,
     force: bool,
 ) -> int:
     """Interpolate from the sentence FIRST to the sentence SECOND through the content code."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from voiceae.commands.options import PATH, ModelChoice, bank_option, model_options, targets_option
+from voiceae.commands import options
 
 EPILOG = """\b
 Examples:
@@ -14,33 +14,31 @@ Examples:
   voiceae live --target bob.wav --source-sample me.wav --look-ahead 2
   voiceae live --target bob --bank friends.npz
   voiceae live --devices
-\b
+
 Wear headphones: what comes out must not go in again. Ctrl-C ends it."""
 
 
 @click.command("live", epilog=EPILOG)
-@targets_option
-@bank_option
+@options.targets
+@options.bank
 @click.option(
     "--source-sample",
-    type=PATH,
+    type=options.PATH,
     metavar="FILE",
     help="Recording of the source speaker, whose statistics start the stream.",
 )
-@model_options(device="cpu")
+@options.voice(device="cpu")
 @click.option("--in", "source", metavar="NAME|NUMBER", help="Input device; the system's by default.")
 @click.option("--out", metavar="NAME|NUMBER", help="Output device; the system's by default.")
 @click.option(
     "--look-ahead",
     default=0,
-    show_default=True,
     type=click.IntRange(0, 20),
     help="Future context in steps of 46 ms: better quality, more latency.",
 )
 @click.option(
     "--gate",
     default=-60.0,  # as in `StreamOptions`
-    show_default=True,
     type=click.FloatRange(-120, 0),
     metavar="DBFS",
     help="Noise gate: what is below becomes silence.",
@@ -48,7 +46,6 @@ Wear headphones: what comes out must not go in again. Ctrl-C ends it."""
 @click.option(
     "--slack",
     default=0.05,  # two blocks of 20 ms, and more than the drift that the playout corrects
-    show_default=True,
     type=click.FloatRange(0, 5),
     metavar="SECONDS",
     help="Output buffer beyond the stream's own latency; more of it where the sound breaks up.",
@@ -58,7 +55,7 @@ def command(
     targets: tuple[str, ...],
     bank: Path | None,
     source_sample: Path | None,
-    choice: ModelChoice,
+    choice: options.VoiceChoice,
     source: str | None,
     out: str | None,
     look_ahead: int,

@@ -6,28 +6,18 @@ from pathlib import Path
 
 import click
 
-from voiceae.commands.options import (
-    PATH,
-    ModelChoice,
-    bank_option,
-    force_option,
-    model_options,
-    numbered,
-    progress,
-    require_files,
-    require_sounds,
-    write_json,
-)
+from voiceae.commands import options
+from voiceae.commands.options import numbered, progress, require_files, require_sounds, write_json
 
 EPILOG = """\b
 Examples:
   voiceae mix alice.wav --speaker bob.wav:0.7 --speaker carol.wav:0.3 --out between.wav
   voiceae mix alice.wav --speaker bob --speaker carol --slerp --steps 9 --out path.wav
-\b
+
 Weights count by their ratios; without any, all speakers count alike. A negative
 one leads away from its voice. A speaker is a recording, a stored embedding
 (FILE.npz:NAME) or a name of the bank (voiceae speakers).
-\b
+
 --steps N also writes N voices on the path from the first speaker to the second:
 path-1.wav to path-N.wav, path.png with their mels, similarities and pitches, and
 the same figures in path.json."""
@@ -49,10 +39,12 @@ the same figures in path.json."""
     help="Interpolate along the sphere of speaker embeddings, not straight through it.",
 )
 @click.option("--steps", type=click.IntRange(2), help="Also write so many voices on the path between two.")
-@click.option("--out", required=True, type=PATH, metavar="FILE", help="Result; its suffix is its format.")
-@bank_option
-@model_options()
-@force_option
+@click.option(
+    "--out", required=True, type=options.PATH, metavar="FILE", help="Result; its suffix is its format."
+)
+@options.bank
+@options.voice()
+@options.force
 def command(
     source: str,
     speakers: tuple[str, ...],
@@ -60,7 +52,7 @@ def command(
     steps: int | None,
     out: Path,
     bank: Path | None,
-    choice: ModelChoice,
+    choice: options.VoiceChoice,
     force: bool,
 ) -> int:
     """Convert SOURCE to a voice between the speakers."""

@@ -21,31 +21,24 @@ Option: TypeAlias = Callable[[Function], Function]
 PATH = click.Path(path_type=Path, readable=False)
 """Any path. Whether it is there and may be read is for the library to say: click would call it wrong usage."""
 
-model_option: Option = click.option(
-    "--model",
-    default="base",
-    show_default=True,
-    metavar="NAME|PATH",
-    help="Bundled model, or a model file.",
+model: Option = click.option(
+    "--model", default="base", metavar="NAME|PATH", help="Bundled model, or a model file."
 )
-vocoder_option: Option = click.option(
+vocoder: Option = click.option(
     "--vocoder",
     default="default",
-    show_default=True,
     metavar="NAME|PATH",
     help="griffinlim, a vocoder file or a HiFi-GAN folder; the bundled vocoder by default.",
 )
-force_option: Option = click.option("--force", is_flag=True, help="Overwrite existing files.")
-seed_option: Option = click.option(
-    "--seed", default=0, show_default=True, help="Seed of everything that is drawn."
-)
-bank_option: Option = click.option(
+force: Option = click.option("--force", is_flag=True, help="Overwrite existing files.")
+seed: Option = click.option("--seed", default=0, help="Seed of everything that is drawn.")
+bank: Option = click.option(
     "--bank",
     type=PATH,
     metavar="FILE",
     help="Bank of speakers (voiceae speakers); by default $VOICEAE_BANK, or the model's own among the user's data.",
 )
-targets_option: Option = click.option(
+targets: Option = click.option(
     "--target",
     "targets",
     multiple=True,
@@ -53,22 +46,18 @@ targets_option: Option = click.option(
     help="Recording of the target speaker, at least 0.5 s, a stored embedding (FILE.npz:NAME), or a name of the "
     "bank; given several times, the voices are averaged.",
 )
-recordings_argument: Option = click.argument("paths", nargs=-1, required=True, metavar="PATH...")
+recordings: Option = click.argument("paths", nargs=-1, required=True, metavar="PATH...")
 
 
-def clips_option(default: int) -> Option:
+def clips(default: int) -> Option:
     """`--clips`: how many recordings of each speaker a fit takes."""
     return click.option(
-        "--clips",
-        default=default,
-        show_default=True,
-        type=click.IntRange(1),
-        help="Recordings of each speaker, at most.",
+        "--clips", default=default, type=click.IntRange(1), help="Recordings of each speaker, at most."
     )
 
 
 @dataclass(frozen=True)
-class ModelChoice:
+class VoiceChoice:
     """What `--model`, `--vocoder` and `--device` name; cheap until something is loaded."""
 
     model: str
@@ -89,17 +78,16 @@ class ModelChoice:
         return posterior_path(find_model(self.model), voice.fingerprint, list(bundled().values()))
 
 
-def model_options(*, vocoder: bool = True, device: str = "auto") -> Option:
+def voice(*, sound: bool = True, device: str = "auto") -> Option:
     """`--model`, `--device` and, for commands that make sound, `--vocoder`: one argument `choice`.
 
     Args:
-        vocoder: whether there is that option; without it Griffin-Lim is taken, which loads no network.
+        sound: whether there is `--vocoder`; without it Griffin-Lim is taken, which loads no network.
         device: by default.
     """
     where = click.option(
         "--device",
         default=device,
-        show_default=True,
         metavar="auto|cpu|cuda",
         help="Where to compute; auto takes a GPU where there is one.",
     )
@@ -108,10 +96,10 @@ def model_options(*, vocoder: bool = True, device: str = "auto") -> Option:
         # `wraps` also copies the options that click has noted on the function so far.
         @functools.wraps(function)
         def command(*, model: str, device: str, vocoder: str = "griffinlim", **others: Any) -> Any:
-            return function(choice=ModelChoice(model, vocoder, device), **others)
+            return function(choice=VoiceChoice(model, vocoder, device), **others)
 
         with_device = where(command)
-        return model_option(vocoder_option(with_device) if vocoder else with_device)
+        return model(vocoder(with_device) if sound else with_device)
 
     return add
 

@@ -6,24 +6,15 @@ from pathlib import Path
 
 import click
 
-from voiceae.commands.options import (
-    PATH,
-    ModelChoice,
-    clips_option,
-    force_option,
-    model_options,
-    progress,
-    report_failures,
-    require_files,
-    seed_option,
-)
+from voiceae.commands import options
+from voiceae.commands.options import progress, report_failures, require_files
 
 EPILOG = """\b
 Examples:
   voiceae posterior fit --recordings store/
   voiceae posterior fit --recordings recordings/ --model mine.safetensors --components 1
   voiceae sample --from aggregated --out samples/
-\b
+
 Fitted are a mixture of Gaussians over the code frames of all recordings, the
 transitions between its components, and a Gaussian over the speakers with their
 pitch and mel statistics. A discrete model has its codes for components. It is
@@ -38,27 +29,28 @@ def command() -> None:
 
 @command.command("fit", epilog=EPILOG)
 @click.option(
-    "--recordings", required=True, type=PATH, metavar="DIR", help="Feature store, or folder of speakers."
+    "--recordings",
+    required=True,
+    type=options.PATH,
+    metavar="DIR",
+    help="Feature store, or folder of speakers.",
 )
 @click.option(
-    "--components",
-    default=8,
-    show_default=True,
-    type=click.IntRange(1),
-    help="Components of the mixture over code frames.",
+    "--components", default=8, type=click.IntRange(1), help="Components of the mixture over code frames."
 )
 @click.option(
     "--voice-components",
     default=1,
-    show_default=True,
     type=click.IntRange(1),
     help="Components of the mixture over speakers; each takes ten speakers.",
 )
-@clips_option(3)
-@seed_option
-@click.option("--out", type=PATH, metavar="FILE", help="File to write; the one beside the model by default.")
-@model_options(vocoder=False)
-@force_option
+@options.clips(3)
+@options.seed
+@click.option(
+    "--out", type=options.PATH, metavar="FILE", help="File to write; the one beside the model by default."
+)
+@options.voice(sound=False)
+@options.force
 def fit(
     recordings: Path,
     components: int,
@@ -66,7 +58,7 @@ def fit(
     clips: int,
     seed: int,
     out: Path | None,
-    choice: ModelChoice,
+    choice: options.VoiceChoice,
     force: bool,
 ) -> int:
     """Fit the posterior to recordings, and write it with the model."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from voiceae.commands.options import PATH, seed_option
+from voiceae.commands import options
 
 EPILOG = """\b
 Examples:
@@ -15,12 +15,13 @@ Examples:
   voiceae prepare folder recordings/ --out stores/mine --valid-speakers 2
   voiceae prepare csv recordings.csv --out stores/mine
   voiceae prepare libritts LibriTTS/ --out stores/libritts --backend dask --scheduler tcp://head:8786
+
 \b
   vctk      VCTK 0.92 as published: wav48_silence_trimmed/<speaker>/...
   libritts  <subset>/<speaker>/<chapter>/*.wav, all subsets or one of them
   folder    one subfolder a speaker; wav, flac, ogg, opus, mp3 at any depth
   csv       columns path, speaker, and optionally split, text, gender
-\b
+
 Interrupted, it goes on where it was when called again in the same way. Files
 that cannot be used are left out: the last line names some with the reason,
 STORE/report.csv all. The exit status is 0 all the same, since a corpus with a
@@ -29,8 +30,8 @@ few bad files is usable; it is 1 where nothing to train on is left."""
 
 @click.command("prepare", epilog=EPILOG)
 @click.argument("kind", type=click.Choice(["vctk", "libritts", "folder", "csv"]))
-@click.argument("corpus", type=PATH)
-@click.option("--out", type=PATH, required=True, metavar="STORE", help="Folder of the store.")
+@click.argument("corpus", type=options.PATH)
+@click.option("--out", type=options.PATH, required=True, metavar="STORE", help="Folder of the store.")
 @click.option(
     "--valid-speakers",
     type=click.IntRange(min=0),
@@ -41,20 +42,16 @@ few bad files is usable; it is 1 where nothing to train on is left."""
     "--valid-utterances",
     type=click.FloatRange(0, 0.5),
     default=0.02,
-    show_default=True,
     metavar="SHARE",
     help="Share of the other speakers' utterances to hold out; above 0, at least one.",
 )
-@seed_option
-@click.option(
-    "--mic", type=click.Choice(["mic1", "mic2"]), default="mic1", show_default=True, help="VCTK's microphone."
-)
-@click.option("--trim/--no-trim", default=True, show_default=True, help="Trim silence at both ends.")
+@options.seed
+@click.option("--mic", type=click.Choice(["mic1", "mic2"]), default="mic1", help="VCTK's microphone.")
+@click.option("--trim/--no-trim", default=True, help="Trim silence at both ends.")
 @click.option(
     "--min-seconds",
     type=click.FloatRange(min=0.1),
     default=0.5,
-    show_default=True,
     metavar="S",
     help="Leave out recordings that are shorter, after trimming.",
 )
@@ -66,7 +63,6 @@ few bad files is usable; it is 1 where nothing to train on is left."""
     "--backend",
     type=click.Choice(["local", "dask"]),
     default="local",
-    show_default=True,
     help="Processes here, or the workers of a Dask cluster that see CORPUS and STORE by the same paths.",
 )
 @click.option(
@@ -74,7 +70,7 @@ few bad files is usable; it is 1 where nothing to train on is left."""
 )
 @click.option("--waves", is_flag=True, help="Keep the waves too, which training a vocoder needs.")
 @click.option("--force", is_flag=True, help="Start anew where STORE holds a store made differently.")
-@click.option("--progress/--no-progress", default=True, show_default=True, help="Show a progress bar.")
+@click.option("--progress/--no-progress", default=True, help="Show a progress bar.")
 def command(
     kind: str,
     corpus: Path,

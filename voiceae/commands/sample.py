@@ -7,18 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from voiceae.commands.options import (
-    PATH,
-    ModelChoice,
-    bank_option,
-    force_option,
-    model_options,
-    progress,
-    require_files,
-    require_sounds,
-    seed_option,
-    write_json,
-)
+from voiceae.commands import options
+from voiceae.commands.options import progress, require_files, require_sounds, write_json
 
 if TYPE_CHECKING:
     from voiceae.io.audio import Audio
@@ -29,7 +19,7 @@ Examples:
   voiceae sample --from prior --n 4 --seconds 2 --out noise/
   voiceae sample --from aggregated --source alice.wav --out voices/
   voiceae sample --from aggregated --target bob.wav --out contents/
-\b
+
 Given a source, only the speakers are drawn; given a target, only the content. The
 prior is N(0, I) for each frame of a VAE (uniform over a codebook), and uniform over
 the sphere of speaker embeddings. The aggregated posterior is that of voiceae
@@ -45,28 +35,25 @@ take for speech; these come with: pip install 'voiceae[eval]'."""
     type=click.Choice(["prior", "aggregated"]),
     help="Distribution to draw from.",
 )
-@click.option("--n", "count", default=8, show_default=True, type=click.IntRange(1), help="Samples.")
-@click.option(
-    "--seconds",
-    default=3.0,
-    show_default=True,
-    type=click.FloatRange(0.2, 60),
-    help="Length of drawn content.",
-)
+@click.option("--n", "count", default=8, type=click.IntRange(1), help="Samples.")
+@click.option("--seconds", default=3.0, type=click.FloatRange(0.2, 60), help="Length of drawn content.")
 @click.option("--source", metavar="FILE", help="Recording whose content is taken instead of drawn content.")
 @click.option("--target", metavar="FILE", help="Speaker to convert to instead of drawn ones.")
 @click.option("--independent", is_flag=True, help="Draw every frame by itself, without transitions.")
 @click.option(
-    "--posterior", type=PATH, metavar="FILE", help="Fitted posterior; the one beside the model by default."
+    "--posterior",
+    type=options.PATH,
+    metavar="FILE",
+    help="Fitted posterior; the one beside the model by default.",
 )
-@seed_option
+@options.seed
 @click.option("--no-scorers", is_flag=True, help="Do not score whether it is speech.")
 @click.option(
-    "--out", required=True, type=PATH, metavar="DIR", help="Folder of the samples and their report."
+    "--out", required=True, type=options.PATH, metavar="DIR", help="Folder of the samples and their report."
 )
-@bank_option
-@model_options()
-@force_option
+@options.bank
+@options.voice()
+@options.force
 def command(
     origin: str,
     count: int,
@@ -79,7 +66,7 @@ def command(
     no_scorers: bool,
     out: Path,
     bank: Path | None,
-    choice: ModelChoice,
+    choice: options.VoiceChoice,
     force: bool,
 ) -> int:
     """Draw speakers and content, decode them, and score whether the result is speech."""

@@ -7,18 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from voiceae.commands.options import (
-    PATH,
-    ModelChoice,
-    bank_option,
-    force_option,
-    model_option,
-    model_options,
-    progress,
-    report_failures,
-    require_files,
-    try_each,
-)
+from voiceae.commands import options
+from voiceae.commands.options import progress, report_failures, require_files, try_each
 
 if TYPE_CHECKING:
     from voiceae.conversion.batch import Failure
@@ -32,7 +22,7 @@ Examples:
   voiceae speakers export --matrix similarity.csv --plot voices.png
   voiceae speakers remove bob
   voiceae convert alice.wav --target bob --out alice-as-bob.wav
-\b
+
 A bank belongs to one model, and keeps the speaker profile of every clip:
 converting to a name is converting to its clips. The file is a table as voiceae
 embed writes it."""
@@ -47,9 +37,11 @@ def command() -> None:
 @click.argument("name")
 @click.argument("clips", nargs=-1, required=True, metavar="CLIP...")
 @click.option("--replace", is_flag=True, help="Remove the clips that this name had before.")
-@bank_option
-@model_options(vocoder=False)
-def add(name: str, clips: tuple[str, ...], replace: bool, bank: Path | None, choice: ModelChoice) -> int:
+@options.bank
+@options.voice(sound=False)
+def add(
+    name: str, clips: tuple[str, ...], replace: bool, bank: Path | None, choice: options.VoiceChoice
+) -> int:
     """Add clips, or folders of them, to the speaker NAME."""
     from voiceae.conversion.batch import find_recordings
     from voiceae.errors import AudioError
@@ -76,8 +68,8 @@ def add(name: str, clips: tuple[str, ...], replace: bool, bank: Path | None, cho
 
 
 @command.command("list", epilog=EPILOG)
-@bank_option
-@model_option
+@options.bank
+@options.model
 def list_(bank: Path | None, model: str) -> None:
     """List the speakers, how alike the clips of each are, and who is nearest."""
     known = _open(bank, model)
@@ -90,8 +82,8 @@ def list_(bank: Path | None, model: str) -> None:
 
 @command.command("remove", epilog=EPILOG)
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
-@bank_option
-@model_option
+@options.bank
+@options.model
 def remove(names: tuple[str, ...], bank: Path | None, model: str) -> None:
     """Remove speakers from the bank."""
     from voiceae.latent.enrollment import SpeakerBank
@@ -105,14 +97,18 @@ def remove(names: tuple[str, ...], bank: Path | None, model: str) -> None:
 
 @command.command("export", epilog=EPILOG)
 @click.argument("names", nargs=-1, metavar="[NAME]...")
-@click.option("--out", type=PATH, metavar="FILE", help="Embeddings, as .npz or .csv of voiceae embed.")
 @click.option(
-    "--matrix", type=PATH, metavar="CSV", help="Mean cosine between the clips of every two speakers."
+    "--out", type=options.PATH, metavar="FILE", help="Embeddings, as .npz or .csv of voiceae embed."
 )
-@click.option("--plot", type=PATH, metavar="PNG", help="Map of the voices, and the matrix as a picture.")
-@bank_option
-@model_option
-@force_option
+@click.option(
+    "--matrix", type=options.PATH, metavar="CSV", help="Mean cosine between the clips of every two speakers."
+)
+@click.option(
+    "--plot", type=options.PATH, metavar="PNG", help="Map of the voices, and the matrix as a picture."
+)
+@options.bank
+@options.model
+@options.force
 def export(
     names: tuple[str, ...],
     out: Path | None,

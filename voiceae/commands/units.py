@@ -7,14 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from voiceae.commands import options
 from voiceae.commands.options import (
-    PATH,
-    ModelChoice,
-    bank_option,
-    force_option,
-    model_options,
     progress,
-    recordings_argument,
     report_failures,
     require_files,
     require_sounds,
@@ -33,7 +28,7 @@ Examples:
   voiceae units encode a.wav --model vq.safetensors --pitch --out a.txt
   voiceae units decode a.txt --target bob.wav --model vq.safetensors --out spoken/
   voiceae units tree recordings/ --model vq.safetensors --out tree.png
-\b
+
 A line of the text is a recording: its name, a tab, its codes; with --pitch
 another tab and semitones relative to its median. Needs a model with a discrete
 bottleneck, such as one trained with model/bottleneck=vq."""
@@ -45,14 +40,14 @@ def command() -> None:
 
 
 @command.command("encode", epilog=EPILOG)
-@recordings_argument
-@click.option("--out", required=True, type=PATH, metavar="TXT", help="Text to write.")
+@options.recordings
+@click.option("--out", required=True, type=options.PATH, metavar="TXT", help="Text to write.")
 @click.option("--collapse", is_flag=True, help="Write runs of equal codes once; their durations are lost.")
 @click.option("--pitch", is_flag=True, help="Also write the pitch contour.")
-@model_options(vocoder=False)
-@force_option
+@options.voice(sound=False)
+@options.force
 def encode(
-    paths: tuple[str, ...], out: Path, collapse: bool, pitch: bool, choice: ModelChoice, force: bool
+    paths: tuple[str, ...], out: Path, collapse: bool, pitch: bool, choice: options.VoiceChoice, force: bool
 ) -> int:
     """Turn recordings into text, and print how many bits per second it takes."""
     from voiceae.latent.units import (
@@ -95,7 +90,7 @@ def _recordings(paths: tuple[str, ...]) -> tuple[list[Path], list[Failure]]:
 
 
 @command.command("decode", epilog=EPILOG)
-@click.argument("text", type=PATH, metavar="TXT")
+@click.argument("text", type=options.PATH, metavar="TXT")
 @click.option("--target", required=True, metavar="FILE", help="Target speaker, as for convert.")
 @click.option("--name", help="Only the recording of this name.")
 @click.option(
@@ -103,10 +98,10 @@ def _recordings(paths: tuple[str, ...]) -> tuple[list[Path], list[Failure]]:
     type=click.IntRange(1),
     help="Duration of a written code in code frames; 1 by default, 2 for collapsed text.",
 )
-@click.option("--out", required=True, type=PATH, metavar="DIR", help="Folder of the sounds.")
-@bank_option
-@model_options()
-@force_option
+@click.option("--out", required=True, type=options.PATH, metavar="DIR", help="Folder of the sounds.")
+@options.bank
+@options.voice()
+@options.force
 def decode(
     text: Path,
     target: str,
@@ -114,7 +109,7 @@ def decode(
     frames_each: int | None,
     out: Path,
     bank: Path | None,
-    choice: ModelChoice,
+    choice: options.VoiceChoice,
     force: bool,
 ) -> int:
     """Synthesise a text of units; without a written pitch contour the pitch stays level."""
@@ -138,14 +133,18 @@ def decode(
 
 
 @command.command("tree", epilog=EPILOG)
-@recordings_argument
+@options.recordings
 @click.option(
-    "--out", required=True, type=PATH, metavar="PNG", help="Picture; the figures go beside it, as .json."
+    "--out",
+    required=True,
+    type=options.PATH,
+    metavar="PNG",
+    help="Picture; the figures go beside it, as .json.",
 )
 @click.option("--no-phones", is_flag=True, help="Do not align the codes with a recogniser's phones.")
-@model_options(vocoder=False)
-@force_option
-def tree(paths: tuple[str, ...], out: Path, no_phones: bool, choice: ModelChoice, force: bool) -> int:
+@options.voice(sound=False)
+@options.force
+def tree(paths: tuple[str, ...], out: Path, no_phones: bool, choice: options.VoiceChoice, force: bool) -> int:
     """Draw the tree of the codes in use, above the phones that a recogniser aligns with them."""
     from voiceae.errors import ConfigError
     from voiceae.latent.plotting import require_picture_path

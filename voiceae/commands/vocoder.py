@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from voiceae.commands.options import PATH, force_option
+from voiceae.commands import options
 
 
 @click.group("vocoder")
@@ -15,10 +15,10 @@ def command() -> None:
 
 
 @command.command("import")
-@click.argument("checkpoint", type=PATH)
-@click.option("--out", required=True, type=PATH, help="The .safetensors file to write.")
+@click.argument("checkpoint", type=options.PATH)
+@click.option("--out", required=True, type=options.PATH, help="The .safetensors file to write.")
 @click.option("--half", is_flag=True, help="Store float16: half the size, rounded weights.")
-@force_option
+@options.force
 def import_checkpoint(checkpoint: Path, out: Path, half: bool, force: bool) -> None:
     r"""Turn a HiFi-GAN CHECKPOINT of its authors' format into one safe, self-describing file.
 
