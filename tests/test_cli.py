@@ -65,6 +65,20 @@ def test_every_help_has_examples(capsys: pytest.CaptureFixture[str], name: str, 
     assert "Examples:" in out and f"  voiceae {name} " in out
 
 
+def test_no_help_holds_control_characters_and_every_one_has_paragraphs_that_fit(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    context = cli.voiceae.make_context("voiceae", ["info"])
+    calls = [[]]
+    for name in set(cli.COMMANDS) - {"train"}:  # whose help is Hydra's
+        command = cli.voiceae.get_command(context, name)
+        calls += [[name, each] for each in getattr(command, "commands", ())] or [[name]]
+    for call in calls:
+        assert cli.run([*call, "--help"]) == 0
+        lines = capsys.readouterr().out.splitlines()
+        assert all(line.isprintable() and len(line) <= 120 for line in lines), call
+
+
 def test_the_table_of_commands_has_modules_that_fit() -> None:
     context = cli.voiceae.make_context("voiceae", ["info"])
     for name in cli.voiceae.list_commands(context):

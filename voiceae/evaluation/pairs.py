@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 
 from voiceae.conversion.batch import read_pair_rows
-from voiceae.data.corpora import Recording
+from voiceae.data.corpora import Recording, list_recordings
 from voiceae.errors import AudioError, CorpusError
+from voiceae.io.folders import UnusedFile
 
 SOURCE_SECONDS = (2.0, 8.0)  # a recogniser errs on less; more costs time and tells nothing new
 REFERENCE_SECONDS = 3.0  # two windows of the speaker scorer (1.6 s each)
@@ -94,6 +95,26 @@ def unseen_recordings(
             kept.append(recording)
     kept = [recording for recording in kept if recording.speaker not in reasons]
     return kept, reasons
+
+
+def held_out_clips(kind: str, corpus: Path, trained_on: Iterable[str]) -> tuple[list[Clip], dict[str, str]]:
+    """Clips of a corpus that a model may be evaluated on, and why others are left out.
+
+    Args:
+        kind: layout of the corpus, as for `list_recordings`.
+        corpus: folder or table.
+        trained_on: names of speakers that the model knows.
+
+    Raises:
+        CorpusError: when no clip is left.
+    """
+    unused: list[UnusedFile] = []
+    kept, reasons = unseen_recordings(list_recordings(kind, corpus, unused=unused), trained_on)
+    if not kept:
+        raise CorpusError(f"{corpus}: the model was trained on all its speakers; evaluate on others")
+    clips, bad = read_durations(kept)
+    others = {str(each.path): f"{each.path}: not used: {each.why}" for each in unused}
+    return clips, {**reasons, **bad, **others}
 
 
 def trained_speakers(extra: Mapping[str, Any]) -> set[str]:

@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import islice, pairwise
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from voiceae.assets import find_model, find_vocoder
 from voiceae.conversion.chunked import ChunkOptions
 from voiceae.dsp.mel import LogMel
 from voiceae.errors import AudioError, ConfigError
-from voiceae.evaluation.pairs import Pair
-from voiceae.hardware import torch_threads
+from voiceae.evaluation.pairs import Pair, trained_speakers
+from voiceae.hardware import resolve_device, torch_threads
 from voiceae.io import audio as audio_io
 from voiceae.io.audio import Audio
+from voiceae.io.modelfile import read_header
 from voiceae.specs import AudioSpec
-from voiceae.vocoders.base import Vocoder
+from voiceae.vocoders.base import Vocoder, load_vocoder
 
 if TYPE_CHECKING:
     from voiceae.conversion.voice import Voice
@@ -36,6 +40,7 @@ MODES = {
 
 # Far below the lengths that users meet (minutes), so that clips of some seconds are cut and joined too.
 SHORT_CHUNKS = ChunkOptions(chunk_seconds=5.0, statistics_seconds=5.0, segment_seconds=1.0)
+TIMED_PAIRS = 10  # some seconds of work, and the median no longer follows a single clip
 _BLOCK_SECONDS = 0.02  # what sound cards commonly hand over at a time
 
 
@@ -169,27 +174,72 @@ def transfer_statistics(mel: Tensor, reference: Tensor) -> Tensor:
     return (mel - own[1]) / own[0].clamp_min(1e-5) * other[0] + other[1]
 
 
-def stage_seconds(voice: Any, pair: Pair) -> dict[str, float]:
-    """Seconds of compute by stage for one pair on one thread, and of the source's audio as `audio`.
+def load_model_system(
+    model: str, vocoder: str, device: str, mode: str
+) -> tuple[SystemRunner, Voice, dict[str, Any]]:
+    """A model in one of its modes, its voice, and what a report says of it; speakers it knows as `trained_on`.
+
+    Args:
+        model: bundled name or path.
+        vocoder: as for `voiceae.load`.
+        device: likewise.
+        mode: one of `MODES`.
+    """
+    from voiceae.conversion.voice import load
+
+    voice = load(model, vocoder, device)
+    about: dict[str, Any] = {
+        "model": voice.name,
+        "model fingerprint": voice.fingerprint,
+        "mel": voice.spec.fingerprint,
+        "vocoder": voice.vocoder.name,
+        "parameters": voice.parameters,
+        "trained_on": trained_speakers(read_header(find_model(model)).extra),
+    }
+    if voice.model.speaker.limits:
+        about["voices"] = voice.model.speaker.limits
+    if mode != "full":
+        about["mode"] = mode
+    return SystemRunner(voice.spec, voice.vocoder, converter(voice, mode), voice.device), voice, about
+
+
+def load_files_system(folder: Path, vocoder: str, device: str) -> tuple[SystemRunner, dict[str, Any]]:
+    """Rows beside files that another system converted, and what a report says of them."""
+    spec, where = AudioSpec(), resolve_device(device)
+    loaded = load_vocoder(find_vocoder(vocoder, spec), spec, where)
+    about = {"converted": folder.name, "mel": spec.fingerprint, "vocoder": loaded.name}
+    return SystemRunner(spec, loaded, device=where), about
+
+
+def seconds_by_stage(voice: Voice, pairs: Iterable[Pair]) -> dict[str, float]:
+    """Seconds of compute per second of source audio on one thread, by stage: medians over a few pairs.
 
     Features are read and computed for source and target; the model encodes, embeds and decodes.
 
     Args:
-        voice: with `mel`, `encode`, `profile`, `decode` and `synthesise` as `voiceae.load` gives it.
-        pair: its source and first reference are used.
+        voice: the model with its vocoder.
+        pairs: of each, the source and the first reference are used.
     """
-    source, target = (
-        audio_io.load(clip.path, voice.spec.sample_rate) for clip in (pair.source, pair.references[0])
-    )
-    with torch_threads(1):
-        started = time.perf_counter()
-        for audio in (source, target):
-            voice.mel(audio)
-        features = time.perf_counter() - started
-        started = time.perf_counter()
-        mel = voice.decode(voice.encode(source), voice.profile(target))
-        model = time.perf_counter() - started - features
-        started = time.perf_counter()
-        voice.synthesise(mel)
-        vocoder = time.perf_counter() - started
-    return {"features": features, "model": max(model, 0.0), "vocoder": vocoder, "audio": source.seconds}
+    timed: dict[str, list[float]] = {"features": [], "model": [], "vocoder": []}
+    for pair in islice(pairs, TIMED_PAIRS):
+        source, target = (
+            audio_io.load(clip.path, voice.spec.sample_rate) for clip in (pair.source, pair.references[0])
+        )
+        with torch_threads(1):
+            times = [time.perf_counter()]
+            for audio in (source, target):
+                voice.mel(audio)
+            times.append(time.perf_counter())
+            mel = voice.decode(voice.encode(source), voice.profile(target))
+            times.append(time.perf_counter())
+            voice.synthesise(mel)
+            times.append(time.perf_counter())
+        features, model, vocoder = (end - start for start, end in pairwise(times))
+        # Encoding computes the features once more.
+        for stage, seconds in (
+            ("features", features),
+            ("model", max(model - features, 0.0)),
+            ("vocoder", vocoder),
+        ):
+            timed[stage].append(seconds / source.seconds)
+    return {stage: median(seconds) for stage, seconds in timed.items() if seconds}
