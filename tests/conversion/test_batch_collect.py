@@ -67,11 +67,11 @@ def test_speaker_of_a_relative_path(folder: Path, monkeypatch: pytest.MonkeyPatc
 
 def test_bad_files_are_passed_over(tiny_voice: Voice, folder: Path) -> None:
     (folder / "b/0.wav").write_text("no audio")
-    collected = embed_files(tiny_voice, find_recordings([folder]))
-    assert [failure.where for failure in collected.failures] == [str(folder / "b/0.wav")]
-    assert collected.table.speaker_names == ("b", "ä")
-    np.testing.assert_allclose(collected.table.embeddings[0], tiny_voice.embed(folder / "b/2.wav"))
-    assert collected.table.model == tiny_voice.fingerprint
+    table, failures = embed_files(tiny_voice, find_recordings([folder]))
+    assert [failure.where for failure in failures] == [str(folder / "b/0.wav")]
+    assert table.speaker_names == ("b", "ä")
+    np.testing.assert_allclose(table.embeddings[0], tiny_voice.embed(folder / "b/2.wav"))
+    assert table.model == tiny_voice.fingerprint
 
 
 def test_no_good_file_at_all(tiny_voice: Voice, folder: Path) -> None:

@@ -54,10 +54,10 @@ def command(
         require_picture_path(plot, force)
     closed: list[Failure] = []
     files = find_recordings(paths, closed)
-    collected = embed_files(choice.load(), files, progress("embed", "file"))
-    collected.table.save(out, force=force)
+    table, failures = embed_files(choice.load(), files, progress("embed", "file"))
+    table.save(out, force=force)
     if plot:
         from voiceae.latent.plotting import draw_map
 
-        draw_map(collected.table, plot, force=force)
-    return report_failures([*closed, *collected.failures], len(files) + len(closed), "files")
+        draw_map(table, plot, force=force)
+    return report_failures([*closed, *failures], len(files) + len(closed), "files")

@@ -135,8 +135,11 @@ def folder_rows(
         AudioError: when there is no audio in the folder, or a target cannot be used.
         EmbeddingError: for a stored embedding that cannot be used.
     """
-    for target in targets:
-        require_target(target)
+    for target in targets:  # one that no row could use is refused before the first row is converted
+        if is_stored(target):
+            read_stored(target)
+        else:
+            audio_io.load(target, _ANY_RATE, min_seconds=_TARGET_SECONDS, what="a target")
     results = _absolute(out_dir)
     files = [file for file in find_recordings([folder], closed) if results not in _absolute(file).parents]
     if not files:
@@ -151,19 +154,6 @@ def folder_rows(
             out = f"{name}.wav" if out in names else out  # a.wav beside a.aiff keeps its own result
         rows.append(PairRow(0, name, targets_here, out))
     return rows
-
-
-def require_target(target: str) -> None:
-    """Refuse a target that no row could use, before the first row is converted.
-
-    Raises:
-        AudioError: for audio that is missing, damaged, silent or too short.
-        EmbeddingError: for a stored embedding that is missing or none.
-    """
-    if is_stored(target):
-        read_stored(target)
-    else:
-        audio_io.load(target, _ANY_RATE, min_seconds=_TARGET_SECONDS, what="a target")
 
 
 def result_path(pair: PairRow, folders: BatchFolders) -> Path:
@@ -370,16 +360,10 @@ def _absolute(path: Path) -> Path:
     return Path(os.path.abspath(path))  # links stay: their own names are the ones that the user sees
 
 
-@dataclass(frozen=True)
-class EmbeddedFiles:
-    """A table of embeddings, and the files that are not in it."""
-
-    table: EmbeddingTable
-    failures: list[Failure]
-
-
-def embed_files(voice: Voice, speakers: Mapping[Path, str], progress: Progress = iter) -> EmbeddedFiles:
-    """Embed every file that can be read.
+def embed_files(
+    voice: Voice, speakers: Mapping[Path, str], progress: Progress = iter
+) -> tuple[EmbeddingTable, list[Failure]]:
+    """Embed every file that can be read: -> table, files that are not in it.
 
     Args:
         voice: the model.
@@ -401,4 +385,4 @@ def embed_files(voice: Voice, speakers: Mapping[Path, str], progress: Progress =
     if not profiles:
         raise AudioError(f"none of {len(speakers)} files could be used; the first: {failures[0].reason}")
     owners = {str(path): speaker for path, speaker in speakers.items() if str(path) in profiles}
-    return EmbeddedFiles(EmbeddingTable.from_profiles(profiles, owners, voice.fingerprint), failures)
+    return EmbeddingTable.from_profiles(profiles, owners, voice.fingerprint), failures

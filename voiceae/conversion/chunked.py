@@ -149,7 +149,7 @@ class ChunkedConversion:
         model.content.join(CachedSpeaker(model.speaker))
         content = model.encode(mel[None])
         converted = source_statistics(decode(model, content, self.profile), self.profile, self.matching)
-        # A norm that was not asked, as of a part that conversion does not use, keeps its own statistics.
+        # A norm that was not run, as of a part that conversion does not use, keeps its own statistics.
         fixed: list[MomentsSource] = [
             FixedStatistics(kept) if kept else masked_moments for kept in recorded_statistics(model)
         ]

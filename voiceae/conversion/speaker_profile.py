@@ -27,7 +27,7 @@ _CANCELLED = 1e-6  # length of a sum of unit vectors that is nothing but float32
 
 @dataclass(frozen=True)
 class MelStatistics:
-    """Per-bin mean and deviation of a voice's loud frames, natural-log mel.
+    """Per-bin mean and deviation of a voice's active frames, natural-log mel.
 
     Attributes:
         mean: (M,).

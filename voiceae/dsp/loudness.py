@@ -19,7 +19,9 @@ from voiceae.errors import ClippingWarning
 # RMS of the active frames: -26 dB relative to full scale is the nominal active speech level of ITU-T listening tests
 # (measured as in P.56, set by `sv56demo` of the G.191 tools).
 TARGET_DBFS = -26.0
-MAX_GAIN_DB = 40.0  # a near-silent recording is not blown up to a storm of noise
+MAX_GAIN_DB = (
+    40.0  # speech of -66 dBFS; what is quieter is mostly noise, which would be blown up to full scale
+)
 FRAME_SECONDS = 0.02  # a few periods of a voice, shorter than a syllable
 GATE_DB = (
     10.0  # relative gate of ITU-R BS.1770-4, section 5.1: frames this far below the mean of all are pauses
@@ -284,7 +286,7 @@ class LevelCorrection:
         wav: NDArray[np.float32] | None = None,
     ) -> None:
         powers, peak = converted.frames[0].astype(np.float32), converted.peak
-        power, self._gains, self._frame = active_power(powers), None, converted.frame_samples
+        power, self._gains, self._frame = converted.power, None, converted.frame_samples
         gains = envelope_gains(powers, source)
         if (gains < 1).any():
             self._gains, power = gains, active_power(powers * gains**2)

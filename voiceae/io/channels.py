@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from voiceae.dsp.loudness import FRAME_SECONDS, TINY_POWER, active_power, sustained_power
+from voiceae.dsp.loudness import TINY_POWER, active_power, frame_samples, sustained_power
 
 _LOST_DB = 3.5  # the mean of two unrelated channels is 3.01 dB below each: as people expect of a mean
 _QUIETER_DB = 20.0  # a channel so far below the loudest holds crosstalk or hiss
@@ -41,7 +41,7 @@ class ChannelMeter:
 
     def __init__(self, channels: int, sample_rate: int) -> None:
         self.channels = channels
-        self.frame = max(1, round(FRAME_SECONDS * sample_rate))
+        self.frame = frame_samples(sample_rate)
         self._mean = np.full((channels, 1), 1 / channels, np.float32)
         self._powers: list[NDArray[np.float32]] = []
         self._means: list[NDArray[np.float32]] = []

@@ -21,7 +21,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from voiceae.dsp.loudness import FRAME_SECONDS
+from voiceae.dsp.loudness import frame_samples
 from voiceae.errors import AudioError
 from voiceae.io.channels import ChannelMeter, Downmix
 from voiceae.io.formats import SUPPORTED_HINT, identify
@@ -270,7 +270,7 @@ class Recording:
         samples = 0
         with self._decoder(stream) as decoder:
             rate, promised = int(decoder.samplerate), int(decoder.frames)
-            frame = max(1, round(FRAME_SECONDS * rate))
+            frame = frame_samples(rate)
             size = min(BLOCK // decoder.channels, promised) // frame * frame + frame
             while True:
                 try:
