@@ -15,9 +15,16 @@ from voiceae.models.bottlenecks import (
     GaussianBottleneck,
     LinearBottleneck,
 )
-from voiceae.models.decoders import Decoder, DecoderInput, ResidualDecoder, StackedContent, StackedDecoder
+from voiceae.models.decoders import Decoder, DecoderInput, StackedDecoder
 from voiceae.models.discrete_bottlenecks import BinaryBottleneck, OneHotBottleneck
-from voiceae.models.encoders import ContentEncoder, PretrainedSpeaker, SpeakerEncoder, SpeakerTable
+from voiceae.models.encoders import (
+    ContentEncoder,
+    PretrainedSpeaker,
+    SpeakerEncoder,
+    SpeakerTable,
+    StackedContent,
+)
+from voiceae.models.multitarget import ResidualDecoder
 from voiceae.models.pitch import MelPitch, NoPitch
 
 __all__ = [

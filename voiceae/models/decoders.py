@@ -1,18 +1,16 @@
-"""Decoders: content, speaker and pitch back into a mel; residual and stacked ones too."""
+"""Decoders: units, speaker and pitch back into a mel, and a stack of decoders for stacked codes."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import pairwise
 from math import prod
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from voiceae.models.encoders import ContentEncoder, ContentPart
 from voiceae.nn.layers import BlockStack, MaskedConv, StackFrames, UnstackFrames
 from voiceae.nn.masking import apply_mask, downsample_mask
 from voiceae.nn.norm import AdaptiveInstanceNorm
@@ -119,73 +117,6 @@ class Decoder(DecoderPart):
         detail = torch.cat((detail, given.harmonics.transpose(1, 2).to(detail.dtype)), dim=-1)
         detail = self.head[1](functional.gelu(self.head[0](detail, mask), approximate="tanh"), mask)
         return apply_mask(self.unfold(self.coarse(x), given.frames) + detail, mask).transpose(1, 2)
-
-
-class ResidualDecoder(DecoderPart):
-    """The sum of a decoder and a generator: `DecoderInput` -> normalised mel (B, M, T).
-
-    The second stage of Chou et al. 2018 (arXiv 1804.02812). The generator's gain starts at zero for every bin, so that
-    before training the sum is the decoder alone.
-
-    Args:
-        decoder: of the first stage.
-        generator: of the second, for the same units and frames.
-        n_mels: M.
-    """
-
-    def __init__(self, *, decoder: DecoderPart, generator: DecoderPart, n_mels: int) -> None:
-        super().__init__()
-        if (decoder.rate, decoder.pitch_bins) != (generator.rate, generator.pitch_bins):
-            raise ValueError(
-                f"decoder at 1/{decoder.rate} with {decoder.pitch_bins} pitch bins, generator at 1/{generator.rate} "
-                f"with {generator.pitch_bins}: they must agree"
-            )
-        self.rate, self.pitch_bins = decoder.rate, decoder.pitch_bins
-        self.decoder, self.generator = decoder, generator
-        self.gain = nn.Parameter(torch.zeros(n_mels, 1))
-
-    def forward(self, given: DecoderInput) -> Tensor:
-        """Decode `given.frames` frames: -> (B, M, T)."""
-        mel: Tensor = self.decoder(given) + self.gain * self.generator(given)
-        return mel
-
-
-class StackedContent(ContentPart):
-    """Each level encodes the codes of the one before: (B, M, T) -> (B, C, T').
-
-    Args:
-        levels: from the mel inwards; each takes as many channels as the one before gives.
-    """
-
-    def __init__(self, *, levels: Sequence[ContentEncoder]) -> None:
-        super().__init__()
-        if not levels:
-            raise ValueError("levels: needs at least one")
-        for outer, inner in pairwise(levels):
-            if inner.n_mels != outer.channels:
-                raise ValueError(
-                    f"levels: one gives {outer.channels} channels, the next takes {inner.n_mels}"
-                )
-        self.levels = nn.ModuleList(levels)
-        self.rate, self.channels = prod(level.rate for level in levels), levels[-1].channels
-
-    def masks(self, mask: Tensor | None) -> list[Tensor | None]:
-        """Masks of the mel and of the codes of every level: (B, T) -> (B, T), ..., (B, T')."""
-        masks = [mask]
-        for level in self.levels:
-            masks.append(downsample_mask(masks[-1], level.rate))  # type: ignore[arg-type]
-        return masks
-
-    def forward(self, mel: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Encode through all levels: mel (B, M, T), mask (B, T) -> (B, C, T')."""
-        return self.encode_to_level(mel, mask, len(self.levels))
-
-    def encode_to_level(self, mel: Tensor, mask: Tensor | None, height: int) -> Tensor:
-        """Codes of the first `height` levels, the mel itself for 0: mel (B, M, T), mask (B, T) -> (B, C', T')."""
-        x, masks = mel, self.masks(mask)
-        for number in range(height):
-            x = self.levels[number](x, masks[number])
-        return x
 
 
 class StackedDecoder(DecoderPart):

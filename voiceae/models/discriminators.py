@@ -1,4 +1,4 @@
-"""What learns against a model or a vocoder: classifiers of codes, discriminators of mels, spectrograms and samples."""
+"""Discriminators of mels for a model, of spectrograms and samples for a vocoder, and their adversarial losses."""
 
 from __future__ import annotations
 
@@ -10,19 +10,24 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from voiceae.dsp.statistics import masked_moments
 from voiceae.nn.layers import MaskedConv
 from voiceae.nn.masking import downsample_mask, masked_average_pool
+
+SLOPE = 0.2  # of the leaky ReLU over mels, as in DCGAN (Radford et al. 2016, arXiv 1511.06434)
+_WAVE_SLOPE = 0.1  # over waves, as in HiFi-GAN's code
+_LEAST_MAGNITUDE = (
+    1e-2  # before the logarithm of spectra: -40 dB of a sample's full scale, below which is noise
+)
 
 
 @dataclass(frozen=True)
 class DiscriminatorOutput:
-    """What a discriminator says of a batch.
+    """Scores and features that a mel discriminator gives a batch.
 
     Attributes:
         scores: (B, P) one per patch; high for recorded speech of the voice.
         features: (B, T_i, C_i) of each layer, for feature matching.
-        masks: (B, T_i) frames of each layer that count.
+        masks: (B, T_i) valid frames of each layer.
     """
 
     scores: Tensor
@@ -31,12 +36,12 @@ class DiscriminatorOutput:
 
     @property
     def mask(self) -> Tensor:
-        """(B, P) patches that count."""
+        """Valid patches: (B, P)."""
         return self.masks[-1]
 
 
 class NoAdversary(nn.Module):
-    """The same place without a discriminator: no weights, nothing asked."""
+    """Stands in for a discriminator where there is none: no weights, no loss."""
 
     active = False
 
@@ -65,37 +70,43 @@ class MelDiscriminator(nn.Module):
         self.project = nn.Linear(speaker_dim, channels, bias=False)
 
     def forward(self, mel: Tensor, speaker: Tensor, mask: Tensor) -> DiscriminatorOutput:
-        """Judge normalised mels: (B, M, T), (B, S), (B, T)."""
-        x, features, masks = mel.transpose(1, 2), [], []
-        for number, layer in enumerate(self.layers):
-            if number:
-                x = masked_average_pool(x, mask, 2)
-                mask = downsample_mask(mask, 2)  # type: ignore[assignment]  # a mask in, a mask out
-            x = functional.leaky_relu(layer(x, mask), 0.2)
-            features.append(x)
-            masks.append(mask)
+        """Score normalised mels: (B, M, T), (B, S), mask (B, T)."""
+        features, masks = strided_features(self.layers, mel, mask)
+        x = features[-1]
+        # By the root of the width, so that the inner product starts at the size of the other score.
         voice = (x * self.project(speaker)[:, None].to(x.dtype)).sum(-1) / x.shape[-1] ** 0.5
-        return DiscriminatorOutput(
-            self.score(x)[..., 0].float() + voice.float(), tuple(features), tuple(masks)
-        )
+        return DiscriminatorOutput(self.score(x)[..., 0].float() + voice.float(), features, masks)
+
+
+def strided_features(
+    layers: nn.ModuleList, mel: Tensor, mask: Tensor
+) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+    """Features and masks of convolutions over a mel, each at half the rate of the one before: (B, M, T), (B, T) ->."""
+    x, features, masks = mel.transpose(1, 2), [], []
+    for number, layer in enumerate(layers):
+        if number:
+            x = masked_average_pool(x, mask, 2)
+            mask = downsample_mask(mask, 2)  # type: ignore[assignment]  # a mask in, a mask out
+        x = functional.leaky_relu(layer(x, mask), SLOPE)
+        features.append(x)
+        masks.append(mask)
+    return tuple(features), tuple(masks)
 
 
 def mel_discriminator_loss(real: DiscriminatorOutput, fakes: list[DiscriminatorOutput]) -> Tensor:
-    """Least-squares loss of the discriminator (Mao et al. 2017, arXiv 1611.04076): recorded to 1, made to 0."""
-    made = torch.stack([_masked_mean(fake.scores.square(), fake.mask) for fake in fakes]).mean()
-    return _masked_mean((real.scores - 1).square(), real.mask) + made
+    """Least-squares loss of the discriminator (Mao et al. 2017, arXiv 1611.04076): recorded to 1, generated to 0."""
+    generated = torch.stack([_masked_mean(fake.scores.square(), fake.mask) for fake in fakes]).mean()
+    return _masked_mean((real.scores - 1).square(), real.mask) + generated
 
 
 def mel_adversarial_loss(fake: DiscriminatorOutput) -> Tensor:
-    """What the model is asked for: that the discriminator scores its mels 1."""
+    """Least-squares loss of the model: the discriminator should score its mels 1."""
     return _masked_mean((fake.scores - 1).square(), fake.mask)
 
 
 def feature_matching_loss(real: DiscriminatorOutput, fake: DiscriminatorOutput) -> Tensor:
-    """Mean distance of the discriminator's features (Salimans et al. 2016, arXiv 1606.03498, per frame as in vocoders).
-
-    Over the frames that count, and in float32: under autocast the features are not.
-    """
+    """Mean L1 distance of features over valid frames (after Salimans et al. 2016, arXiv 1606.03498): -> ()."""
+    # In float32, which under autocast the features are not.
     distances = [
         _masked_mean((ours.float() - theirs.detach().float()).abs().mean(-1), mask)
         for ours, theirs, mask in zip(fake.features, real.features, real.masks, strict=True)
@@ -103,92 +114,14 @@ def feature_matching_loss(real: DiscriminatorOutput, fake: DiscriminatorOutput) 
     return torch.stack(distances).mean()
 
 
-def _masked_mean(values: Tensor, mask: Tensor) -> Tensor:
-    weight = mask.to(values.dtype)
-    return (values * weight).sum() / weight.sum().clamp_min(1)
-
-
-SLOPE = 0.2
-POOL_EPS = 1e-4
-
-
-class CodeClassifier(nn.Module):
-    """Who speaks, told from content codes: units (B, D, T'), mask (B, T') -> logits (B, n_speakers).
-
-    The latent classifier of Chou et al. 2018 (arXiv 1804.02812): convolutions, then mean and deviation over time.
-
-    Args:
-        dim: D.
-        n_speakers: to tell apart.
-        channels: of each layer.
-        n_layers: number of convolutions.
-    """
-
-    def __init__(self, *, dim: int, n_speakers: int, channels: int = 128, n_layers: int = 3) -> None:
-        super().__init__()
-        self.layers = nn.ModuleList(
-            MaskedConv(dim if number == 0 else channels, channels, 5) for number in range(n_layers)
-        )
-        self.leave = nn.Linear(2 * channels, n_speakers)
-
-    def forward(self, units: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Judge."""
-        x = units.transpose(1, 2)
-        for layer in self.layers:
-            x = functional.leaky_relu(layer(x, mask), SLOPE)
-        mean, deviation = masked_moments(x, mask, POOL_EPS)
-        logits: Tensor = self.leave(torch.cat((mean, deviation), dim=-1)[:, 0])
-        return logits.float()
-
-
-class PatchDiscriminator(nn.Module):
-    """Patches of a mel scored for realness, and a speaker classifier: (B, M, T) -> output, (B, n_speakers).
-
-    The patch discriminator and auxiliary classifier of Chou et al. 2018 (arXiv 1804.02812): both share all layers but
-    the last.
-
-    Args:
-        n_mels: M.
-        n_speakers: to tell apart.
-        channels: of each layer.
-        n_strided: layers that halve the frame rate.
-    """
-
-    def __init__(self, *, n_mels: int, n_speakers: int, channels: int = 192, n_strided: int = 2) -> None:
-        super().__init__()
-        self.layers = nn.ModuleList(
-            MaskedConv(n_mels if number == 0 else channels, channels, 5) for number in range(n_strided + 1)
-        )
-        self.score = nn.Linear(channels, 1)
-        self.tell = nn.Linear(2 * channels, n_speakers)
-
-    def forward(self, mel: Tensor, mask: Tensor) -> tuple[DiscriminatorOutput, Tensor]:
-        """Judge normalised mels: (B, M, T), (B, T)."""
-        x, features, masks = mel.transpose(1, 2), [], []
-        for number, layer in enumerate(self.layers):
-            if number:
-                x = masked_average_pool(x, mask, 2)
-                mask = downsample_mask(mask, 2)  # type: ignore[assignment]  # a mask in, a mask out
-            x = functional.leaky_relu(layer(x, mask), SLOPE)
-            features.append(x)
-            masks.append(mask)
-        logits: Tensor = self.tell(torch.cat(masked_moments(x, mask, POOL_EPS), dim=-1)[:, 0])
-        return DiscriminatorOutput(
-            self.score(x)[..., 0].float(), tuple(features), tuple(masks)
-        ), logits.float()
-
-
-_SLOPE = 0.1
-
-
 @dataclass(frozen=True)
 class WaveDiscriminatorOutput:
-    """What a discriminator says of a batch of waves.
+    """Scores and features that one discriminator gives a batch of waves.
 
     Attributes:
         scores: (B, 1, ...) of the patches, high for recorded speech.
         features: (B, C, ...) of every layer.
-        masks: (B, 1, ...) what of the features counts, layer by layer; of the scores what counts of the last layer.
+        masks: (B, 1, ...) of the features, layer by layer; the last one is of the scores too.
     """
 
     scores: Tensor
@@ -204,7 +137,7 @@ class SpectrogramDiscriminator(nn.Module):
     Args:
         size: of the transform, samples; a quarter of it between frames.
         channels: of each layer.
-        share: of the bins that are looked at, from the lowest.
+        share: of the bins that are used, from the lowest.
     """
 
     window: Tensor
@@ -220,17 +153,17 @@ class SpectrogramDiscriminator(nn.Module):
         self.score = nn.Conv2d(channels, 1, 3, padding=1)
 
     def forward(self, wav: Tensor, mask: Tensor) -> WaveDiscriminatorOutput:
-        """Judge: (B, N), mask (B, N) of the samples that count; a frame does if it begins with one."""
+        """Score: wav (B, N), mask (B, N); a frame is valid if it begins with a valid sample."""
         with torch.autocast(wav.device.type, enabled=False):
             frames = wav.float().unfold(-1, self.size, self.size // 4) * self.window
             parts = torch.view_as_real(torch.fft.rfft(frames)[..., : self.bins]).square()
-            x = ((parts[..., 0] + parts[..., 1] + 1e-9).sqrt() + 1e-2).log()[:, None]
+            x = ((parts[..., 0] + parts[..., 1] + 1e-9).sqrt() + _LEAST_MAGNITUDE).log()[:, None]
         counts = mask[:, None, : x.shape[2] * (self.size // 4) : self.size // 4, None]
         return _pass(x, self.layers, self.score, [counts] * len(self.layers))
 
 
 class PeriodDiscriminator(nn.Module):
-    """Samples a period apart in one column, strided convolutions along time: wav (B, N) -> `WaveDiscriminatorOutput`.
+    """Strided convolutions over samples a period apart: wav (B, N) -> `WaveDiscriminatorOutput`.
 
     The multi-period discriminator of HiFi-GAN (Kong, Kim and Bae 2020, arXiv 2010.05646), narrower.
 
@@ -250,7 +183,7 @@ class PeriodDiscriminator(nn.Module):
         self.score = nn.Conv2d(widths[-1], 1, (3, 1), padding=(1, 0))
 
     def forward(self, wav: Tensor, mask: Tensor) -> WaveDiscriminatorOutput:
-        """Judge: (B, N), mask (B, N) of the samples that count; a patch does if the sample in its middle does."""
+        """Score: wav (B, N), mask (B, N); a patch is valid if the sample in its middle is."""
         missing = -wav.shape[-1] % self.period
         wav = functional.pad(wav[:, None], (0, missing), mode="reflect")
         counts = functional.pad(mask[:, None], (0, missing)).unflatten(-1, (-1, self.period))
@@ -259,13 +192,13 @@ class PeriodDiscriminator(nn.Module):
 
 
 class WaveDiscriminators(nn.Module):
-    """All that judge one wave: wav (B, N), mask (B, N) -> a list of `WaveDiscriminatorOutput`.
+    """All discriminators of one vocoder: wav (B, N), mask (B, N) -> a list of `WaveDiscriminatorOutput`.
 
     Args:
         sizes: of the spectrogram discriminators' transforms, samples; may be empty.
         periods: of the period discriminators, samples; may be empty.
         channels: of their first layers.
-        share: of the bins that the spectrogram discriminators look at.
+        share: of the bins that the spectrogram discriminators use.
     """
 
     active = True
@@ -282,55 +215,56 @@ class WaveDiscriminators(nn.Module):
         )
 
     def forward(self, wav: Tensor, mask: Tensor | None = None) -> list[WaveDiscriminatorOutput]:
-        """Judge: (B, N), of which all samples count, or those in the mask; what is past them should be silent."""
+        """Score with each: wav (B, N), silent outside the mask (B, N), by default all valid."""
         mask = torch.ones_like(wav, dtype=torch.bool) if mask is None else mask
         return [judge(wav, mask) for judge in self.judges]
 
 
 def wave_discriminator_loss(
-    judges: WaveDiscriminators, made: Tensor, recorded: Tensor, mask: Tensor | None = None
+    discriminators: WaveDiscriminators, generated: Tensor, recorded: Tensor, mask: Tensor | None = None
 ) -> Tensor:
-    """Hinge loss of the discriminators, mean over them and over what counts: (B, N), (B, N), mask (B, N) -> ()."""
+    """Hinge loss of the discriminators, mean over them and valid samples: (B, N), (B, N), mask (B, N) -> ()."""
     losses = [
-        _mean(functional.relu(1 - real.scores), real.masks[-1])
-        + _mean(functional.relu(1 + fake.scores), fake.masks[-1])
-        for real, fake in zip(judges(recorded, mask), judges(made, mask), strict=True)
+        _masked_mean(functional.relu(1 - real.scores), real.masks[-1])
+        + _masked_mean(functional.relu(1 + fake.scores), fake.masks[-1])
+        for real, fake in zip(discriminators(recorded, mask), discriminators(generated, mask), strict=True)
     ]
     return torch.stack(losses).mean()
 
 
 def wave_adversarial_losses(
-    judges: WaveDiscriminators, made: Tensor, recorded: Tensor, mask: Tensor | None = None
+    discriminators: WaveDiscriminators, generated: Tensor, recorded: Tensor, mask: Tensor | None = None
 ) -> dict[str, Tensor]:
-    """What the vocoder is asked for: `adversarial` (hinge) and `feature_matching` (relative L1) of what counts.
+    """Losses of the vocoder: `adversarial` (hinge) and `feature_matching` (relative L1) of valid samples.
 
     Args:
-        judges: that are to be fooled.
-        made: (B, N).
+        discriminators: not trained by these.
+        generated: (B, N).
         recorded: (B, N).
-        mask: (B, N) samples that count, all by default.
+        mask: (B, N) valid samples, all by default.
     """
     with torch.no_grad():
-        real = judges(recorded, mask)
-    fake = judges(made, mask)
+        real = discriminators(recorded, mask)
+    fake = discriminators(generated, mask)
     matching = [
-        _mean((ours.float() - theirs.float()).abs(), counts) / _mean(theirs.abs(), counts).clamp_min(1e-3)
+        _masked_mean((ours.float() - theirs.float()).abs(), counts)
+        / _masked_mean(theirs.abs(), counts).clamp_min(1e-3)
         for mine, yours in zip(fake, real, strict=True)
         for ours, theirs, counts in zip(mine.features, yours.features, yours.masks, strict=True)
     ]
-    fooling = [_mean(functional.relu(1 - each.scores), each.masks[-1]) for each in fake]
-    return {"adversarial": torch.stack(fooling).mean(), "feature_matching": torch.stack(matching).mean()}
+    adversarial = [_masked_mean(functional.relu(1 - each.scores), each.masks[-1]) for each in fake]
+    return {"adversarial": torch.stack(adversarial).mean(), "feature_matching": torch.stack(matching).mean()}
 
 
 def _pass(x: Tensor, layers: nn.ModuleList, score: nn.Module, masks: list[Tensor]) -> WaveDiscriminatorOutput:
     features = []
     for layer in layers:
-        x = functional.leaky_relu(layer(x), _SLOPE)
+        x = functional.leaky_relu(layer(x), _WAVE_SLOPE)
         features.append(x)
     return WaveDiscriminatorOutput(score(x).float(), features, masks)
 
 
-def _mean(values: Tensor, mask: Tensor) -> Tensor:
-    """Mean over what counts, in float32: (B, C, ...), mask (B, 1, ...) -> ()."""
+def _masked_mean(values: Tensor, mask: Tensor) -> Tensor:
+    """Mean over what is valid, in float32: (B, ...), mask of that shape or with a channel of 1 -> ()."""
     weight = mask.float()
     return (values.float() * weight).sum() / (weight.sum() * (values.numel() / weight.numel())).clamp_min(1)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
+from itertools import pairwise
+from math import prod
 from typing import Self
 
 import torch
@@ -68,6 +71,44 @@ class ContentEncoder(ContentPart):
         mask = downsample_mask(mask, self.rate)
         x = self.blocks(apply_mask(x, mask), mask)
         return self.norm_out(x, mask).transpose(1, 2)
+
+
+class StackedContent(ContentPart):
+    """Each level encodes the codes of the one before: (B, M, T) -> (B, C, T').
+
+    Args:
+        levels: from the mel inwards; each takes as many channels as the one before gives.
+    """
+
+    def __init__(self, *, levels: Sequence[ContentEncoder]) -> None:
+        super().__init__()
+        if not levels:
+            raise ValueError("levels: needs at least one")
+        for outer, inner in pairwise(levels):
+            if inner.n_mels != outer.channels:
+                raise ValueError(
+                    f"levels: one gives {outer.channels} channels, the next takes {inner.n_mels}"
+                )
+        self.levels = nn.ModuleList(levels)
+        self.rate, self.channels = prod(level.rate for level in levels), levels[-1].channels
+
+    def masks(self, mask: Tensor | None) -> list[Tensor | None]:
+        """Masks of the mel and of the codes of every level: (B, T) -> (B, T), ..., (B, T')."""
+        masks = [mask]
+        for level in self.levels:
+            masks.append(downsample_mask(masks[-1], level.rate))  # type: ignore[arg-type]
+        return masks
+
+    def forward(self, mel: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Encode through all levels: mel (B, M, T), mask (B, T) -> (B, C, T')."""
+        return self.encode_to_level(mel, mask, len(self.levels))
+
+    def encode_to_level(self, mel: Tensor, mask: Tensor | None, height: int) -> Tensor:
+        """Codes of the first `height` levels, the mel itself for 0: mel (B, M, T), mask (B, T) -> (B, C', T')."""
+        x, masks = mel, self.masks(mask)
+        for number in range(height):
+            x = self.levels[number](x, masks[number])
+        return x
 
 
 POOLINGS = {"mean": 1, "statistics": 2}

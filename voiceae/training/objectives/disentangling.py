@@ -16,13 +16,13 @@ from voiceae.errors import ConfigError
 from voiceae.io import modelfile
 from voiceae.models import Autoencoder, Content
 from voiceae.models.discriminators import (
-    CodeClassifier,
     MelDiscriminator,
     NoAdversary,
     feature_matching_loss,
     mel_adversarial_loss,
     mel_discriminator_loss,
 )
+from voiceae.models.multitarget import CodeClassifier
 from voiceae.nn.layers import scale_gradient
 from voiceae.nn.losses import LossWeights, Schedule, contrastive_loss, reconstruction_loss
 from voiceae.nn.masking import downsample_mask

@@ -13,14 +13,13 @@ from torch.nn import functional
 
 from voiceae.data.crops import Batch
 from voiceae.models import Autoencoder
-from voiceae.models.decoders import DecoderInput, ResidualDecoder
+from voiceae.models.decoders import DecoderInput
 from voiceae.models.discriminators import (
-    CodeClassifier,
-    PatchDiscriminator,
     mel_adversarial_loss,
     mel_discriminator_loss,
 )
 from voiceae.models.encoders import SpeakerTable
+from voiceae.models.multitarget import CodeClassifier, PatchDiscriminator, ResidualDecoder
 from voiceae.nn.losses import reconstruction_loss
 from voiceae.nn.masking import downsample_mask
 from voiceae.training.objectives.base import StepResult

@@ -3,7 +3,7 @@
 import torch
 from torch.nn import functional
 
-from voiceae.models.discriminators import CodeClassifier, PatchDiscriminator
+from voiceae.models.multitarget import CodeClassifier, PatchDiscriminator
 from voiceae.nn.masking import lengths_to_mask
 
 
