@@ -8,9 +8,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from voiceae.evaluation.compare_reports import compare
-
-from voiceae.evaluation.report import read_report
+from voiceae.evaluation.report import compare, read_report
 from voiceae.io.modelfile import read_header
 
 FIGURES = {

@@ -19,7 +19,7 @@ from voiceae.conversion.streaming.stream import StreamOptions
 from voiceae.errors import AudioError, ConfigError, EmbeddingError
 from voiceae.latent.attributes import Attribute, find_attribute
 from voiceae.latent.interpolation import interpolate
-from voiceae.latent.speaker_interpolation import voices_between
+from voiceae.latent.speaker_interpolation import interpolate_profiles
 
 RATE = SPEC.sample_rate
 SPEECH = Path(__file__).parents[2] / "recipes/demo/clips/slt_1.flac"
@@ -408,5 +408,5 @@ def test_bad_amounts_of_an_attribute() -> None:
 @pytest.mark.parametrize("steps", [1, 0, -3, 2.5, np.nan, "3", None])
 def test_bad_steps(tiny_voice: Voice, steps: Any) -> None:
     profile = tiny_voice.profile((WAVE, RATE))
-    refused(lambda: voices_between(profile, profile, steps), ConfigError)
+    refused(lambda: interpolate_profiles(profile, profile, steps), ConfigError)
     refused(lambda: interpolate(tiny_voice, (WAVE, RATE), SPEECH, steps=steps), ConfigError)

@@ -402,12 +402,10 @@ def test_a_checkpoint_that_cannot_be_gone_on_from_is_refused(composed: Composer,
         ("optim=muon", "optim.kind adamw, the config has muon"),
     ],
 )
-def test_a_run_goes_on_as_it_began_or_not_at_all(
-    composed: Composer, perturbed_share: str, field: str
-) -> None:
+def test_a_run_goes_on_as_it_began_or_not_at_all(composed: Composer, changed: str, field: str) -> None:
     fit(composed("trainer.max_steps=1", "trainer.validate_batches=0"))
     with pytest.raises(ConfigError, match=f"^trainer.resume: .*last.ckpt: was trained with {field}; [^\n]*$"):
-        fit(composed("trainer.resume=auto", perturbed_share))
+        fit(composed("trainer.resume=auto", changed))
 
 
 def test_a_run_goes_on_with_its_own_store(composed: Composer, store: Path, tmp_path: Path) -> None:
