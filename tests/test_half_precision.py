@@ -99,7 +99,7 @@ EXACT = {
     "NoPitch": 0.0,
     "Excitation": 1e-6,  # a phase is a sum over all frames before
     "MelInverse": 1e-6,
-    "SpectralLoss": 1e-5,
+    "MultiResolutionSTFTLoss": 1e-5,
     "VocalTractPerturbation": 1e-6,  # makes what a model must reach
     "LogMel": 1e-6,
     "SigmoidBottleneck": 1e-3,  # its units stay near a half

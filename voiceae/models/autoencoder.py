@@ -1,4 +1,4 @@
-"""The model: content, bottleneck, speaker, pitch and decoder put together."""
+"""The autoencoder: content encoder, bottleneck, speaker encoder, pitch stream and decoder in one module."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from voiceae.nn.masking import downsample_mask
 
 @dataclass(frozen=True)
 class Content:
-    """What is said and how high, without who says it.
+    """Linguistic content and pitch of a recording, without its speaker.
 
     Attributes:
         features: (B, C, T') of the content encoder, before the bottleneck.
         bottlenecked: units (B, D, T'), codes, and the losses and figures of the bottleneck.
         pitch: (B, K, T) distribution over fundamentals, K = 0 without a pitch stream.
-        pitch_centre: (B,) octaves, the median fundamental.
-        pitch_confidence: (B,) 0 to 1, how far it can be relied on; None where nobody asked.
+        pitch_centre: (B,) median fundamental, octaves above `f_low`.
+        pitch_confidence: (B,) 0 to 1, reliability of the centre; None if not computed.
     """
 
     features: Tensor
@@ -35,26 +35,26 @@ class Content:
 
     @property
     def units(self) -> Tensor:
-        """(B, D, T')."""
+        """Units for the decoder: (B, D, T')."""
         return self.bottlenecked.units
 
     @property
     def frames(self) -> int:
-        """T, of the mel that it came from."""
+        """T, mel frames of the recording."""
         return int(self.pitch.shape[-1])
 
 
 @dataclass(frozen=True)
 class VoiceTraits:
-    """What a reference says of a voice.
+    """Speaker characteristics of a reference recording.
 
     Attributes:
         speaker: (B, S) of unit length.
         pitch_centre: (B,) octaves.
-        mel_mean: (B, M) per bin over the loud frames, natural log.
+        mel_mean: (B, M) per bin over the active frames, natural log.
         mel_deviation: (B, M), of the same frames.
         active_frames: (B,) how many those are.
-        pitch_confidence: (B,) 0 to 1, how far the pitch centre can be relied on; None where nobody asked.
+        pitch_confidence: (B,) 0 to 1, reliability of the pitch centre; None if not computed.
     """
 
     speaker: Tensor
@@ -66,7 +66,7 @@ class VoiceTraits:
 
 
 class Autoencoder(nn.Module):
-    """Disentangling autoencoder over log-mels; mels in and out are plain, the model normalises them inside.
+    """Disentangling autoencoder over log-mels: (B, M, T) -> (B, M, T); it normalises the mels itself.
 
     Args:
         content: (B, M, T) -> (B, C, T').
@@ -75,7 +75,7 @@ class Autoencoder(nn.Module):
         pitch: (B, M, T) -> (B, K, T), or `NoPitch`.
         decoder: `DecoderInput` -> (B, M, T).
         n_mels: M.
-        matching: how far `convert` gives its result the target's statistics where it is not told, from 0 to 1.
+        matching: default strength in `convert` of matching the target's mel statistics, 0 to 1.
 
     Raises:
         ValueError: when the parts do not fit each other.
@@ -131,7 +131,7 @@ class Autoencoder(nn.Module):
     def encode(
         self, mel: Tensor, mask: Tensor | None = None, *, generator: torch.Generator | None = None
     ) -> Content:
-        """Mel (B, M, T), mask (B, T) -> content; in training mode the bottleneck is noisy, `generator` seeds it."""
+        """Content of a mel (B, M, T), mask (B, T); in training the bottleneck draws noise from `generator`."""
         coded = self.content(self.normalise(mel), mask)
         bottlenecked = self.bottleneck(coded, downsample_mask(mask, self.rate), self.noise(coded, generator))
         return self.with_pitch_of(
@@ -139,7 +139,7 @@ class Autoencoder(nn.Module):
         )
 
     def noise(self, coded: Tensor, generator: torch.Generator | None = None) -> Noise:
-        """What the bottleneck draws in training, for features (B, C, T'); nothing in evaluation."""
+        """Noise for the bottleneck in training, for features (B, C, T'); none in evaluation."""
         if not self.bottleneck.training:
             return ()
         return self.bottleneck.draw_noise(coded.shape[0], coded.shape[-1], coded.device, generator)
@@ -158,7 +158,7 @@ class Autoencoder(nn.Module):
 
     @torch.no_grad()
     def describe(self, mel: Tensor, mask: Tensor | None = None) -> VoiceTraits:
-        """All that conversion needs to know of a reference: mel (B, M, T), mask (B, T) -> traits."""
+        """Speaker vector, pitch centre and mel statistics of a reference: mel (B, M, T), mask (B, T) -> traits."""
         pitch = self.pitch(mel, mask)
         centre, sure = self.pitch.centre(pitch, mel, mask), self.pitch.confidence(pitch, mel, mask)
         return VoiceTraits(self.embed(mel, mask), centre, *active_moments(mel, mask), sure)
@@ -166,12 +166,12 @@ class Autoencoder(nn.Module):
     def decode(
         self, content: Content, speaker: Tensor, *, octaves: Tensor | None = None, mask: Tensor | None = None
     ) -> Tensor:
-        """Content in a voice: speaker (B, S) -> mel (B, M, T), exactly `content.frames` frames.
+        """Mel of content in the voice of a speaker (B, S): -> (B, M, T), exactly `content.frames` frames.
 
         Args:
             content: what `encode` gave.
             speaker: (B, S).
-            octaves: (B,) to move the pitch by; not at all by default.
+            octaves: (B,) pitch shift, none by default.
             mask: (B, T).
         """
         pitch = content.pitch if octaves is None else self.pitch.shift(content.pitch, octaves)
@@ -184,8 +184,7 @@ class Autoencoder(nn.Module):
         Args:
             mel: of the source.
             target: what `describe` gave; the pitch is moved to its centre.
-            matching: how far the result is given the target's statistics, see `match_moments`; as far as the model
-                has it by default.
+            matching: strength of matching the target's mel statistics, see `match_moments`; the model's own by default.
         """
         content = self.encode(mel)
         converted = self.decode(content, target.speaker, octaves=target.pitch_centre - content.pitch_centre)
@@ -195,9 +194,9 @@ class Autoencoder(nn.Module):
         )
 
     def normalise(self, mel: Tensor) -> Tensor:
-        """Every bin by the statistics of the training mels: (B, M, T) -> (B, M, T)."""
+        """Normalise every bin by the training mels' statistics: (B, M, T) -> (B, M, T)."""
         return (mel - self.mel_mean) / self.mel_deviation
 
     def denormalise(self, mel: Tensor) -> Tensor:
-        """The way back, in float32: (B, M, T) -> (B, M, T)."""
+        """Inverse of `normalise`, in float32: (B, M, T) -> (B, M, T)."""
         return mel.float() * self.mel_deviation + self.mel_mean

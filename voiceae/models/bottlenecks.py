@@ -1,4 +1,4 @@
-"""How much gets through: open, Gaussian and vector-quantised bottlenecks behind one result type."""
+"""Bottlenecks behind one result type: linear, Gaussian (VAE) and vector-quantised (VQ-VAE)."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from voiceae.nn.masking import apply_mask
 
 @dataclass(frozen=True)
 class BottleneckOutput:
-    """What a bottleneck lets through.
+    """Units that a bottleneck gives the decoder, with its codes, losses and statistics.
 
     Attributes:
-        units: (B, D, T'), what the decoder is given.
+        units: (B, D, T').
         codes: (B, T') indices where the bottleneck is discrete.
         losses: named scalars to be weighted.
         stats: named scalars or tensors to be logged only.
@@ -32,13 +32,13 @@ class BottleneckOutput:
 
 
 Noise = tuple[Tensor, ...]
-"""What a bottleneck is made noisy by in training; how many and of which shapes is its own matter."""
+"""Random tensors that a bottleneck uses in training; their number and shapes are those of its `draw_noise`."""
 
 
 class BottleneckPart(nn.Module):
     """A bottleneck of any kind: (B, C, T'), mask (B, T') -> `BottleneckOutput`.
 
-    Chance is drawn apart from the computation, so that the latter can be compiled: a graph takes tensors and no
+    Random numbers are drawn apart from the computation, so that the latter can be compiled: a graph takes tensors, not
     generators.
 
     Attributes:
@@ -50,30 +50,30 @@ class BottleneckPart(nn.Module):
     def draw_noise(
         self, items: int, frames: int, device: torch.device, generator: torch.Generator | None = None
     ) -> Noise:
-        """All that one call draws in training; by default nothing.
+        """Random tensors for one call in training; none by default.
 
         Args:
             items: B.
             frames: T'.
-            device: where it is to lie; the generator's.
+            device: of the tensors, and of the generator.
             generator: of the draws, the global one by default.
         """
         return ()
 
     def _drawn(self, x: Tensor, noise: Noise | torch.Generator | None) -> Noise:
-        """What was drawn before, or is drawn now: for x (B, C, T')."""
+        """Noise that was drawn before, or drawn now for x (B, C, T')."""
         if isinstance(noise, tuple):
             return noise
         return self.draw_noise(x.shape[0], x.shape[-1], x.device, noise)
 
 
 class DiscreteBottleneck(BottleneckPart):
-    """A bottleneck whose every frame is one of finitely many codes: (B, C, T') -> `BottleneckOutput` with `codes`.
+    """A bottleneck with finitely many codes: (B, C, T') -> `BottleneckOutput` with `codes`.
 
     Attributes:
         dim: D, of the units.
         size: K, how many codes there are.
-        combinatorial: whether a code is a combination, most of which need never occur.
+        combinatorial: whether a code is a combination of bits, of which most may never occur.
     """
 
     combinatorial: ClassVar[bool] = False
@@ -87,7 +87,7 @@ class DiscreteBottleneck(BottleneckPart):
         raise NotImplementedError
 
     def count(self, codes: Tensor, mask: Tensor | None) -> Tensor:
-        """How often each code occurs in frames that count: (B, T'), mask (B, T') -> (K,) float32."""
+        """How often each code occurs in valid frames: (B, T'), mask (B, T') -> (K,) float32."""
         valid = torch.ones_like(codes, dtype=torch.float32) if mask is None else mask.float()
         return torch.zeros(self.size, device=codes.device).index_add_(0, codes.flatten(), valid.flatten())
 
@@ -103,7 +103,7 @@ class LinearBottleneck(BottleneckPart):
     def forward(
         self, x: Tensor, mask: Tensor | None = None, noise: Noise | torch.Generator | None = None
     ) -> BottleneckOutput:
-        """Let everything through."""
+        """Project: (B, C, T') -> units (B, D, T')."""
         return BottleneckOutput(apply_mask(self.project(x.transpose(1, 2)), mask).transpose(1, 2))
 
 
@@ -133,6 +133,7 @@ class GaussianBottleneck(BottleneckPart):
     def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log-variance: (B, C, T') -> (B, T', D) twice, float32, log-variance softly held in [-10, 10]."""
         mean, log_variance = self.project(x.transpose(1, 2)).float().chunk(2, dim=-1)
+        # Deviations stay within e^-5 to e^5: without a bound, exp() in the KL can overflow early in training.
         return mean, 10 * torch.tanh(log_variance / 10)
 
     def draw_noise(
@@ -175,7 +176,7 @@ def nearest_row(vectors: Tensor, table: Tensor) -> Tensor:
     return distance.argmin(-1)
 
 
-# A graph cannot change the precision of products on its way, but can have a node that does.
+# torch.compile cannot trace a change of the products' precision; an opaque operator may change it inside.
 compiled_nearest = torch.library.custom_op(
     "voiceae::nearest_row", nearest_row, mutates_args=(), schema="(Tensor vectors, Tensor table) -> Tensor"
 )
@@ -189,18 +190,18 @@ def _(vectors: Tensor, table: Tensor) -> Tensor:
 class VQ(DiscreteBottleneck):
     """Nearest codebook vector, straight-through gradient, codebook by moving averages: (B, C, T') -> (B, D, T').
 
-    van den Oord et al. 2017 (arXiv 1711.00937), appendix A.1 for the averages. Codes unused for long are revived from
-    the batch's own vectors; while nothing before the codebook learns, it stays as it is. Losses: `commitment`; stats:
-    `perplexity` and `bits_per_frame` of the batch, and `usage` (K,) counts from which an epoch's figures are made with
-    `codebook_figures`.
+    van den Oord et al. 2017 (arXiv 1711.00937), appendix A.1 for the averages. Codes that are hardly used are replaced
+    by vectors of the batch (random restarts, Dhariwal et al. 2020, arXiv 2005.00341); while nothing before the codebook
+    is trained, it does not change. Losses: `commitment`; stats: `perplexity` and `bits_per_frame` of the batch, and
+    `usage` (K,) counts, from which `codebook_figures` makes the figures of an epoch.
 
     Args:
         channels: C.
         dim: D, of the codebook.
         size: K.
-        decay: of the moving averages.
+        decay: of the moving averages, 0.99 as in the paper.
         revive_below: a code whose average use per batch falls below this many frames is replaced; 0 never revives.
-        jitter: how likely the decoder is given a neighbour's vector in place of a frame's own, in training.
+        jitter: probability of a frame's vector to be replaced by its neighbour's, in training; see `time_jitter`.
     """
 
     codebook: Tensor
@@ -234,7 +235,7 @@ class VQ(DiscreteBottleneck):
     def draw_noise(
         self, items: int, frames: int, device: torch.device, generator: torch.Generator | None = None
     ) -> Noise:
-        """Which frames new codes are made of, (K,) in [0, 1), and how far off, (K, D) normal; of the jitter (B, T')."""
+        """For restarts: frames as (K,) in [0, 1) and offsets (K, D) normal; for the jitter: (B, T') in [0, 1)."""
         shapes = ((self.size,), (self.size, self.dim), (items, frames))
         draws = (torch.rand, torch.randn, torch.rand)
         return tuple(
@@ -245,7 +246,7 @@ class VQ(DiscreteBottleneck):
     def forward(
         self, x: Tensor, mask: Tensor | None = None, noise: Noise | torch.Generator | None = None
     ) -> BottleneckOutput:
-        """Quantise; in training the codebook follows.
+        """Quantise, and in training update the codebook.
 
         Args:
             x: (B, C, T').
@@ -265,7 +266,7 @@ class VQ(DiscreteBottleneck):
         counted = (codes, valid.flatten())
         usage = self._follow(flat, *counted, fresh) if follows else self._count(*counted)
         distance = (latent - quantised.detach()).square().mean(-1)
-        units = latent + (quantised - latent).detach()
+        units = latent + (quantised - latent).detach()  # straight-through: the gradient of the identity
         if self.training and self.jitter:
             units = time_jitter(units, self.jitter, mask, drawn=drawn[2])
         return BottleneckOutput(
@@ -290,15 +291,15 @@ class VQ(DiscreteBottleneck):
 
     @torch.no_grad()
     def _fresh(self, flat: Tensor, valid: Tensor, places: Tensor, off: Tensor) -> Tensor:
-        """Codes made of vectors of the batch, the same on every process: (N, D), (N,), (K,), (K, D) -> (K, D)."""
+        """Vectors of the batch for new codes, the same on every process: (N, D), (N,), (K,), (K, D) -> (K, D)."""
         counted = valid.long().cumsum(0)
         rank = (places * counted[-1]).long().minimum(counted[-1] - 1)
         index = torch.searchsorted(counted, rank + 1).clamp_max(len(flat) - 1)
-        return self._broadcast(flat[index] + 1e-3 * off)
+        return self._broadcast(flat[index] + 1e-3 * off)  # two codes from one frame would stay equal for ever
 
     @staticmethod
     def _broadcast(fresh: Tensor) -> Tensor:
-        """What the first process drew."""
+        """The tensor of the first process, on all of them: (K, D) -> (K, D)."""
         if distributed.is_available() and distributed.is_initialized():
             fresh = fresh.contiguous()
             distributed.broadcast(fresh, src=0)
@@ -306,14 +307,14 @@ class VQ(DiscreteBottleneck):
 
     @torch.no_grad()
     def _start(self, fresh: Tensor) -> None:
-        """Begin with vectors of the first batch; chosen on the device, for asking it whether to would be a wait."""
+        """Begin with vectors of the first batch; chosen on the device, because a Python `if` would wait for it."""
         for kept in (self.codebook, self.cluster_sum):
             kept.copy_(torch.where(self.started, kept, fresh))
         self.started.fill_(True)
 
     @torch.no_grad()
     def _follow(self, flat: Tensor, codes: Tensor, valid: Tensor, fresh: Tensor) -> Tensor:
-        """Move the averages, then revive what died; returns the batch's usage over all processes (K,)."""
+        """Update the averages and restart unused codes: -> the batch's usage over all processes, (K,)."""
         usage = self._count(codes, valid)
         total = torch.zeros_like(self.cluster_sum).index_add_(0, codes, flat * valid[:, None])
         if distributed.is_available() and distributed.is_initialized():
@@ -327,6 +328,7 @@ class VQ(DiscreteBottleneck):
         return usage
 
     def _revive(self, fresh: Tensor) -> None:
+        # Sizes start at twice the limit: a new code has 69 batches (at a decay of 0.99) to attract frames in.
         dead = (self.cluster_size < self.revive_below)[:, None]
         self.codebook.copy_(torch.where(dead, fresh, self.codebook))
         self.cluster_size.copy_(torch.where(dead[:, 0], 2 * self.revive_below, self.cluster_size))
@@ -334,7 +336,7 @@ class VQ(DiscreteBottleneck):
 
 
 def codebook_figures(usage: Tensor) -> dict[str, Tensor]:
-    """Perplexity and entropy in bits of how often each code was used: (K,) -> scalars by name."""
+    """Perplexity and entropy (bits) of the codes' usage: (K,) -> scalars by name."""
     share = usage / usage.sum().clamp_min(1)
     nats = -torch.special.xlogy(share, share).sum()
     return {"perplexity": nats.exp(), "bits_per_frame": nats / math.log(2)}

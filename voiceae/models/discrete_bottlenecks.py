@@ -1,4 +1,4 @@
-"""Discrete bottlenecks without a codebook: one class or a few bits a frame."""
+"""Discrete bottlenecks without a codebook: one class (Gumbel-softmax) or a few bits (Bernoulli) a frame."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from voiceae.nn.masking import apply_mask
 
 
 class OneHotBottleneck(DiscreteBottleneck, Scheduled):
-    """A class drawn in training, the likeliest at inference, each with a vector of its own: (B, C, T') -> (B, D, T').
+    """A class drawn in training, the likeliest at inference, as a learned vector: (B, C, T') -> (B, D, T').
 
     Straight-through Gumbel-softmax (Jang et al. 2017, arXiv 1611.01144): a class is drawn by adding noise, and the
-    gradient is that of a softmax whose temperature falls along the training. Losses: `diversity`, the share of the
+    gradient is that of a softmax whose temperature decays over training. Losses: `diversity`, the share of the
     classes that the mean distribution over a batch leaves unused, as in wav2vec 2.0 (arXiv 2006.11477); stats:
     `perplexity`, `bits_per_frame` and `usage` (K,) of the batch as of `VQ`, and the `temperature`.
 
@@ -52,7 +52,7 @@ class OneHotBottleneck(DiscreteBottleneck, Scheduled):
         self.vectors = nn.Linear(size, dim, bias=False)
 
     def set_step(self, step: int) -> None:
-        """Let the temperature fall."""
+        """Set the temperature for a training step."""
         self.temperature = self.start * (self.end / self.start) ** min(1.0, step / self.steps)
 
     def draw_noise(
@@ -65,7 +65,7 @@ class OneHotBottleneck(DiscreteBottleneck, Scheduled):
     def forward(
         self, x: Tensor, mask: Tensor | None = None, noise: Noise | torch.Generator | None = None
     ) -> BottleneckOutput:
-        """Draw (training) or take the likeliest (evaluation); noise as of `Gaussian`."""
+        """Draw (training) or take the likeliest (evaluation); noise as of `GaussianBottleneck`."""
         logits = self.project(x.transpose(1, 2)).float()
         if self.training:
             chosen, codes = self.draw(logits, *self._drawn(x, noise))
@@ -84,6 +84,7 @@ class OneHotBottleneck(DiscreteBottleneck, Scheduled):
 
     def draw(self, logits: Tensor, waiting: Tensor) -> tuple[Tensor, Tensor]:
         """One-hot draws with the gradient of a softmax, and their codes: (B, T', K) twice -> (B, T', K), (B, T')."""
+        # Of an exponential variable E, -log E is Gumbel-distributed; the bound keeps it finite in float32.
         soft = ((logits - waiting.clamp_min(1e-20).log()) / self.temperature).softmax(-1)
         codes = soft.argmax(-1)
         hard = functional.one_hot(codes, self.size).to(soft.dtype)
@@ -94,8 +95,7 @@ class OneHotBottleneck(DiscreteBottleneck, Scheduled):
         return self.vectors.weight.T[codes].transpose(1, 2)
 
 
-MOST_BITS = 16
-"""Of a code that is given as one number; larger alphabets are no use as units."""
+MOST_BITS = 16  # of a code that is given as one number: 65,536; larger alphabets are no use as units
 
 
 class BinaryBottleneck(DiscreteBottleneck):
@@ -127,7 +127,8 @@ class BinaryBottleneck(DiscreteBottleneck):
     def forward(
         self, x: Tensor, mask: Tensor | None = None, noise: Noise | torch.Generator | None = None
     ) -> BottleneckOutput:
-        """Draw (training) or take the likelier value (evaluation); noise as of `Gaussian`."""
+        """Draw (training) or take the likelier value (evaluation); noise as of `GaussianBottleneck`."""
+        # In float32: with 8 bits of mantissa, probabilities near 0 and 1 would be drawn as certain.
         share = torch.sigmoid(self.project(x.transpose(1, 2)).float())
         limit = self._drawn(x, noise)[0] if self.training else 0.5
         bits = (share.detach() > limit).to(share.dtype)
@@ -140,7 +141,7 @@ class BinaryBottleneck(DiscreteBottleneck):
         )
 
     def number(self, bits: Tensor) -> Tensor:
-        """Bits as one number, the first bit the least: (B, T', D) of 0 and 1 -> (B, T')."""
+        """Bits as one number, the first bit the lowest: (B, T', D) of 0 and 1 -> (B, T')."""
         return (bits.long() << torch.arange(self.dim, device=bits.device)).sum(-1)
 
     def lookup(self, codes: Tensor) -> Tensor:
@@ -150,6 +151,6 @@ class BinaryBottleneck(DiscreteBottleneck):
 
 
 def bit_figures(share: Tensor) -> dict[str, Tensor]:
-    """Bits of information, were the bits independent, from how often each is 1: (D,) -> scalars by name."""
+    """Entropy of independent bits, from the share of ones in each: (D,) -> scalars by name."""
     both = torch.stack((share, 1 - share)).clamp_min(0)
     return {"bits_per_frame": -torch.special.xlogy(both, both).sum() / math.log(2)}

@@ -16,7 +16,7 @@ from voiceae.nn.masking import downsample_mask, masked_average_pool
 SLOPE = 0.2  # of the leaky ReLU over mels, as in DCGAN (Radford et al. 2016, arXiv 1511.06434)
 _WAVE_SLOPE = 0.1  # over waves, as in HiFi-GAN's code
 _LEAST_MAGNITUDE = (
-    1e-2  # before the logarithm of spectra: -40 dB of a sample's full scale, below which is noise
+    1e-2  # added before the logarithm of spectra, so that bins with nothing but noise differ little
 )
 
 

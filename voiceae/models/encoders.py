@@ -1,4 +1,4 @@
-"""Content encoder and speaker encoders: convolutional, a table of known speakers, or pretrained."""
+"""Content encoders, and speaker encoders: convolutional, a table of known speakers, or pretrained."""
 
 from __future__ import annotations
 
@@ -30,18 +30,19 @@ class ContentPart(nn.Module):
     channels: int
 
     def join(self, speaker: nn.Module) -> None:
-        """Learn which speaker part the model has; most have no use for it.
+        """Take the speaker encoder of the model; most content encoders do not use it.
 
         Args:
-            speaker: of the same model, (B, M, T) -> (B, S); never to be registered as a part of this one.
+            speaker: of the same model, (B, M, T) -> (B, S); not to be registered as a submodule here.
         """
 
 
 class ContentEncoder(ContentPart):
     """Instance-normalised convolutions at 1/rate of the frame rate: (B, M, T) -> (B, D, ceil(T / rate)).
 
-    The input itself is instance-normalised per mel bin first, so the long-term colour and level of a voice never
-    enter; what every layer adds of it is taken out again by the layer's own norm (arXiv 1904.05742).
+    AdaIN-VC's content encoder (Chou et al. 2019, arXiv 1904.05742) with ConvNeXt blocks. The input is
+    instance-normalised per mel bin first, so that a voice's long-term spectrum and level never enter; the norms of the
+    layers remove what of them the layers bring back.
 
     Args:
         n_mels: M.
@@ -111,8 +112,7 @@ class StackedContent(ContentPart):
         return x
 
 
-POOLINGS = {"mean": 1, "statistics": 2}
-"""Moments over time that a speaker encoder keeps, by name."""
+POOLINGS = {"mean": 1, "statistics": 2}  # number of moments over time that a speaker encoder keeps
 
 
 class SpeakerPart(nn.Module):
@@ -120,22 +120,22 @@ class SpeakerPart(nn.Module):
 
     Attributes:
         dim: S.
-        limits: what one has to know of its embeddings of new voices; reports print it.
+        limits: of its embeddings of new voices, a sentence for reports.
     """
 
     dim: int
     limits: str = ""
 
     def join(self, content: nn.Module, bottleneck: nn.Module) -> None:
-        """Learn which content encoder and bottleneck the model has; most have no use for them.
+        """Take the content encoder and bottleneck of the model; most speaker encoders do not use them.
 
         Args:
-            content: of the same model; never to be registered as a part of this one.
+            content: of the same model; not to be registered as a submodule here.
             bottleneck: likewise.
         """
 
     def set_statistics(self, mean: Tensor, deviation: Tensor) -> None:
-        """Learn which statistics the mels are normalised by, (M,) twice; most have no use for them."""
+        """Take the statistics that mels are normalised by, (M,) twice; most speaker encoders do not use them."""
 
 
 class SpeakerEncoder(SpeakerPart):
@@ -191,20 +191,21 @@ class SpeakerEncoder(SpeakerPart):
 
 
 LOGIT_SCALE = 16.0
-"""Of the recogniser's cosines; high enough that one voice among hundreds can be certain."""
+"""Of the recogniser's cosines (AM-softmax, Wang et al. 2018, arXiv 1801.05599, has 30): two classes differ by up to
+e^32 before the softmax, enough for one voice among hundreds to be certain."""
 
 
 class SpeakerTable(SpeakerPart):
-    """One learned vector a training speaker: (B, M, T) -> (B, S) of unit length.
+    """One learned vector per training speaker: (B, M, T) -> (B, S) of unit length.
 
-    A table cannot embed a voice that is not in it. A recogniser of speakers is therefore trained beside it, which
-    tells who of the table a recording sounds most like, and the row of that speaker is what the recording is embedded
-    as. With a new voice the conversion speaks in the nearest training voice, not in the new one.
+    A table cannot embed a voice that is not in it. A speaker classifier is therefore trained beside it, and a recording
+    is embedded as the row of the training speaker that it is classified as: conversion to a new voice gives the nearest
+    training voice, not the new one.
 
     Args:
         n_speakers: rows, in the order of the training speakers' sorted names.
         dim: S.
-        recogniser: any speaker encoder; serves only to find the row.
+        recogniser: any speaker encoder; only used to find the row.
     """
 
     limits = "a new voice is taken for the training voice that it sounds most like, and converted to that one"
@@ -223,21 +224,21 @@ class SpeakerTable(SpeakerPart):
         return functional.normalize(self.rows[index], dim=-1)
 
     def recognise(self, mel: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Logits of who it sounds like: normalised mel (B, M, T), mask (B, T) -> (B, n_speakers)."""
-        heard: Tensor = self.recogniser(mel, mask)
+        """Logits of the training speakers: normalised mel (B, M, T), mask (B, T) -> (B, n_speakers)."""
+        embedded: Tensor = self.recogniser(mel, mask)
         with torch.autocast(mel.device.type, enabled=False):  # voices that are alike differ by little
-            return LOGIT_SCALE * heard.float() @ functional.normalize(self.names, dim=-1).T
+            return LOGIT_SCALE * embedded.float() @ functional.normalize(self.names, dim=-1).T
 
     def forward(self, mel: Tensor, mask: Tensor | None = None) -> Tensor:
-        """The row of the training speaker that a mel sounds most like."""
+        """The row of the likeliest training speaker: (B, M, T), mask (B, T) -> (B, S)."""
         return self.lookup(self.recognise(mel, mask).argmax(-1))
 
 
 class PretrainedSpeaker(SpeakerPart):
     """Another model's speaker encoder inside this model, its weights in this model's file: (B, M, T) -> (B, S).
 
-    The encoder learned on mels that were normalised by its own model's statistics, so what this model normalised is
-    put back and normalised as it knows it. Until `take` has filled it, its weights are random.
+    The encoder was trained on mels normalised by its own model's statistics, so the mel is denormalised by this model's
+    and normalised by those. Its weights are random until `take` fills them.
 
     Args:
         encoder: built as in the model that it comes from.
@@ -260,10 +261,10 @@ class PretrainedSpeaker(SpeakerPart):
         self.train(self.training)
 
     def take(self, encoder: nn.Module, mean: Tensor, deviation: Tensor) -> None:
-        """Take over a trained encoder and the statistics, (M, 1) each, of the mels that it was trained on.
+        """Copy a trained encoder and the statistics, (M, 1) each, of the mels that it was trained on.
 
         Raises:
-            ValueError: when it is built in another way.
+            ValueError: when its weights do not fit this encoder.
         """
         try:
             self.encoder.load_state_dict(encoder.state_dict())
@@ -273,12 +274,12 @@ class PretrainedSpeaker(SpeakerPart):
         self.own_deviation.copy_(deviation)
 
     def set_statistics(self, mean: Tensor, deviation: Tensor) -> None:
-        """Learn by which statistics this model normalises: (M,) twice."""
+        """Take the statistics by which this model normalises: (M,) twice."""
         self.mean.copy_(mean[:, None])
         self.deviation.copy_(deviation[:, None])
 
     def train(self, mode: bool = True) -> Self:
-        """The encoder inside stays as it is in use."""
+        """Set the mode; the pretrained encoder stays in eval mode."""
         super().train(mode)
         self.encoder.eval()
         return self

@@ -1,4 +1,4 @@
-"""How high it is said: fundamental frequency read off the mel, moved, and drawn again as harmonics."""
+"""Pitch stream: fundamental frequency estimated from the mel, shifted, and rendered as harmonics for the decoder."""
 
 from __future__ import annotations
 
@@ -16,11 +16,13 @@ from voiceae.hardware import full_precision
 from voiceae.nn.masking import apply_mask
 from voiceae.specs import AudioSpec
 
-_COMB_FLOOR = 0.1  # mel magnitude between harmonics of an ideal comb; about what real voices leave there
+_COMB_FLOOR = (
+    0.1  # mel magnitude added between the harmonics of an ideal comb, about what real voices have there
+)
 
 
 class NoPitch(nn.Module):
-    """The same interface without a pitch stream: nothing is read and nothing is given to the decoder."""
+    """Stands in for `MelPitch` in a model without a pitch stream: (B, M, T) -> (B, 0, T)."""
 
     def __init__(self, *, n_bins: int = 0) -> None:
         super().__init__()
@@ -29,23 +31,23 @@ class NoPitch(nn.Module):
         self.n_bins = 0
 
     def forward(self, mel: Tensor, mask: Tensor | None = None) -> Tensor:
-        """(B, M, T) -> (B, 0, T)."""
+        """No pitch: (B, M, T) -> (B, 0, T)."""
         return mel[:, :0]
 
     def centre(self, pitch: Tensor, mel: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Zero: (B, 0, T) -> (B,)."""
+        """No centre: zeros, (B, 0, T) -> (B,)."""
         return mel.new_zeros(mel.shape[0])
 
     def confidence(self, pitch: Tensor, mel: Tensor, mask: Tensor | None = None) -> Tensor:
-        """One, since there is nothing to be unsure of: (B, 0, T) -> (B,)."""
+        """Full confidence, so that nothing is held back for it: ones, (B, 0, T) -> (B,)."""
         return mel.new_ones(mel.shape[0])
 
     def shift(self, pitch: Tensor, octaves: Tensor) -> Tensor:
-        """The input, unmoved."""
+        """The input, unchanged: (B, 0, T) -> (B, 0, T)."""
         return pitch
 
     def render(self, pitch: Tensor) -> Tensor:
-        """(B, 0, T) -> (B, 0, T)."""
+        """No harmonics: (B, 0, T) -> (B, 0, T)."""
         return pitch
 
 
@@ -53,9 +55,9 @@ class MelPitch(nn.Module):
     """Probability of each fundamental on a logarithmic grid, from the log-mel alone: (B, M, T) -> (B, K, T).
 
     Each grid point has a template, the log-mel of a flat harmonic comb through the same window and filters. Input and
-    templates are whitened along the mel axis (a local mean is taken off) and compared by normalised correlation, in
-    the manner of SWIPE (Camacho and Harris 2008); a softmax makes a distribution of it. Nothing is trained, and a
-    frame whose pitch is ambiguous stays ambiguous instead of being wrong.
+    templates are whitened along the mel axis (a local mean is subtracted) and compared by normalised correlation, in
+    the manner of SWIPE (Camacho and Harris 2008); a softmax turns that into a distribution. Nothing is trained, and an
+    ambiguous frame gives a flat distribution instead of a wrong value.
 
     Args:
         audio: fields of the `AudioSpec`.
@@ -65,7 +67,7 @@ class MelPitch(nn.Module):
         compared_mels: how many of the lowest mel bins are compared (harmonics are not resolved above).
         width: mel bins of the whitening window.
         temperature: of the softmax over correlations.
-        range_nats: log-mel below the frame's loudest compared bin by more than this is clamped.
+        range_nats: log-mel is clamped this far below the frame's largest compared bin.
     """
 
     templates: Tensor
@@ -96,51 +98,52 @@ class MelPitch(nn.Module):
         self.temperature = temperature
         self.range_nats = range_nats
         grid = f_low * 2 ** (np.arange(self.n_bins) / bins_per_octave)
-        window = np.hanning(width + 2)[1:-1]
+        window = np.hanning(width + 2)[1:-1]  # without its two zeros
         self.register_buffer("window", torch.tensor(window / window.sum()).float(), persistent=False)
         combs = self._whiten(torch.tensor(_comb_mels(spec, grid)).float())
-        templates = functional.normalize(self._whiten_compared(combs), dim=-1)
+        templates = functional.normalize(self._whiten(combs[:, : self.compared_mels]), dim=-1)
         self.register_buffer("combs", combs, persistent=False)
         self.register_buffer("templates", templates, persistent=False)
 
     def forward(self, mel: Tensor, mask: Tensor | None = None) -> Tensor:
         """Distribution over fundamentals, smoothed over three frames: (B, M, T), (B, T) -> (B, K, T).
 
-        In float32 also under autocast, where one peak in thirty would move to another grid point.
+        In float32 also under autocast: in bfloat16 one peak in thirty moves to another grid point.
         """
         low = mel[:, : self.compared_mels].transpose(1, 2).float()
         low = torch.maximum(low, low.amax(-1, keepdim=True) - self.range_nats)
         with full_precision(mel.device.type):
             white = self._whiten(low)
+            # The one keeps frames without harmonics, whose norm is small, from being correlated at full scale.
             white = white / (white.norm(dim=-1, keepdim=True) + 1.0)
             salience = apply_mask(white @ self.templates.T, mask)
         return torch.softmax(_smooth(salience, mask) / self.temperature, dim=-1).transpose(1, 2)
 
     def centre(self, pitch: Tensor, mel: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Median fundamental of the loud and clear frames: (B, K, T), (B, M, T) -> (B,) octaves above `f_low`."""
-        loud = self._loud(mel, mask)
-        clear = pitch.amax(1).square() * loud
-        cumulative = (pitch * clear[:, None]).sum(-1).cumsum(-1)
+        """Median fundamental of the active frames: (B, K, T), (B, M, T), (B, T) -> (B,) octaves above `f_low`."""
+        # Every frame counts by the square of its largest probability, so that flat distributions hardly do.
+        weight = pitch.amax(1).square() * self._active(mel, mask)
+        cumulative = (pitch * weight[:, None]).sum(-1).cumsum(-1)
         below = cumulative < 0.5 * cumulative[:, -1:]
         return below.sum(-1).float() / self.bins_per_octave
 
     def confidence(self, pitch: Tensor, mel: Tensor, mask: Tensor | None = None) -> Tensor:
-        """How far the loud frames agree with one fundamental each: (B, K, T), (B, M, T) -> (B,), 0 to 1.
+        """Mean of the largest probability in each active frame: (B, K, T), (B, M, T) -> (B,), 0 to 1.
 
-        The mean of each frame's largest probability. Voiced frames, 0.3 to 0.9, pull it up; whispered, creaking and
-        noisy ones, whose distribution is flat, pull it down, and so do fundamentals that the grid does not reach.
+        Voiced frames have 0.3 to 0.9; whispered, creaking and noisy ones less, since their distribution is flat, and so
+        have fundamentals outside the grid.
         """
-        loud = self._loud(mel, mask).float()
-        return (pitch.amax(1) * loud).sum(-1) / loud.sum(-1).clamp_min(1.0)
+        active = self._active(mel, mask).float()
+        return (pitch.amax(1) * active).sum(-1) / active.sum(-1).clamp_min(1.0)
 
-    def _loud(self, mel: Tensor, mask: Tensor | None) -> Tensor:
+    def _active(self, mel: Tensor, mask: Tensor | None) -> Tensor:
         """Frames whose compared bins are within 22 dB of the loudest frame's: (B, M, T), (B, T) -> (B, T) bool."""
         # Twice the log-magnitude is log-power: the same range of 5 nats is then 22 dB instead of 43, since a vowel's
         # pitch can be read where its harmonics stand out, and quieter frames would only add noise to the median.
         return active_frames(2 * mel[:, : self.compared_mels].float(), mask)
 
     def shift(self, pitch: Tensor, octaves: Tensor) -> Tensor:
-        """Move each distribution along the grid: (B, K, T), (B,) -> (B, K, T); what leaves gathers at the edge."""
+        """Shift each distribution: (B, K, T), (B,) -> (B, K, T); what would leave the grid gathers at its edge."""
         position = torch.arange(self.n_bins, device=pitch.device) - octaves[:, None] * self.bins_per_octave
         below = position.floor()
         part = (position - below)[..., None]
@@ -153,14 +156,11 @@ class MelPitch(nn.Module):
         return moved.scatter_add(1, edge.expand(-1, 1, pitch.shape[-1]), lost[:, None])
 
     def render(self, pitch: Tensor) -> Tensor:
-        """Whitened log-mel of the harmonics expected: (B, K, T) -> (B, M, T)."""
+        """Expected whitened log-mel of the harmonics: (B, K, T) -> (B, M, T)."""
         return (pitch.transpose(1, 2) @ self.combs.to(pitch.dtype)).transpose(1, 2)
 
-    def _whiten_compared(self, combs: Tensor) -> Tensor:
-        return self._whiten(combs[:, : self.compared_mels])
-
     def _whiten(self, x: Tensor) -> Tensor:
-        """Take a local mean along the last axis off: (..., M) -> (..., M)."""
+        """Subtract a local mean along the last axis: (..., M) -> (..., M)."""
         flat = x.reshape(-1, 1, x.shape[-1])
         half = self.window.numel() // 2
         local = functional.conv1d(
@@ -179,6 +179,7 @@ def _comb_mels(spec: AudioSpec, grid: NDArray[np.float64]) -> NDArray[np.float64
     for fundamental in grid:
         harmonics = fundamental * np.arange(1, int(spec.f_max / fundamental) + 1)[:, None]
         offset = bins - harmonics * spec.n_fft / spec.sample_rate
+        # Transform of a Hann window, in bins: its three cosine terms each give a sinc.
         lobe = 0.5 * np.sinc(offset) + 0.25 * (np.sinc(offset - 1) + np.sinc(offset + 1))
         power = (0.5 * spec.win_length * lobe) ** 2
         rows.append(np.log(mel_filters(spec) @ np.sqrt(power.sum(0)) + _COMB_FLOOR))
