@@ -5,7 +5,7 @@ import pytest
 
 from voiceae.io.audio import Audio
 from voiceae.latent.speech_check import SpeechCheck, check_all
-from voiceae.pretrained.recogniser import Recognised
+from voiceae.pretrained.scorers import Recognised
 
 
 class Quality:

@@ -16,7 +16,7 @@ from voiceae.latent.unit_tree import (
     ward_tree,
 )
 from voiceae.latent.units import codes_per_second, encode_units
-from voiceae.pretrained.recogniser import Phone, Recognised
+from voiceae.pretrained.scorers import Phone, Recognised
 
 
 class HalfAndHalf:

@@ -174,7 +174,7 @@ def _count(voice: Voice, files: list[Path], no_phones: bool) -> tuple[Purity, li
     """Codes with the phones they coincide with; without phones where there is no recogniser."""
     from voiceae.errors import ConfigError
     from voiceae.latent.unit_tree import align_phones, count_codes
-    from voiceae.pretrained.recogniser import recogniser
+    from voiceae.pretrained.scorers import recogniser
 
     if not no_phones:
         try:

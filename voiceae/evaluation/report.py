@@ -97,40 +97,44 @@ def make_report(evaluation: Evaluation, *, about: Mapping[str, Any], seed: int, 
 
 def row_intervals(evaluation: Evaluation, seed: int) -> dict[str, dict[str, dict[str, float]]]:
     """Mean and interval by row and figure."""
-    table: dict[str, dict[str, dict[str, float]]] = {}
-    for row in ROWS:
-        for figure in FIGURES:
-            values = list(_column(evaluation, row, figure).values())
-            if values:
-                table.setdefault(row, {})[figure] = asdict(bootstrap(values, seed))
-        scores = list(_column(evaluation, row, "sim_target").values())
-        if scores and evaluation.natural:
-            table[row]["eer_target"] = asdict(_verification(evaluation.natural.same, np.array(scores), seed))
+    columns = {(row, figure): _column(evaluation, row, figure) for row in ROWS for figure in FIGURES}
+    table = _intervals({key: list(column.values()) for key, column in columns.items()}, seed)
+    for row in table:
+        similar = np.array(list(columns[row, "sim_target"].values()))
+        if len(similar) and evaluation.natural:
+            table[row]["eer_target"] = asdict(_verification(evaluation.natural.same, similar, seed))
     return table
 
 
 def differences(evaluation: Evaluation, seed: int) -> dict[str, dict[str, dict[str, float]]]:
     """Conversion minus every other row, pair by pair: interval by row and figure."""
-    table: dict[str, dict[str, dict[str, float]]] = {}
-    for row in ROWS:
+    table: dict[tuple[str, str], list[float]] = {}
+    for row in (row for row in ROWS if row != "conversion"):
         for figure in FIGURES:
             ours, theirs = (_column(evaluation, name, figure) for name in ("conversion", row))
-            both = [ours[name] - theirs[name] for name in ours if name in theirs]
-            if both and row != "conversion":
-                table.setdefault(row, {})[figure] = asdict(bootstrap(both, seed))
-    return table
+            table[row, figure] = [ours[name] - theirs[name] for name in ours if name in theirs]
+    return _intervals(table, seed)
 
 
 def group_intervals(evaluation: Evaluation, seed: int) -> dict[str, dict[str, dict[str, float]]]:
     """Conversions across and within the sexes: interval by group and figure."""
-    table: dict[str, dict[str, dict[str, float]]] = {}
-    for name, cross_gender in (("across the sexes", True), ("within a sex", False)):
-        members = {pair.name for pair in evaluation.pairs if pair.cross_gender is cross_gender}
+    table: dict[tuple[str, str], list[float]] = {}
+    for name, across in (("across the sexes", True), ("within a sex", False)):
+        members = {pair.name for pair in evaluation.pairs if pair.cross_gender is across}
         for figure in FIGURES:
             column = _column(evaluation, "conversion", figure)
-            values = [value for pair, value in column.items() if pair in members]
-            if values:
-                table.setdefault(name, {})[figure] = asdict(bootstrap(values, seed))
+            table[name, figure] = [value for pair, value in column.items() if pair in members]
+    return _intervals(table, seed)
+
+
+def _intervals(
+    values: Mapping[tuple[str, str], list[float]], seed: int
+) -> dict[str, dict[str, dict[str, float]]]:
+    """Mean and interval by row and figure, of those that have values."""
+    table: dict[str, dict[str, dict[str, float]]] = {}
+    for (row, figure), column in values.items():
+        if column:
+            table.setdefault(row, {})[figure] = asdict(bootstrap(column, seed))
     return table
 
 
@@ -179,8 +183,15 @@ def _verification(same: Any, scores: Any, seed: int) -> Interval:
 
 def _pair(pair: Pair, evaluation: Evaluation, root: Path) -> dict[str, Any]:
     def name(clip: Clip | None) -> str | None:
-        return None if clip is None else _relative(clip.path, root)
+        if clip is None:
+            return None
+        path = clip.path.resolve()
+        return (
+            str(path.relative_to(root.resolve())) if path.is_relative_to(root.resolve()) else clip.path.name
+        )
 
+    keys = {"source": str(pair.source.path), "conversion": f"{pair.name}/conversion"}
+    content = {row: evaluation.measurements.get(key, {}).get("content") for row, key in keys.items()}
     return {
         "name": pair.name,
         "source": name(pair.source),
@@ -194,20 +205,9 @@ def _pair(pair: Pair, evaluation: Evaluation, root: Path) -> dict[str, Any]:
         "same_sentence": name(pair.same_sentence),
         "cross_gender": pair.cross_gender,
         "seconds": round(pair.source.seconds, 3),
-        "transcripts": _transcripts(pair, evaluation),
+        "transcripts": {row: each["transcript"] for row, each in content.items() if isinstance(each, dict)},
         "rows": {row: dict(figures) for row, figures in evaluation.values.get(pair.name, {}).items()},
     }
-
-
-def _transcripts(pair: Pair, evaluation: Evaluation) -> dict[str, str]:
-    keys = {"source": str(pair.source.path), "conversion": f"{pair.name}/conversion"}
-    found = {row: evaluation.measurements.get(key, {}).get("content") for row, key in keys.items()}
-    return {row: each["transcript"] for row, each in found.items() if isinstance(each, dict)}
-
-
-def _relative(path: Path, root: Path) -> str:
-    absolute = path.resolve()
-    return str(absolute.relative_to(root.resolve())) if absolute.is_relative_to(root.resolve()) else path.name
 
 
 def _versions() -> dict[str, str]:
@@ -262,28 +262,29 @@ def compare(first: Report, second: Report) -> list[Change]:
 
 
 def _change(row: str, figure: str, first: Report, second: Report) -> Change:
+    def values(report: Report) -> dict[tuple[str, ...], float]:
+        """By what was scored: the clips, not the name of the pair."""
+        return {
+            (pair["source"], *pair["references"], pair["scored"], pair["source_other"]): pair["rows"][row][
+                figure
+            ]
+            for pair in report["pairs"]
+            if figure in pair["rows"].get(row, {})
+        }
+
     a, b = first["rows"][row][figure], second["rows"][row][figure]
-    ours, theirs = (_values(report, row, figure) for report in (second, first))
+    ours, theirs = values(second), values(first)
     if ours and ours.keys() == theirs.keys():
         interval = bootstrap([ours[key] - theirs[key] for key in ours], int(second["seed"]))
         return Change(row, figure, a["mean"], b["mean"], interval.low, interval.high, True)
+    # Independent samples: the half-widths of a difference add as the roots of their squares.
     difference = b["mean"] - a["mean"]
     below = math.hypot(b["mean"] - b["low"], a["high"] - a["mean"])
     above = math.hypot(b["high"] - b["mean"], a["mean"] - a["low"])
     return Change(row, figure, a["mean"], b["mean"], difference - below, difference + above, False)
 
 
-def _values(report: Report, row: str, figure: str) -> dict[tuple[Any, ...], float]:
-    """Values by what was scored: the clips, not the name of the pair."""
-    found = {}
-    for pair in report["pairs"]:
-        value = pair["rows"].get(row, {}).get(figure)
-        if value is not None:
-            found[(pair["source"], *pair["references"], pair["scored"], pair["source_other"])] = value
-    return found
-
-
-def read_tolerances(path: Path) -> dict[str, tuple[float | None, float | None]]:
+def read_tolerances(path: Path) -> dict[str, tuple[float, float]]:
     """Ranges by figure: a JSON object of `"row.figure": [low, high]`, either end null.
 
     "natural.subset.figure", "differences.row.figure" and "groups.group.figure" are figures too.
@@ -293,30 +294,24 @@ def read_tolerances(path: Path) -> dict[str, tuple[float | None, float | None]]:
     """
     try:
         table = json.loads(path.read_text(encoding="utf-8"))
-        return {str(name): _range(ends) for name, ends in table.items()}
+        return {
+            str(name): (-math.inf if low is None else float(low), math.inf if high is None else float(high))
+            for name, (low, high) in table.items()
+        }
     except (OSError, ValueError, TypeError, AttributeError) as error:
         wanted = '{"conversion.sim_target": [0.6, null], ...}'
         raise ConfigError(f"{path}: is not a table of tolerances like {wanted} ({error})") from None
 
 
-def _range(ends: Any) -> tuple[float | None, float | None]:
-    low, high = ends
-    return None if low is None else float(low), None if high is None else float(high)
-
-
-def departures(report: Report, tolerances: dict[str, tuple[float | None, float | None]]) -> Iterator[str]:
+def departures(report: Report, tolerances: Mapping[str, tuple[float, float]]) -> Iterator[str]:
     """One line for each figure that is out of its range, or is not there."""
     for name, (low, high) in tolerances.items():
-        value = _figure(report, name)
+        parts = name.split(".")
+        found: Any = report if parts[0] in ("natural", "differences", "groups") else report["rows"]
+        for part in parts:
+            found = found.get(part) if isinstance(found, dict) else None
+        value = found.get("mean") if isinstance(found, dict) else found
         if value is None:
             yield f"{name}: is not in the report"
-        elif not (-math.inf if low is None else low) <= value <= (math.inf if high is None else high):
+        elif not low <= value <= high:
             yield f"{name}: {value:.4g} is outside {low} to {high}"
-
-
-def _figure(report: Report, name: str) -> float | None:
-    parts = name.split(".")
-    found: Any = report if parts[0] in ("natural", "differences", "groups") else report["rows"]
-    for part in parts:
-        found = found.get(part) if isinstance(found, dict) else None
-    return float(found["mean"]) if isinstance(found, dict) and "mean" in found else found

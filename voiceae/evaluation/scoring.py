@@ -76,13 +76,16 @@ def score_wave(job: ScoringJob, cache: Path | None) -> Measurements:
     digest, measurements = job.digest, Measurements()
     for name, scorer in load_scorers(job.scorers).scorers.items():
         kept = cache / f"{name}-{scorer.version}" / digest[:2] / f"{digest}.json" if cache else None
-        found = _read(kept)
+        found = _cached(kept)
         if found is None:
             try:
                 found = {"measured": scorer.score(job.wav)}
             except ScorerError as error:
                 found = {"reason": str(error)}
-            _keep(kept, found)
+            # The default folder lies in somebody's home; where it cannot be written, the next time is only slower.
+            if kept:
+                with suppress(OutputError), atomic_path(kept) as temporary:
+                    temporary.write_text(json.dumps(found), encoding="utf-8")
         measurements[name] = found["measured"] if "measured" in found else found["reason"]
     return measurements
 
@@ -112,17 +115,10 @@ def score_all(
         return dict(zip(waves, progress(done, len(waves), "score"), strict=True))
 
 
-def _read(path: Path | None) -> dict[str, Any] | None:
-    """What was kept; a damaged file counts as none."""
+def _cached(path: Path | None) -> dict[str, Any] | None:
+    """Cached scores; a damaged file counts as none."""
     try:
         found = json.loads(path.read_text(encoding="utf-8")) if path else None
     except (OSError, ValueError):
         return None
     return found if isinstance(found, dict) and ("measured" in found or "reason" in found) else None
-
-
-def _keep(path: Path | None, found: dict[str, Any]) -> None:
-    # The default folder lies in somebody's home; where it cannot be written, an evaluation is only slower next time.
-    if path:
-        with suppress(OutputError), atomic_path(path) as temporary:
-            temporary.write_text(json.dumps(found), encoding="utf-8")

@@ -159,16 +159,8 @@ class Posterior:
             "frames": self.voices.frames,
             "about": dict(self.about),
         }
-        tensors = {name: np.ascontiguousarray(value, np.float32) for name, value in self._tensors().items()}
-        with atomic_path(path) as temporary:
-            try:
-                save_file(tensors, temporary, metadata={"voiceae": json.dumps(header)})
-            except SafetensorError as error:
-                raise OutputError(f"{path}: cannot be written: {error}") from None
-
-    def _tensors(self) -> dict[str, Array]:
         content, voices = self.content, self.voices
-        return {
+        tensors = {
             **_mixture_tensors("content", content.mixture),
             "content.transitions": content.transitions,
             "content.persistence": content.persistence,
@@ -177,6 +169,12 @@ class Posterior:
             "voices.offset": voices.offset,
             "voices.scale": voices.scale,
         }
+        single = {name: np.ascontiguousarray(value, np.float32) for name, value in tensors.items()}
+        with atomic_path(path) as temporary:
+            try:
+                save_file(single, temporary, metadata={"voiceae": json.dumps(header)})
+            except SafetensorError as error:
+                raise OutputError(f"{path}: cannot be written: {error}") from None
 
     @classmethod
     def read(cls, path: str | Path, model: str = "") -> Posterior:
@@ -217,9 +215,11 @@ def _read_tensors(path: str | Path) -> tuple[dict[str, Any], dict[str, Array]]:
 
 
 def _assembled(header: Mapping[str, Any], tensors: Mapping[str, Array]) -> Posterior:
+    transitions = tensors["content.transitions"]
     content = ContentPosterior(
         mixture=_mixture("content", tensors),
-        transitions=_stochastic(tensors["content.transitions"]),
+        # Single precision in the file keeps rows of sum one only nearly, and a draw needs them exactly.
+        transitions=np.asarray(transitions / transitions.sum(1, keepdims=True)),
         persistence=tensors["content.persistence"],
         clarity=tensors["content.clarity"],
         melody=Melody(*map(float, header["melody"])),
@@ -246,11 +246,6 @@ def _mixture(name: str, tensors: Mapping[str, Array]) -> Mixture:
     if factors.shape != (*means.shape, means.shape[1]) or len(weights) != len(means):
         raise ValueError(f"the parts of its {name} mixture do not fit each other")
     return Mixture(weights / weights.sum(), means, factors)
-
-
-def _stochastic(transitions: Array) -> Array:
-    """Rows that sum to one exactly, which single precision in the file does not keep."""
-    return np.asarray(transitions / transitions.sum(1, keepdims=True))
 
 
 def posterior_path(model: Path, fingerprint: str, bundled: Sequence[Path] = ()) -> Path:

@@ -115,37 +115,32 @@ def _encode_clips(
             mel = clip.mel()
         except FILE_ERRORS as error:
             failures.append(Failure(clip.name, reason(error, clip.name)))
-        else:
-            profiles[clip.speaker].append(describe_mel(voice, mel))
-            coded.append(_coded(voice, encode_mel(voice, mel), rng))
+            continue
+        profiles[clip.speaker].append(describe_mel(voice, mel))
+        content = encode_mel(voice, mel)
+        codes = content.bottlenecked.codes
+        clarity, melody = _read_pitch(voice, content)
+        coded.append(
+            Coded(
+                frames=_sampled_frames(voice, content, rng),
+                codes=None if codes is None else codes[0].numpy(force=True).astype(np.int64),
+                clarity=clarity,
+                melody=melody,
+            )
+        )
     return coded, dict(profiles), failures
 
 
-def _coded(voice: Voice, content: Content, rng: np.random.Generator) -> Coded:
-    codes = content.bottlenecked.codes
-    clarity, melody = _read_pitch(voice, content)
-    return Coded(
-        frames=_drawn(voice, content, rng) if codes is None else _time_major(content.units),
-        codes=None if codes is None else codes[0].numpy(force=True).astype(np.int64),
-        clarity=clarity,
-        melody=melody,
-    )
-
-
-def _drawn(voice: Voice, content: Content, rng: np.random.Generator) -> Array:
-    """A sample of each frame's posterior where the model has one, else its units: -> (T', D)."""
-    units = _time_major(content.units)
-    spread = getattr(voice.model.bottleneck, "posterior", None)
-    if spread is None:
+def _sampled_frames(voice: Voice, content: Content, rng: np.random.Generator) -> Array:
+    """A sample of each frame's posterior where the bottleneck has one, else its units: -> (T', D)."""
+    units = np.asarray(content.units[0].T.double().numpy(force=True))
+    posterior = getattr(voice.model.bottleneck, "posterior", None)
+    if posterior is None:
         return units
     with inference_threads(voice, content.frames):
-        _, log_variance = spread(content.features)
+        _, log_variance = posterior(content.features)
     deviation = np.exp(0.5 * log_variance[0].double().numpy(force=True))
     return np.asarray(units + deviation * rng.standard_normal(units.shape))
-
-
-def _time_major(units: torch.Tensor) -> Array:
-    return np.asarray(units[0].T.double().numpy(force=True))
 
 
 def _read_pitch(voice: Voice, content: Content) -> tuple[Array, Array]:

@@ -10,8 +10,7 @@ from voiceae.errors import ConfigError, VoiceAEError
 from voiceae.io import audio as audio_io
 from voiceae.io.audio import Audio
 from voiceae.io.console import Progress
-from voiceae.pretrained.recogniser import Recogniser, recogniser
-from voiceae.pretrained.scorers import SAMPLE_RATE, Scorer, load_scorers
+from voiceae.pretrained.scorers import SAMPLE_RATE, Recogniser, Scorer, load_scorers, recogniser
 
 # Real sentences through the bundled model and Griffin-Lim get a signal of 3 and more, words for two thirds of the time
 # and a confidence of .15 to .21; natural speech .24 and more, the same played backwards .13, noise 0, random

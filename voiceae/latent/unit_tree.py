@@ -18,8 +18,7 @@ from voiceae.io.console import Progress
 from voiceae.io.filesystem import FILE_ERRORS, reason
 from voiceae.latent import plotting
 from voiceae.latent.units import codes_per_second, encode_units, require_units
-from voiceae.pretrained.recogniser import PAUSE, Recogniser, phones_at
-from voiceae.pretrained.scorers import SAMPLE_RATE
+from voiceae.pretrained.scorers import PAUSE, SAMPLE_RATE, Recogniser, phones_at
 
 if TYPE_CHECKING:
     from voiceae.conversion.voice import Voice

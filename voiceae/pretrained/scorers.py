@@ -1,4 +1,4 @@
-"""Pretrained networks that score speech, each behind one small interface: speaker, words, naturalness, pitch.
+"""Pretrained models that score speech, each behind one small interface: speaker, words, naturalness, pitch, phones.
 
 They come with the extra `[eval]`, carry their own weights and need no network. A scorer is imported and loaded
 when it is first asked for, once a process, and keeps to one thread.
@@ -32,6 +32,10 @@ SPEECH_SECONDS = 0.5  # Resemblyzer's windows are 1.6 s; one that is mostly padd
 CEPSTRA = (
     24  # as in most published distortions of 16 kHz speech (Kubichek 1993; WORLD-based voice conversion)
 )
+FRAME_SECONDS = 0.01  # PocketSphinx's hop
+PAUSE = "SIL"
+
+_NATS = 1024 * math.log(1.0001)  # the decoder counts in steps of 1024 at a logarithm's base of 1.0001
 
 
 class Scorer(Protocol):
@@ -76,23 +80,15 @@ class SpeakerScorer:
 
 
 class ContentScorer:
-    """PocketSphinx with its default US English models: `transcript`, possibly empty."""
+    """PocketSphinx: `transcript`, possibly empty."""
 
     def __init__(self) -> None:
-        from pocketsphinx import Decoder
-
-        self._decoder = Decoder(loglevel="FATAL", cmn="batch")
+        self._recogniser = Recogniser()
         self.version = f"pocketsphinx-{version('pocketsphinx')}-en-us"
 
     def score(self, wav: Wav) -> Measured:
         """Recognise the words: (N,) -> `transcript`."""
-        decoder = self._decoder
-        decoder.reinit_feat()  # else the noise estimate of the clip before decides words of this one
-        decoder.start_utt()
-        decoder.process_raw((np.clip(wav, -1, 1) * 32767).astype("<i2").tobytes(), full_utt=True)
-        decoder.end_utt()
-        found = decoder.hyp()
-        return {"transcript": found.hypstr if found else ""}
+        return {"transcript": self._recogniser.transcribe(wav)}
 
 
 class NaturalnessScorer:
@@ -121,14 +117,12 @@ class NaturalnessScorer:
             wav / max(1.0, float(np.abs(wav).max())), 2 ** max(0, math.ceil(math.log2(window / len(wav))))
         )
         count = int(len(filled) // SAMPLE_RATE - self.SECONDS) + 1
-        raw = [self._estimate(filled[start * SAMPLE_RATE :][:window]) for start in range(max(count, 1))]
+        windows = [filled[start * SAMPLE_RATE :][:window] for start in range(max(count, 1))]
+        raw = [self._session.run(None, {"input_1": each[None].astype(np.float32)})[0][0] for each in windows]
         calibrated = np.mean([self._calibrate(None, *each, False) for each in raw], axis=0)
         return dict(
             zip(("sig", "bak", "ovrl"), (round(float(score), 5) for score in calibrated), strict=True)
         )
-
-    def _estimate(self, wav: Wav) -> NDArray[np.float32]:
-        return self._session.run(None, {"input_1": wav[None].astype(np.float32)})[0][0]
 
 
 class PitchScorer:
@@ -266,5 +260,112 @@ def _load(name: str) -> Scorer | str:
             # Two of them import names that scipy and setuptools are about to retire.
             warnings.simplefilter("ignore")
             return SCORERS[name]()
+    except ConfigError as error:
+        return f"scorer {name}: {error}"
     except ImportError as error:
         return f"scorer {name}: not installed ({error}); pip install voiceae[eval]"
+
+
+@dataclass(frozen=True)
+class Phone:
+    """A phone with its start and end.
+
+    Attributes:
+        name: of the CMU dictionary, `SIL` for a pause.
+        start: seconds.
+        stop: seconds.
+    """
+
+    name: str
+    start: float
+    stop: float
+
+
+@dataclass(frozen=True)
+class Recognised:
+    """Words and phones of a recording.
+
+    Attributes:
+        words: possibly none.
+        phones: one after the other, pauses too.
+        spoken: share of the time that words take.
+        confidence: geometric mean, over the frames of the words, of the likelihood of the phone that was recognised
+            over that of the sound that fits best; 0 where nothing was recognised, at most 1.
+    """
+
+    words: tuple[str, ...]
+    phones: tuple[Phone, ...]
+    spoken: float
+    confidence: float
+
+
+class Recogniser:
+    """PocketSphinx with its default US English models: words, then the phones of these words aligned with the sound.
+
+    Raises:
+        ConfigError: when PocketSphinx is not installed.
+    """
+
+    def __init__(self) -> None:
+        try:
+            from pocketsphinx import Decoder
+        except ImportError as error:
+            raise ConfigError(
+                f"the recogniser is not installed ({error}); pip install voiceae[eval]"
+            ) from None
+        self._decoder: Any = Decoder(loglevel="FATAL", cmn="batch")
+
+    def transcribe(self, wav: Wav) -> str:
+        """Recognise the words of a wave at 16 kHz: (N,) -> possibly empty text."""
+        self._decoder.activate_search()  # of words; an alignment leaves its own
+        self._decode(wav)
+        found = self._decoder.hyp()
+        return found.hypstr if found else ""
+
+    def score(self, wav: Wav) -> Recognised:
+        """Recognise a wave at 16 kHz, with times and a confidence: (N,) ->."""
+        words, seconds = tuple(self.transcribe(wav).split()), len(wav) / SAMPLE_RATE
+        if not words:
+            return Recognised((), (Phone(PAUSE, 0.0, seconds),), 0.0, 0.0)
+        self._decoder.set_alignment()
+        self._decode(wav)
+        return _recognised(words, list(self._decoder.get_alignment().phones()), seconds)
+
+    def _decode(self, wav: Wav) -> None:
+        self._decoder.reinit_feat()  # else the noise estimate of the clip before decides words of this one
+        self._decoder.start_utt()
+        self._decoder.process_raw((np.clip(wav, -1, 1) * 32767).astype("<i2").tobytes(), full_utt=True)
+        self._decoder.end_utt()
+
+
+def _recognised(words: tuple[str, ...], entries: list[Any], seconds: float) -> Recognised:
+    phones = tuple(
+        Phone(each.name, each.start * FRAME_SECONDS, (each.start + each.duration) * FRAME_SECONDS)
+        for each in entries
+    )
+    said = [each for each in entries if each.name != PAUSE and not each.name.startswith("+")]
+    frames = sum(each.duration for each in said)
+    score = sum(each.score for each in said) * _NATS
+    return Recognised(
+        words=words,
+        phones=phones,
+        spoken=min(1.0, frames * FRAME_SECONDS / max(seconds, FRAME_SECONDS)),
+        confidence=math.exp(min(0.0, score / frames)) if frames else 0.0,
+    )
+
+
+@cache
+def recogniser() -> Recogniser:
+    """The recogniser of this process.
+
+    Raises:
+        ConfigError: when PocketSphinx is not installed.
+    """
+    return Recogniser()
+
+
+def phones_at(phones: tuple[Phone, ...], times: NDArray[np.floating[Any]]) -> list[str]:
+    """Phone at each time; a pause where none is known: (n,) seconds -> n names."""
+    stops = np.array([phone.stop for phone in phones])
+    places = np.searchsorted(stops, times, side="right")
+    return [phones[place].name if place < len(phones) else PAUSE for place in places]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from voiceae.io import audio as audio_io
-from voiceae.pretrained.recogniser import PAUSE, Phone, Recogniser, phones_at, recogniser
+from voiceae.pretrained.scorers import PAUSE, Phone, Recogniser, phones_at, recogniser
 
 CLIP = Path(__file__).resolve().parents[2] / "recipes/demo/clips/slt_2.flac"
 
