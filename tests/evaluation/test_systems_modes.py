@@ -16,7 +16,7 @@ def test_every_mode_is_its_call(tiny_voice: Voice) -> None:
     results = {mode: converter(tiny_voice, mode)(source, (target,)).wav for mode in MODES}  # type: ignore[arg-type]
     np.testing.assert_array_equal(results["full"], tiny_voice.convert(source, target).wav)
     np.testing.assert_array_equal(
-        results["chunked"], tiny_voice.convert(source, target, pieces=SHORT_CHUNKS).wav
+        results["chunked"], tiny_voice.convert(source, target, chunks=SHORT_CHUNKS).wav
     )
     stream = tiny_voice.stream(target)
     np.testing.assert_array_equal(
