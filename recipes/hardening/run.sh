@@ -4,7 +4,7 @@
 #   bash recipes/hardening/run.sh [--out OUT] [--inputs N] [--kills N] [--hours-tiny H] [--hours-base H]
 #
 # Options
-#   --out DIR        fuzz.json, kills.json, closed.json, stream-tiny.json, stream-base.json (default recipes/hardening/out)
+#   --out DIR        fuzz.json, kill_and_resume.json, permissions.json, stream-tiny.json, stream-base.json (default recipes/hardening/out)
 #   --inputs N       malformed inputs (default 10000)
 #   --kills N        kills of each of prepare, train and convert (default 100)
 #   --hours-tiny H   of audio through the stream of a toy model (default 24)
@@ -29,8 +29,8 @@ source "$HERE/../common/env.sh"
 mkdir -p "$out" || exit 1
 found=0
 "$PYTHON" "$HERE/fuzz.py" --count "$inputs" --out "$out" || found=1
-"$PYTHON" "$HERE/kills.py" prepare train convert --count "$kills" --out "$out" || found=1
-"$PYTHON" "$HERE/closed.py" --out "$out" || found=1
-"$PYTHON" "$HERE/stream.py" --hours "$hours_tiny" --model tiny --json "$out/stream-tiny.json" || found=1
-"$PYTHON" "$HERE/stream.py" --hours "$hours_base" --model base --json "$out/stream-base.json" || found=1
+"$PYTHON" "$HERE/kill_and_resume.py" prepare train convert --count "$kills" --out "$out" || found=1
+"$PYTHON" "$HERE/permissions.py" --out "$out" || found=1
+"$PYTHON" "$HERE/stream_soak.py" --hours "$hours_tiny" --model tiny --json "$out/stream-tiny.json" || found=1
+"$PYTHON" "$HERE/stream_soak.py" --hours "$hours_base" --model base --json "$out/stream-base.json" || found=1
 exit "$found"

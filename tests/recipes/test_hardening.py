@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from recipes.hardening import fuzz, kills
+from recipes.hardening import fuzz, kill_and_resume
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -74,24 +74,24 @@ def test_the_fuzzer_tells_every_kind_of_failure(tmp_path: Path) -> None:
 
 
 def test_killed_commands_end_as_if_they_had_not_been(tmp_path: Path) -> None:
-    assert hardening("kills.py", "prepare", "convert", "--count", 1, "--out", tmp_path) == 0
-    report = json.loads((tmp_path / "kills.json").read_text())
+    assert hardening("kill_and_resume.py", "prepare", "convert", "--count", 1, "--out", tmp_path) == 0
+    report = json.loads((tmp_path / "kill_and_resume.json").read_text())
     for name in ("prepare", "convert"):
         assert report[name]["kills"] >= 1 and report[name]["finished"] >= 1
         assert report[name]["failures"] == []
 
 
 def test_a_difference_after_a_kill_is_told(tmp_path: Path) -> None:
-    job = kills.Job("convert", [], tmp_path, kills.bytes_digest)
+    job = kill_and_resume.Job("convert", [], tmp_path, kill_and_resume.bytes_digest)
     (tmp_path / "a.wav").write_bytes(b"whole")
     (tmp_path / "b.wav").write_bytes(b"whole")
-    wanted = kills.digests(job)
+    wanted = kill_and_resume.digests(job)
     (tmp_path / "a.wav").write_bytes(b"half")
     (tmp_path / "b.wav").unlink()
     (tmp_path / ".c.part").touch()
-    tally = kills.Tally()
-    kills.compare(job, wanted, tally, finished=False)
-    kills.compare(job, wanted, tally, finished=True)
+    tally = kill_and_resume.Tally()
+    kill_and_resume.compare(job, wanted, tally, finished=False)
+    kill_and_resume.compare(job, wanted, tally, finished=True)
     assert [failure.split(":")[0] for failure in tally.failures] == [
         "half",
         "different",
@@ -102,7 +102,7 @@ def test_a_difference_after_a_kill_is_told(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="capabilities are Linux's")
 def test_closed_places_end_in_one_line(tmp_path: Path) -> None:
-    code = hardening("closed.py", "--out", tmp_path, "--every", 6)
-    report = json.loads((tmp_path / "closed.json").read_text())
+    code = hardening("permissions.py", "--out", tmp_path, "--every", 6)
+    report = json.loads((tmp_path / "permissions.json").read_text())
     assert report["wrong"] == {} and report["cases"] >= 6
     assert code == 0

@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture(scope="module")
 def recipe() -> ModuleType:
     spec = importlib.util.spec_from_file_location(
-        "hardening_stream", ROOT / "recipes" / "hardening" / "stream.py"
+        "hardening_stream", ROOT / "recipes" / "hardening" / "stream_soak.py"
     )
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -45,10 +45,10 @@ class Humming:
 def test_two_minutes_drift_in_nothing(
     recipe: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("voiceae.conversion.streaming.stream.frame_wise", lambda *_: Humming())
+    monkeypatch.setattr("voiceae.conversion.streaming.stream.streaming_vocoder", lambda *_: Humming())
     voice = voiceae.load(write_model(tmp_path / "tiny.safetensors"), vocoder="griffinlim", device="cpu")
     stream = voice.stream(sorted(recipe.CLIPS.glob("slt_*.flac"))[0])
-    readings = list(recipe.watched(stream, recipe.rounds(stream.sample_rate), 2 / 60, readings=4))
+    readings = list(recipe.readings_of(stream, recipe.one_round(stream.sample_rate), 2 / 60, readings=4))
     assert readings[-1]["hours"] == pytest.approx(2 / 60, rel=0.1)
     assert recipe.drifts(readings, stream.latency_samples) == []
     assert all(0 < each["lag_samples"] <= stream.latency_samples for each in readings)

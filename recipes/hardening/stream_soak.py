@@ -1,7 +1,7 @@
 """A stream of hours, pushed as fast as it goes: does its latency, memory or level drift?
 
-    python recipes/hardening/stream.py --hours 24 --model tiny --json stream-tiny.json
-    python recipes/hardening/stream.py --hours 4 --model base --json stream-base.json
+    python recipes/hardening/stream_soak.py --hours 24 --model tiny --json stream-tiny.json
+    python recipes/hardening/stream_soak.py --hours 4 --model base --json stream-base.json
 
 The source is two clips of the demo, over and over, with pauses between; the target is another speaker's clip. The JSON
 is written again at every reading, so that a run that is cut off leaves what it found. Exit code 1 where something
@@ -36,7 +36,7 @@ MOST_RSS_MB = 30.0  # allocators keep a few blocks; one leaked mel a step would 
 MOST_LEVEL_DB = 1.0  # of the mean over a whole number of rounds of the same clips
 
 
-def drawn_tiny(folder: Path) -> Voice:
+def load_tiny(folder: Path) -> Voice:
     """A model of a few thousand random weights, with every part of a real one."""
     sys.path.insert(0, str(ROOT))
     from tests.tiny import write_model
@@ -44,7 +44,7 @@ def drawn_tiny(folder: Path) -> Voice:
     return voiceae.load(write_model(folder / "tiny.safetensors"), vocoder="griffinlim", device="cpu")
 
 
-def rounds(rate: int) -> np.ndarray:
+def one_round(rate: int) -> np.ndarray:
     """One round of the source: two clips, each with half a second of silence behind it: -> (N,)."""
     pause = np.zeros(rate // 2, np.float32)
     clips = [audio_io.load(path, rate).wav for path in sorted(CLIPS.glob("rms_*.flac"))[:2]]
@@ -57,7 +57,7 @@ def rss_mb() -> float:
     return pages * 4096 / 2**20
 
 
-def watched(
+def readings_of(
     stream: Stream, source: np.ndarray, hours: float, readings: int = READINGS
 ) -> Iterator[dict[str, Any]]:
     """Push hours of the source in blocks of 20 ms, and read latency, memory and level at even intervals.
@@ -127,11 +127,11 @@ def main() -> int:
     torch.set_num_threads(1)
     with TemporaryDirectory() as folder:
         voice = (
-            drawn_tiny(Path(folder)) if chosen.model == "tiny" else voiceae.load(chosen.model, device="cpu")
+            load_tiny(Path(folder)) if chosen.model == "tiny" else voiceae.load(chosen.model, device="cpu")
         )
     stream = voice.stream(sorted(CLIPS.glob("slt_*.flac"))[0])
     found: dict[str, Any] = {"model": chosen.model, "latency_samples": stream.latency_samples, "readings": []}
-    for reading in watched(stream, rounds(stream.sample_rate), chosen.hours, chosen.readings):
+    for reading in readings_of(stream, one_round(stream.sample_rate), chosen.hours, chosen.readings):
         found["readings"].append(reading)
         found["drifts"] = drifts(found["readings"], stream.latency_samples)
         with atomic_path(chosen.json) as temporary:

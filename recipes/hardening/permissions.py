@@ -1,10 +1,10 @@
 """Folders and files without access, as an ordinary user meets them.
 
-    python recipes/hardening/closed.py --out OUT
+    python recipes/hardening/permissions.py --out OUT
 
 Every command is given a closed folder or file in every place that takes one. To the administrator nothing is closed, so
 the commands run without the two capabilities that open everything. A command must end with status 1 and one line; where
-only a part of many is closed, the others must be done. OUT/closed.json lists what did not.
+only a part of many is closed, the others must be done. OUT/permissions.json lists what did not.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ def give_up_privileges() -> None:
         ctypes.CDLL(None).prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0)
 
 
-def judge(case: Case, places: dict[str, str], folder: Path) -> str:
+def fault_of(case: Case, places: dict[str, str], folder: Path) -> str:
     """What is wrong with how a command ended; "" for nothing."""
     folder.mkdir()
     arguments = [each.format(**places) for each in case.arguments.split()]
@@ -157,10 +157,10 @@ def main() -> int:
     wrong = {}
     cases = CASES[:: options.every]
     for number, case in enumerate(cases):
-        if problem := judge(case, places, work / f"case{number}"):
+        if problem := fault_of(case, places, work / f"case{number}"):
             wrong[case.arguments] = problem.replace(str(work), "WORK")
     report = {"cases": len(cases), "wrong": wrong}
-    (options.out / "closed.json").write_text(json.dumps(report, indent=1) + "\n")
+    (options.out / "permissions.json").write_text(json.dumps(report, indent=1) + "\n")
     print(f"closed: {len(cases)} cases, {len(wrong)} wrong")
     subprocess.run(["chmod", "-R", "u+rwX", str(work)], check=True)
     shutil.rmtree(work)

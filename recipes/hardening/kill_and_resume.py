@@ -1,6 +1,6 @@
 """Kills at random moments: what was killed, started again, ends as if it had never been interrupted.
 
-    python recipes/hardening/kills.py prepare train convert --count 100 --out OUT
+    python recipes/hardening/kill_and_resume.py prepare train convert --count 100 --out OUT
 
 `prepare` fills a store with waves by two processes, `train` trains a toy with a checkpoint every third step, `convert`
 converts a folder by two processes. Each is killed (SIGKILL; half of the time only the process that was started, not its
@@ -14,7 +14,7 @@ workers) after a random part of the time that it takes, then started again on wh
     leftover    a file that an undisturbed run does not leave
     failed      the run that was started again did not end with status 0
 
-OUT/kills.json is rewritten after each round. The exit status is 1 where anything failed.
+OUT/kill_and_resume.json is rewritten after each round. The exit status is 1 where anything failed.
 """
 
 from __future__ import annotations
@@ -178,39 +178,39 @@ def kill_once(job: Job, seconds: float, only_parent: bool, tally: Tally) -> None
         os.kill(pid, signal.SIGKILL)
 
 
-def compare(job: Job, wanted: dict[str, str], tally: Tally, *, finished: bool) -> None:
+def compare(job: Job, expected: dict[str, str], tally: Tally, *, finished: bool) -> None:
     """Files under their final names are always whole; at the end there are exactly those of an undisturbed run."""
     got = digests(job)
     if finished:
-        for name in sorted(wanted.keys() - got.keys()):
+        for name in sorted(expected.keys() - got.keys()):
             tally.failures.append(f"different: {name} is missing after kill {tally.kills}")
-        for name in sorted(got.keys() - wanted.keys()):
+        for name in sorted(got.keys() - expected.keys()):
             tally.failures.append(f"leftover: {name} after kill {tally.kills}")
     kind = "different" if finished else "half"
     # While a training is not over, its log and its weights rightly differ from those at the end.
-    for name in sorted(got.keys() & wanted.keys()) if finished or job.name != "train" else ():
-        if got[name] != wanted[name]:
+    for name in sorted(got.keys() & expected.keys()) if finished or job.name != "train" else ():
+        if got[name] != expected[name]:
             tally.failures.append(f"{kind}: {name} after kill {tally.kills}")
 
 
-def torment(job: Job, count: int, rng: np.random.Generator, save: Callable[[Tally], None]) -> Tally:
+def kill_repeatedly(job: Job, count: int, rng: np.random.Generator, save: Callable[[Tally], None]) -> Tally:
     """Kill one command `count` times, and compare each result with an undisturbed one."""
     tally = Tally()
     shutil.rmtree(job.result, ignore_errors=True)
     started = time.monotonic()
     assert voiceae(job.arguments).wait(HANG_SECONDS) == 0, f"{job.name} fails undisturbed"
     tally.seconds_undisturbed = round(time.monotonic() - started, 2)
-    wanted = digests(job)
+    expected = digests(job)
     while tally.kills < count:
         shutil.rmtree(job.result, ignore_errors=True)
         # Up to four kills of one result, then it is let go on to its end.
         for _ in range(int(rng.integers(1, 5))):
             kill_once(job, rng.uniform(0, 1.1) * tally.seconds_undisturbed, rng.random() < 0.5, tally)
-            compare(job, wanted, tally, finished=False)
+            compare(job, expected, tally, finished=False)
         if (status := voiceae(job.arguments).wait(HANG_SECONDS)) != 0:
             tally.failures.append(f"failed: status {status} after kill {tally.kills}")
         tally.finished += 1
-        compare(job, wanted, tally, finished=True)
+        compare(job, expected, tally, finished=True)
         save(tally)
     return tally
 
@@ -228,7 +228,7 @@ def main() -> int:
     work.mkdir(parents=True)
     work = work.resolve()
     known = jobs(work)
-    path = options.out / "kills.json"
+    path = options.out / "kill_and_resume.json"
     report = json.loads(path.read_text()) if path.exists() else {}
     for name in options.commands:
 
@@ -236,7 +236,7 @@ def main() -> int:
             report[name] = vars(tally)
             path.write_text(json.dumps(report, indent=1) + "\n")
 
-        tally = torment(known[name], options.count, np.random.default_rng(options.seed), save)
+        tally = kill_repeatedly(known[name], options.count, np.random.default_rng(options.seed), save)
         print(
             f"{name}: {tally.kills} kills, {tally.finished} ends, {len(tally.failures)} failures", flush=True
         )
