@@ -1,4 +1,4 @@
-"""`python -m voiceae`."""
+"""Run the command line as `python -m voiceae`."""
 
 from voiceae.cli import main
 

@@ -99,7 +99,7 @@ class LazyGroup(click.Group):
         return list(COMMANDS)
 
     def get_command(self, context: click.Context, name: str) -> click.Command | None:
-        """Import one command."""
+        """Import the module of one command."""
         if name not in COMMANDS:
             return None
         command = import_module(f"voiceae.commands.{name}").command
