@@ -101,6 +101,7 @@ def command(
 
     loader = VoiceLoader(**vars(choice))
     folder = source is not None and pairs is None and is_dir(source)
+    # Only one short recording gains from onnxruntime's quick start; a batch loads its model once.
     alone = source is not None and pairs is None and not folder
     loader = select_backend(loader, runtime, (str(source), *targets) if alone else None)
     named = {"--target": targets, "--add": steps, "--bank": bank}

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from voiceae.commands import options
-from voiceae.commands.options import progress, report_failures
-
-if TYPE_CHECKING:
-    from voiceae.conversion.batch import Failure
+from voiceae.commands.options import find_recordings, progress, report_failures
 
 EPILOG = """\b
 Examples:
@@ -43,7 +39,7 @@ def command(
     paths: tuple[str, ...], out: Path, plot: Path | None, choice: options.VoiceChoice, force: bool
 ) -> int:
     """Compute speaker embeddings of recordings: files, or folders with a subfolder for each speaker."""
-    from voiceae.conversion.batch import embed_files, find_recordings
+    from voiceae.conversion.batch import embed_files
     from voiceae.conversion.embedding_files import require_table_path
 
     require_table_path(out, force)
@@ -52,8 +48,7 @@ def command(
         from voiceae.latent.plotting import require_picture_path
 
         require_picture_path(plot, force)
-    closed: list[Failure] = []
-    files = find_recordings(paths, closed)
+    files, closed = find_recordings(paths)
     table, failures = embed_files(choice.load(), files, progress("embed", "file"))
     table.save(out, force=force)
     if plot:

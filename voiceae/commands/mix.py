@@ -63,6 +63,7 @@ def command(
 
     if steps and len(speakers) != 2:
         raise click.UsageError(f"--steps goes between two speakers, {len(speakers)} were given")
+    # All that can be wrong with the names is said before the model is loaded.
     shares = [parse_weighted_name(speaker) for speaker in speakers]
     weights = normalised_weights(shares)
     require_sounds([out, *numbered(out, steps or 0)], force)

@@ -139,6 +139,14 @@ def counted_progress(items: Iterable[Any], total: int, what: str) -> Iterable[An
     return progress(what, total=total)(items)
 
 
+def find_recordings(paths: Iterable[str]) -> tuple[dict[Path, str], list[Failure]]:
+    """Recordings among files and folders with their speakers, and the folders that cannot be opened."""
+    from voiceae.conversion import batch
+
+    closed: list[Failure] = []
+    return batch.find_recordings(paths, closed), closed
+
+
 def try_each(
     files: Iterable[Path], work: Callable[[Path], Result], bar: Callable[[Iterable[Any]], Any]
 ) -> tuple[dict[Path, Result], list[Failure]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -75,12 +76,6 @@ def command(
     kind: str,
     corpus: Path,
     out: Path,
-    valid_speakers: int | None,
-    valid_utterances: float,
-    seed: int,
-    mic: str,
-    trim: bool,
-    min_seconds: float,
     spec: str | None,
     jobs: int | None,
     backend: str,
@@ -88,6 +83,7 @@ def command(
     waves: bool,
     force: bool,
     progress: bool,
+    **chosen: Any,
 ) -> None:
     """Turn CORPUS into a feature store: log-mels, a table of utterances, statistics and splits."""
     import json
@@ -101,17 +97,11 @@ def command(
         mel = AudioSpec.from_dict(AudioSpec().to_dict() | json.loads(spec or "{}"))
     except (ValueError, TypeError) as error:
         raise ConfigError(f"--spec {spec}: {error}; give JSON such as '{{\"sample_rate\": 16000}}'") from None
-    options = PrepareOptions(
-        valid_speakers=valid_speakers,
-        valid_utterances=valid_utterances,
-        seed=seed,
-        mic=mic,
-        trim=trim,
-        min_seconds=min_seconds,
-    )
+    # The other options are called as the fields are.
+    how = PrepareOptions(**chosen)
     with working_on(backend, scheduler):
         prepared = prepare(
-            kind, corpus, out, spec=mel, options=options, jobs=jobs, force=force, progress=progress
+            kind, corpus, out, spec=mel, options=how, jobs=jobs, force=force, progress=progress
         )
     if waves:  # afterwards, so that a store of mels alone can be given its waves by a second call
         from voiceae.data.store import FeatureStore

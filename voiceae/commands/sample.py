@@ -85,6 +85,7 @@ def command(
     if origin == "aggregated":
         fitted = Posterior.read(posterior or choice.posterior_path(voice), voice.fingerprint)
     speaker = profile_of_target(voice, target, bank) if target else None
+    # What is not drawn is given: the content of a recording, or a speaker.
     plan = Draw(count, seconds, seed, independent, source, speaker)
     sounds = draw_samples(voice, fitted, plan, progress("sample", "sample"))
     for path, sound in zip(paths, sounds, strict=True):

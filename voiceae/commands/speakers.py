@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING
 import click
 
 from voiceae.commands import options
-from voiceae.commands.options import progress, report_failures, require_files, try_each
+from voiceae.commands.options import find_recordings, progress, report_failures, require_files, try_each
 
 if TYPE_CHECKING:
-    from voiceae.conversion.batch import Failure
     from voiceae.latent.enrollment import SpeakerBank
 
 EPILOG = """\b
@@ -43,13 +42,11 @@ def add(
     name: str, clips: tuple[str, ...], replace: bool, bank: Path | None, choice: options.VoiceChoice
 ) -> int:
     """Add clips, or folders of them, to the speaker NAME."""
-    from voiceae.conversion.batch import find_recordings
     from voiceae.errors import AudioError
     from voiceae.latent.enrollment import SpeakerBank, default_bank, require_name
 
     require_name(name)
-    failures: list[Failure] = []
-    files = list(find_recordings(clips, failures))
+    files, failures = find_recordings(clips)
     total = len(files) + len(failures)
     voice = choice.load()
     path = bank or default_bank(voice.fingerprint)

@@ -9,6 +9,7 @@ import click
 
 from voiceae.commands import options
 from voiceae.commands.options import (
+    find_recordings,
     progress,
     report_failures,
     require_files,
@@ -61,7 +62,7 @@ def encode(
 
     if collapse and pitch:
         raise click.UsageError("--pitch goes with every frame, --collapse has none left; use one of them")
-    files, failures = _recordings(paths)
+    files, failures = find_recordings(paths)
     total = len(files) + len(failures)
     voice = choice.load()
     codebook = require_units(voice)
@@ -79,14 +80,6 @@ def encode(
             f"{bits.mean_run:.2f} frames)"
         )
     return report_failures([*failures, *bad], total, "files")
-
-
-def _recordings(paths: tuple[str, ...]) -> tuple[list[Path], list[Failure]]:
-    """Recordings among files and folders, and the folders that cannot be opened."""
-    from voiceae.conversion.batch import find_recordings
-
-    closed: list[Failure] = []
-    return list(find_recordings(paths, closed)), closed
 
 
 @command.command("decode", epilog=EPILOG)
@@ -153,10 +146,10 @@ def tree(paths: tuple[str, ...], out: Path, no_phones: bool, choice: options.Voi
 
     require_picture_path(out, force)
     require_files([out.with_suffix(".json")], force)
-    files, closed = _recordings(paths)
+    files, closed = find_recordings(paths)
     voice = choice.load()
     require_units(voice)
-    purity, failures = _count(voice, files, no_phones)
+    purity, failures = _count(voice, list(files), no_phones)
     if len(purity.codes) < 2:
         raise ConfigError(
             f"only {len(purity.codes)} code is in use: there is no tree to draw; give more speech"
