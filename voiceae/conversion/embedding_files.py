@@ -17,10 +17,11 @@ from voiceae.conversion.speaker_profile import Embedding, MelStatistics, Speaker
 from voiceae.errors import EmbeddingError, OutputError
 from voiceae.io.filesystem import atomic_path, require_new
 
+# `FILE.npz:NAME`, where both may hold colons: the file ends with the first suffix.
 _STORED = re.compile(r"(?P<file>.+?\.(?:npy|npz))(?::(?P<name>.+))?", re.IGNORECASE | re.DOTALL)
 _TEXTS = ("paths", "speakers", "speaker_names", "model")
 _OPTIONAL = ("pitch_centres", "mel_statistics", "covariances")  # older tables do not have them all
-_NAMES_LISTED = 8
+_NAMES_LISTED = 8  # in a message
 
 
 @dataclass(frozen=True)
@@ -105,6 +106,7 @@ class EmbeddingTable:
             )
         made_with = str(arrays["model"])
         require_model(path, made_with, model)
+        # The file may be hand-made or damaged: everything that `profile` relies on is checked.
         texts = {name: tuple(map(str, np.atleast_1d(arrays[name]))) for name in _TEXTS if name != "model"}
         vectors = {name: arrays[name] for name in names if name not in _TEXTS}
         rows = {"": len(texts["paths"]), "speaker_": len(texts["speaker_names"])}
@@ -134,12 +136,14 @@ class EmbeddingTable:
         path = require_table_path(path, force)
         with atomic_path(path) as temporary:
             if path.suffix.lower() == ".npz":
+                # As fixed-width text: an array of objects would have to be pickled.
                 texts = {name: np.array(getattr(self, name), dtype=np.str_) for name in _TEXTS}
                 np.savez(temporary, **(vars(self) | texts))
             else:
                 self._write_csv(temporary)
 
     def _write_csv(self, path: Path) -> None:
+        # Names of files that are no UTF-8 come from the system as surrogates, and go back as the bytes they were.
         with path.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
             writer = csv.writer(file)
             vector_names = [f"e{index}" for index in range(self.embeddings.shape[1])]
@@ -256,5 +260,5 @@ def _columns(kind: str, profiles: Sequence[SpeakerProfile]) -> dict[str, Embeddi
 def _rows(rows: Sequence[Embedding | None]) -> Embedding:
     """Stacked, a row of NaN for None: -> (n, width)."""
     width = max((len(row) for row in rows if row is not None), default=1)
-    unknown = np.full(width, np.nan, np.float32)
+    unknown = np.full(width, np.nan, np.float32)  # a table has no None
     return np.stack([unknown if row is None else row for row in rows])

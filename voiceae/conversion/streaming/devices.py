@@ -20,11 +20,10 @@ if TYPE_CHECKING:
 Wave = NDArray[np.float32]
 
 _BLOCK_SECONDS = 0.02  # of an audio callback, less than half a step of the stream
-_FADE_SECONDS = 0.005  # a few periods of a voice: no click, and no syllable lost
+_FADE_SECONDS = 0.005  # about one period of a voice: no click, and no syllable lost
 _DRIFT_SECONDS = 0.03  # more than the 20 ms that a block comes early or late by, less than the usual slack
-_LONGEST_BACKLOG_SECONDS = (
-    1.0  # a stream that catches up at a third of real time is back within half a second
-)
+# A stream that computes in a third of real time has caught up with that much within half a second.
+_LONGEST_BACKLOG_SECONDS = 1.0
 
 
 class PlayoutBuffer:
