@@ -1,4 +1,4 @@
-"""Log-mel of a wave that comes in pieces, and samples of a long mel."""
+"""Log-mel spectrograms, of whole waves and of waves that come in blocks."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class LogMel(nn.Module):
         self.spec = spec
         weights = mel_filters(spec)
         used = np.flatnonzero(weights.any(axis=0))
-        self._low, self._high = int(used[0]), int(used[-1]) + 1  # the other bins reach no filter
+        self._low, self._high = int(used[0]), int(used[-1]) + 1  # bins outside are in no filter
         self._exact = {
             "window": torch.from_numpy(spec.window()),
             "filters": torch.tensor(weights[:, self._low : self._high].T.copy()),
@@ -43,7 +43,7 @@ class LogMel(nn.Module):
             self.register_buffer(name, value.float(), persistent=False)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> LogMel:
-        """Whenever the buffers move to float64, take the exact constants rather than rounded ones."""
+        """Move or cast the buffers; in float64 they are the exact constants, not rounded ones cast back."""
         super()._apply(fn, recurse)
         for name, value in self._exact.items():
             if getattr(self, name).dtype == torch.float64:
@@ -59,7 +59,7 @@ class LogMel(nn.Module):
     def forward(self, wav: Tensor) -> Tensor:
         """Log-mel: (B, N) or (N,) -> (B, M, T) or (M, T)."""
         frames = self._frames(wav if wav.dim() == 2 else wav[None])
-        with full_precision(frames.device.type):  # half precision cannot hold the weak bins
+        with full_precision(frames.device.type):  # half precision loses the weak bins beside the strong ones
             mel = self._mel(frames) if _in_one_go(frames) else self._mel_in_blocks(frames)
         return mel if wav.dim() == 2 else mel[0]
 
@@ -100,7 +100,7 @@ def _in_one_go(frames: Tensor) -> bool:
 
 
 class MelStream:
-    """The frames that `LogMel` gives the whole wave, each as soon as its last sample is there.
+    """`LogMel` of a stream: each frame as soon as its last sample has come, equal to that of the whole wave.
 
     Args:
         transform: wave (n,) -> mel (M, t).
@@ -115,7 +115,7 @@ class MelStream:
         self.samples = 0
 
     def push(self, wav: Tensor) -> Tensor:
-        """Samples in, what frames they complete out: (n,) -> (M, t), t may be 0."""
+        """Add samples and return the frames that they complete: (n,) -> (M, t), t may be 0."""
         self._wav = torch.cat((self._wav, wav.to(self._wav)))
         self.samples += len(wav)
         spec = self._spec
@@ -123,7 +123,7 @@ class MelStream:
         return self._frames(max(ready, self._next))
 
     def flush(self) -> Tensor:
-        """The frames up to the last sample: -> (M, t); the wave is zero-extended to whole hops."""
+        """The remaining frames, of the wave extended by zeros to whole hops: -> (M, t)."""
         self._wav = functional.pad(self._wav, (0, self._spec.pad_to_hop(self.samples)))
         return self._frames(-(-self.samples // self._spec.hop_length))
 
@@ -139,7 +139,7 @@ class MelStream:
 
 
 def mel_blocks(blocks: Iterable[Tensor], transform: LogMel) -> Iterator[Tensor]:
-    """Log-mel of a wave in blocks: (n,), ... -> (M, t), ..."""
+    """Log-mel of a wave in blocks, in blocks: (n,), ... -> (M, t), ..."""
     stream = MelStream(transform)
     for block in blocks:
         yield stream.push(block)
@@ -147,11 +147,11 @@ def mel_blocks(blocks: Iterable[Tensor], transform: LogMel) -> Iterator[Tensor]:
 
 
 def select_spans(mels: Iterable[Tensor], spans: Iterable[tuple[int, int]]) -> Tensor:
-    """The frames of some spans, in order, one after the other: (M, t), ... -> (M, T).
+    """Frames of a mel within some spans, concatenated: (M, t), ... -> (M, T).
 
     Args:
-        mels: pieces of the whole.
-        spans: (first, one after the last) frame, increasing and apart.
+        mels: consecutive blocks of the whole mel.
+        spans: (first, one after the last) frame, increasing and without overlap.
     """
     kept, done, wanted = [], 0, list(spans)
     for mel in mels:

@@ -1,4 +1,4 @@
-"""The mel filters, worked out from the contract; numpy alone, for those who go without torch."""
+"""Mel filterbank of a spec, in numpy: the ONNX runtime goes without torch."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ def mel_filters(spec: AudioSpec) -> NDArray[np.float64]:
 
 
 def mel_corners(spec: AudioSpec) -> NDArray[np.float64]:
-    """Where the triangles stand, Hz: -> (M + 2,); filter m rises, peaks and falls at m, m + 1, m + 2."""
+    """Corner frequencies of the triangles, Hz: -> (M + 2,); filter m rises from m, peaks at m + 1, ends at m + 2."""
     low, high = _hertz_to_mel(np.array([spec.f_min, spec.f_max]))
     return _mel_to_hertz(np.linspace(low, high, spec.n_mels + 2))
 
 
-# The Slaney scale: linear up to 1 kHz, then logarithmic.
+# Slaney 1998, mfcc.m: linear up to 1 kHz with 200/3 Hz a mel, then logarithmic with 27 mels from 1 to 6.4 kHz.
 _HERTZ_PER_MEL, _BREAK_HERTZ, _LOG_STEP = 200 / 3, 1000.0, np.log(6.4) / 27
 
 

@@ -1,4 +1,4 @@
-"""Statistics of the loud frames of a mel, and giving one mel the statistics of another."""
+"""Mean and deviation of a mel's active frames, and matching one mel to those of another."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from torch import Tensor
 from voiceae.dsp.activity import active_frames
 
 HALF_TRUST_FRAMES = 43
-"""Half a second: with as many loud frames, statistics are trusted by half."""
+"""0.5 s: from as many active frames, statistics are applied with half the strength."""
 MAX_DEVIATION_RATIO = 2.0
-"""Of deviations: what is asked for beyond it is an accident of few frames."""
+"""Largest ratio of deviations that is applied; larger ones come from too few frames."""
 MAX_STRETCHED_DEVIATIONS = 3.0
-"""How far above the mean a value is stretched with the rest; what rises further is a slip, and is not made a click."""
+"""Values further above the mean than this are moved but not stretched: errors of the network would become clicks."""
 
 
 def masked_moments(x: Tensor, mask: Tensor | None, eps: float) -> tuple[Tensor, Tensor]:
@@ -33,8 +33,9 @@ def masked_moments(x: Tensor, mask: Tensor | None, eps: float) -> tuple[Tensor, 
 
 
 def active_moments(mel: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
-    """Mean, deviation and number of the loud frames: (B, M, T), (B, T) -> (B, M), (B, M), (B,)."""
+    """Mean, deviation and number of the active frames: (B, M, T), (B, T) -> (B, M), (B, M), (B,)."""
     active = active_frames(mel.float(), mask)
+    # `eps` is a deviation of 0.01 nats, far below that of any bin of speech.
     mean, deviation = masked_moments(mel.transpose(1, 2), active, eps=1e-4)
     return mean[:, 0], deviation[:, 0], active.sum(-1)
 
@@ -50,17 +51,16 @@ def match_moments(
 ) -> Tensor:
     """Give a mel the per-bin mean and deviation of a voice: (B, M, T), (B, M), (B, M), (B,) -> (B, M, T).
 
-    A network trained on distances gives mels that vary too little; giving the variance back per bin is the global
-    variance compensation of Toda and Tokuda 2007, here with the mean too. Few frames, of either side, are trusted
-    little.
+    Networks trained on distances give mels that vary too little; restoring the variance per bin is the global variance
+    compensation of Toda and Tokuda 2007, here with the mean too. The strength falls with few frames on either side.
 
     Args:
         mel: natural log.
         mean: of the voice, per bin.
         deviation: of the voice, per bin.
-        frames: how many loud frames those come from.
+        frames: number of active frames that those come from.
         strength: from 0, nothing, to 1, all of it.
-        own: what `active_moments` says of the mel, where the mel is a piece of a longer one; by default it is asked.
+        own: `active_moments` of the whole, where the mel is a piece of a longer one; by default those of the mel.
     """
     own_mean, own_deviation, own_frames = active_moments(mel) if own is None else own
     fewest = torch.minimum(frames.to(own_frames), own_frames).float()

@@ -1,4 +1,4 @@
-"""Seeded perturbations of a voice on its mel: the draw is apart from the pure function that applies it."""
+"""Vocal-tract length perturbation and random equaliser on mels; the random draw is apart from the function applied."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from voiceae.specs import AudioSpec
 
 @dataclass(frozen=True)
 class VocalTractSettings:
-    """One change of voice per item.
+    """Settings of one perturbation per item.
 
     Attributes:
-        octaves: (B,) all frequencies are moved up by this much: shorter vocal tract and higher pitch together.
-        gain: (B, M) natural log, a smooth colouring.
+        octaves: (B,) shift of all frequencies upwards: a shorter vocal tract and a higher pitch together.
+        gain: (B, M) natural log, smooth along the mel axis.
     """
 
     octaves: Tensor
@@ -28,16 +28,16 @@ class VocalTractSettings:
 
 
 class VocalTractPerturbation(nn.Module):
-    """Warps the frequency axis of a mel and colours it: mel (B, M, T), `VocalTractSettings` -> (B, M, T).
+    """Warps the frequency axis of a mel and equalises it: mel (B, M, T), `VocalTractSettings` -> (B, M, T).
 
-    A vocal-tract length perturbation (Jaitly and Hinton 2013) on the mel axis. The same change on two clips of one
-    speaker makes a new speaker out of an old one; different changes on what is heard and on what must be said teach a
-    model to convert.
+    Vocal-tract length perturbation (Jaitly and Hinton 2013) on the mel axis. The same settings for two clips of one
+    speaker make another speaker of both; different settings for the input and for the target of a reconstruction train
+    a model to convert.
 
     Args:
         spec: the mel contract.
         max_octaves: changes are uniform in [-max, max].
-        max_gain_db: of the colouring, at each of its control points.
+        max_gain_db: of the equaliser, at each of its control points.
         control_points: along the mel axis.
     """
 
@@ -51,7 +51,7 @@ class VocalTractPerturbation(nn.Module):
         self.register_buffer("centres", torch.tensor(mel_corners(spec)[1:-1]).float(), persistent=False)
 
     def draw(self, items: int, generator: torch.Generator, share: float = 1.0) -> VocalTractSettings:
-        """One change for each of `items`, on the generator's device; all but a `share` of them change nothing."""
+        """Random settings for `items`, on the generator's device; all but a `share` of them change nothing."""
         device = generator.device
         kept = torch.rand(items, generator=generator, device=device) < share
         octaves = (2 * torch.rand(items, generator=generator, device=device) - 1) * self.max_octaves
@@ -61,7 +61,7 @@ class VocalTractPerturbation(nn.Module):
         return VocalTractSettings(octaves * kept, (gain - gain.mean(-1, keepdim=True)) * kept[:, None])
 
     def forward(self, mel: Tensor, change: VocalTractSettings) -> Tensor:
-        """Apply one change per item, in float32 also under autocast: the result is what a model must reach."""
+        """Apply the settings, in float32 also under autocast, since the result can be a target: -> (B, M, T)."""
         with full_precision(mel.device.type):
             position = self._bin_of(self.centres / torch.exp2(change.octaves)[:, None])
             bins = torch.arange(len(self.centres), device=mel.device)
@@ -69,7 +69,7 @@ class VocalTractPerturbation(nn.Module):
             return weight @ mel.float() + change.gain[..., None]
 
     def _bin_of(self, hertz: Tensor) -> Tensor:
-        """Fractional bin whose centre lies at a frequency, held within the first and last: any shape -> the same."""
+        """Fractional bin of frequencies in Hz, clamped to the first and last: any shape -> the same."""
         below = (torch.searchsorted(self.centres, hertz) - 1).clamp(0, len(self.centres) - 2)
         part = (hertz - self.centres[below]) / (self.centres[below + 1] - self.centres[below])
         return below + part.clamp(0, 1)

@@ -1,4 +1,4 @@
-"""Fundamental frequency of a wave, for the training of what reads it off a mel."""
+"""YIN: fundamental frequency of waves in batches, as the target of networks that estimate it from a mel."""
 
 from __future__ import annotations
 
@@ -14,22 +14,23 @@ def yin(
 ) -> tuple[Tensor, Tensor]:
     """Fundamental and aperiodicity of every mel frame: (B, N) -> (B, T) Hz, (B, T) 0 (periodic) to about 1.
 
-    YIN (de Cheveigne and Kawahara 2002): the lag of the first minimum below `threshold` of the cumulative mean
-    normalised difference function, else of the lowest, refined by a parabola. Batched and on any device, which is why
-    it is not librosa's, against which it is tested.
+    De Cheveigne and Kawahara 2002 (JASA 111(4)): the lag of the first minimum below `threshold` of the cumulative mean
+    normalised difference function, else of the lowest, refined by a parabola. Batched and on any device, which
+    librosa's is not; tested against that one.
 
     Args:
         wav: samples; T is `N // hop_length`.
         spec: the mel contract; the frames have the same centres as its mels.
         f_low: lowest fundamental, Hz.
         f_high: highest, Hz.
-        threshold: aperiodicity that counts as periodic.
+        threshold: aperiodicity that counts as periodic; the paper has 0.1, higher accepts breathy voices.
     """
     longest, shortest = int(spec.sample_rate / f_low) + 1, int(spec.sample_rate / f_high)
     length = spec.n_fft + longest
     before = (length - spec.hop_length) // 2
     padded = functional.pad(wav, (before, length - before))
     frames = padded.unfold(-1, length, spec.hop_length)[:, : wav.shape[-1] // spec.hop_length]
+    # Equations 6 (difference function, step 2) and 8 (cumulative mean normalised, step 3) of the paper.
     difference = _difference(frames - frames.mean(-1, keepdim=True), spec.n_fft, longest)
     lags = torch.arange(1, longest + 1, device=wav.device)
     mean = difference.cumsum(-1) / lags
@@ -42,6 +43,7 @@ def yin(
 
 def _difference(frames: Tensor, window: int, longest: int) -> Tensor:
     """Squared difference between a window and itself at lags 1 to `longest`: (B, T, L) -> (B, T, longest)."""
+    # |a - b|^2 = |a|^2 + |b|^2 - 2ab: energies by running sums, the correlation by an FFT of a power of two.
     size = 1 << (frames.shape[-1] + window - 1).bit_length()
     spectra = torch.fft.rfft(frames, size)
     fixed = torch.fft.rfft(frames[..., :window], size)
@@ -59,7 +61,7 @@ def _first_dip(normalised: Tensor, threshold: float) -> Tensor:
 
 
 def _refined(values: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
-    """Place and depth of the parabola through a minimum and its neighbours: (B, T, L), (B, T) -> (B, T), (B, T)."""
+    """Vertex of the parabola through a minimum and its neighbours, and its value: (B, T, L), (B, T) -> (B, T) twice."""
     inside = index.clamp(1, values.shape[-1] - 2)
     left, middle, right = (values.gather(-1, (inside + k)[..., None])[..., 0] for k in (-1, 0, 1))
     bend = left - 2.0 * middle + right
