@@ -10,7 +10,6 @@ from voiceae.errors import AudioError
 from voiceae.latent.unit_tree import (
     align_phones,
     codebook,
-    count_codes,
     count_phones,
     draw_tree,
     ward_tree,
@@ -81,7 +80,7 @@ def test_the_most_frequent_codes_are_kept() -> None:
 
 def test_codes_can_be_counted_without_phones(vq_voice: Voice, speakers: Path) -> None:
     file = speakers / "deep/s1/0.wav"
-    found, failures = count_codes(vq_voice, [file])
+    found, failures = align_phones(vq_voice, None, [file])
     codes = encode_units(vq_voice, file, "a").codes
     assert (found.phones, failures) == ((), []) and found.counts.sum() == len(codes)
     assert found.codes.tolist() == sorted(set(codes.tolist()))

@@ -166,7 +166,7 @@ def tree(paths: tuple[str, ...], out: Path, no_phones: bool, choice: options.Voi
 def _count(voice: Voice, files: list[Path], no_phones: bool) -> tuple[Purity, list[Failure]]:
     """Codes with the phones they coincide with; without phones where there is no recogniser."""
     from voiceae.errors import ConfigError
-    from voiceae.latent.unit_tree import align_phones, count_codes
+    from voiceae.latent.unit_tree import align_phones
     from voiceae.pretrained.scorers import recogniser
 
     if not no_phones:
@@ -174,7 +174,7 @@ def _count(voice: Voice, files: list[Path], no_phones: bool) -> tuple[Purity, li
             return align_phones(voice, recogniser(), files, progress("align", "file"))
         except ConfigError as error:
             click.echo(f"voiceae: {error}", err=True)
-    return count_codes(voice, progress("encode", "file")(files))
+    return align_phones(voice, None, files, progress("encode", "file"))
 
 
 def _summary(purity: Purity) -> str:

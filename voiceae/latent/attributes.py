@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from voiceae.assets import ASSETS
 from voiceae.conversion.arguments import as_number
 from voiceae.conversion.embedding_files import require_model
-from voiceae.conversion.speaker_profile import MelStatistics, SpeakerProfile
+from voiceae.conversion.speaker_profile import SpeakerProfile
 from voiceae.errors import CorpusError, EmbeddingError, did_you_mean
 from voiceae.io.csvtable import read_table
 from voiceae.io.filesystem import atomic_path, is_file, require_new
@@ -186,28 +186,24 @@ class Attribute:
             length = np.linalg.norm(vector)
         if not (np.isfinite(length) and length > 1e-6):
             raise EmbeddingError(f"attribute {self.name}: nothing is left of the voice at {amount:+g}")
+        # Embeddings are directions: the network was trained on vectors of unit length only.
         moved = replace(voice, embedding=(vector / length).astype(np.float32))
         if moved.pitch_centre is not None and self.octaves is not None:
             moved = replace(moved, pitch_centre=moved.pitch_centre + amount * self.octaves)
+        statistics = voice.mel_statistics
+        if statistics is None:
+            return moved
         for bins in (self.mel_mean, self.mel_log_deviation):
-            if (
-                bins is not None
-                and voice.mel_statistics is not None
-                and bins.shape != voice.mel_statistics.mean.shape
-            ):
+            if bins is not None and bins.shape != statistics.mean.shape:
                 raise EmbeddingError(
-                    f"attribute {self.name}: has {bins.size} mel bins, the voice {voice.mel_statistics.mean.size}"
+                    f"attribute {self.name}: has {bins.size} mel bins, the voice {statistics.mean.size}"
                 )
-        return replace(moved, mel_statistics=self._moved_statistics(voice.mel_statistics, amount))
-
-    def _moved_statistics(self, statistics: MelStatistics | None, amount: float) -> MelStatistics | None:
-        if statistics is None or self.mel_mean is None or self.mel_log_deviation is None:
-            return statistics
-        return replace(
-            statistics,
-            mean=(statistics.mean + amount * self.mel_mean).astype(np.float32),
-            deviation=(statistics.deviation * np.exp(amount * self.mel_log_deviation)).astype(np.float32),
-        )
+        if self.mel_mean is None or self.mel_log_deviation is None:
+            return moved
+        mean = statistics.mean + amount * self.mel_mean
+        deviation = statistics.deviation * np.exp(amount * self.mel_log_deviation)
+        statistics = replace(statistics, mean=mean.astype(np.float32), deviation=deviation.astype(np.float32))
+        return replace(moved, mel_statistics=statistics)
 
     def save(self, path: str | Path, *, force: bool = False) -> None:
         """Write as JSON.
@@ -217,7 +213,9 @@ class Attribute:
         """
         require_new(Path(path), force)
         plain = {"format": FORMAT, "kind": "attribute", **asdict(self)}
-        plain |= {key: _rounded(value) for key, value in plain.items() if isinstance(value, np.ndarray)}
+        for key, value in plain.items():
+            if isinstance(value, np.ndarray):  # seven digits are what single precision has
+                plain[key] = [float(f"{number:.7g}") for number in value]
         with atomic_path(path) as temporary:
             temporary.write_text(json.dumps(plain, indent=1) + "\n", encoding="utf-8")
 
@@ -270,29 +268,23 @@ def fit_attribute(
         raise EmbeddingError(
             f"attribute {name}: {' and '.join(few)} among the speakers of the recordings; it needs {MIN_SPEAKERS} each"
         )
-    profile = list(means.values())
-    vectors = np.stack([each.embedding for each in profile]).astype(np.float64)
-    direction, threshold = _direction(vectors, sides)
-    mean, log_deviation = _statistics_difference(profile, sides)
+    profiles = list(means.values())
+    vectors = np.stack([each.embedding for each in profiles]).astype(np.float64)
+    lower, upper = vectors[~sides].mean(0), vectors[sides].mean(0)
+    direction = upper - lower
+    mean, log_deviation = _statistics_difference(profiles, sides)
     return Attribute(
         name=name,
         negative=classes.negative,
         positive=classes.positive,
         direction=direction,
-        threshold=threshold,
-        octaves=_pitch_difference(profile, sides),
+        threshold=float(direction @ (upper + lower) / 2),  # the point half way between the means
+        octaves=_pitch_difference(profiles, sides),
         mel_mean=mean,
         mel_log_deviation=log_deviation,
-        held_out=_held_out(profile, vectors, sides, seed),
+        held_out=_held_out(profiles, vectors, sides, seed),
         model=model,
     )
-
-
-def _direction(vectors: Vectors, sides: Sides) -> tuple[Vectors, float]:
-    """Difference of means, and the projection of the point half way."""
-    negative, positive = vectors[~sides].mean(0), vectors[sides].mean(0)
-    direction = positive - negative
-    return direction, float(direction @ (positive + negative) / 2)
 
 
 def _held_out(profiles: Sequence[SpeakerProfile], vectors: Vectors, sides: Sides, seed: int) -> HeldOut:
@@ -318,8 +310,8 @@ def _held_out(profiles: Sequence[SpeakerProfile], vectors: Vectors, sides: Sides
     )
 
 
-def _pitch_difference(profile: Sequence[SpeakerProfile], sides: Sides) -> float | None:
-    pitches = np.array([np.nan if each.pitch_centre is None else each.pitch_centre for each in profile])
+def _pitch_difference(profiles: Sequence[SpeakerProfile], sides: Sides) -> float | None:
+    pitches = np.array([np.nan if each.pitch_centre is None else each.pitch_centre for each in profiles])
     known = np.isfinite(pitches)
     if not (known & sides).any() or not (known & ~sides).any():
         return None
@@ -327,22 +319,19 @@ def _pitch_difference(profile: Sequence[SpeakerProfile], sides: Sides) -> float 
 
 
 def _statistics_difference(
-    profile: Sequence[SpeakerProfile], sides: Sides
+    profiles: Sequence[SpeakerProfile], sides: Sides
 ) -> tuple[Vectors, Vectors] | tuple[None, None]:
     groups = [
-        [each.mel_statistics for each, on in zip(profile, sides, strict=True) if on == side]
+        [each.mel_statistics for each, on in zip(profiles, sides, strict=True) if on == side]
         for side in (False, True)
     ]
     known = [[each for each in group if each is not None] for group in groups]
     if not all(known):
         return None, None
     means = [np.mean(np.stack([c.mean for c in group]), axis=0, dtype=np.float64) for group in known]
+    # A bin of a band-limited recording hardly varies; its logarithm would outweigh all others.
     logs = [np.mean([np.log(np.maximum(c.deviation, 1e-3)) for c in group], axis=0) for group in known]
     return np.asarray(means[1] - means[0]), np.asarray(logs[1] - logs[0], np.float64)
-
-
-def _rounded(values: Vectors) -> list[float]:
-    return [float(f"{value:.7g}") for value in values]
 
 
 def _parsed(name: str, value: Any) -> Any:

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional
 
 from voiceae.io.console import Progress
 from voiceae.latent import plotting
@@ -72,15 +73,13 @@ def align(first: Tensor, second: Tensor) -> Alignment:
     """
     from librosa.sequence import dtw
 
-    ours, theirs = (_unit_columns(each) for each in (first, second))
+    ours, theirs = (
+        functional.normalize(each.detach().double(), dim=0, eps=1e-9).cpu().numpy()
+        for each in (first, second)
+    )
     total, path = dtw(C=np.clip(1 - ours.T @ theirs, 0, 2))
     path = path[::-1]  # librosa begins at the end
     return Alignment(path[:, 0], path[:, 1], float(total[-1, -1]) / len(path))
-
-
-def _unit_columns(units: Tensor) -> NDArray[np.float64]:
-    values = units.detach().cpu().double().numpy()
-    return np.asarray(values / np.maximum(np.linalg.norm(values, axis=0, keepdims=True), 1e-9))
 
 
 def sample_at(frames: Tensor, positions: NDArray[np.float64]) -> Tensor:
@@ -266,10 +265,11 @@ def smoothness(voice: Voice, mels: list[Tensor], shares: list[float], alignment:
         shares: of the second sentence, one each.
         alignment: that gave them their clocks.
     """
-    codes = [
-        _on_the_path(encode_mel(voice, mel).units[0], share, alignment)
-        for mel, share in zip(mels, shares, strict=True)
-    ]
+    codes = []  # of every pair of the alignment, (D, P) each
+    for mel, share in zip(mels, shares, strict=True):
+        clock = (1 - share) * alignment.first + share * alignment.second
+        units = encode_mel(voice, mel).units[0]
+        codes.append(sample_at(units, clock).double().numpy(force=True))
     steps = np.array([_distance(a, b) for a, b in pairwise(codes)])
     straight = max(_distance(codes[0], codes[-1]), 1e-9)
     contrast = np.array([_contrast(mel) for mel in mels])
@@ -280,12 +280,6 @@ def smoothness(voice: Voice, mels: list[Tensor], shares: list[float], alignment:
         largest_step=float(steps.max() / max(steps.mean(), 1e-9)),
         contrast=tuple((contrast / np.maximum(expected, 1e-9)).tolist()),
     )
-
-
-def _on_the_path(units: Tensor, share: float, alignment: Alignment) -> NDArray[np.float64]:
-    """Code of every pair of the alignment: (D, T') -> (D, P)."""
-    clock = (1 - share) * alignment.first + share * alignment.second
-    return np.asarray(sample_at(units, clock).double().numpy(force=True))
 
 
 def _distance(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
@@ -300,7 +294,7 @@ def _contrast(mel: Tensor) -> float:
 
 
 def draw_interpolation(found: Interpolation, path: str | Path, *, force: bool = False) -> None:
-    """Mels of all steps, decoded and mixed, with the alignment and how smooth both ways are.
+    """Draw the mels of all steps, decoded and mixed, with the alignment and the smoothness of both.
 
     Args:
         found: what `interpolate` gave.
@@ -314,53 +308,30 @@ def draw_interpolation(found: Interpolation, path: str | Path, *, force: bool = 
     figure = plotting.new_figure(max(10.0, 2.3 * count), 8.0)
     parts: Any = figure.subfigures(3, 1, height_ratios=(1, 1, 1.2))
     rows = [[mel.numpy(force=True) for mel in mels] for mels in (found.mels, found.mixed_mels)]
-    every = np.concatenate([mel.ravel() for mel in rows[0]])
-    limits = (float(np.quantile(every, 0.05)), float(np.quantile(every, 0.995)))
+    limits = plotting.mel_limits(rows[0])
     for part, mels, what in zip(parts, rows, ("codes mixed", "mels mixed"), strict=False):
         for plot, mel, share in zip(part.subplots(1, count), mels, found.shares, strict=True):
             plotting.mel_strip(plot, mel, limits, f"{what}, {share:.0%}" if share == 0 else f"{share:.0%}")
     alignment, steps, contrast = parts[2].subplots(1, 3)
-    _draw_alignment(alignment, found)
-    _draw_steps(steps, found)
-    _draw_contrast(contrast, found)
-    plotting.save_figure(figure, path, force=force)
-
-
-def _draw_alignment(plot: Any, found: Interpolation) -> None:
-    plotting.style_axes(plot, "alignment of the codes")
-    plot.plot(found.alignment.first, found.alignment.second, color=plotting.INK)
-    plot.set_xlabel("code frame of the first sentence")
-    plot.set_ylabel("of the second")
-
-
-def _draw_steps(plot: Any, found: Interpolation) -> None:
-    plotting.style_axes(plot, "step in what the model hears, share of the way")
-    places = np.arange(1, len(found.shares))
-    for shift, smooth, colour, name in _smoothness_styles(found):
-        plot.bar(
-            places + shift,
-            smooth.steps,
-            width=0.36,
-            color=colour,
-            label=f"{name}, detour {smooth.detour:.2f}",
-        )
-    plot.axhline(1 / len(places), color=plotting.THIRD, linewidth=0.8)
-    plot.set_xticks(places)
-    plot.set_xlabel("step")
-    plot.legend(fontsize=8, frameon=False)
-
-
-def _draw_contrast(plot: Any, found: Interpolation) -> None:
-    plotting.style_axes(plot, "contrast along the mel axis, of the ends'")
-    for _, smooth, colour, name in _smoothness_styles(found):
-        plot.plot(found.shares, smooth.contrast, color=colour, marker="o", markersize=4, label=name)
-    plot.axhline(1, color=plotting.THIRD, linewidth=0.8)
-    plot.set_xlabel("share of the second sentence")
-    plot.legend(fontsize=8, frameon=False)
-
-
-def _smoothness_styles(found: Interpolation) -> tuple[Any, ...]:
-    return (
+    plotting.style_axes(alignment, "alignment of the codes")
+    alignment.plot(found.alignment.first, found.alignment.second, color=plotting.INK)
+    alignment.set_xlabel("code frame of the first sentence")
+    alignment.set_ylabel("of the second")
+    plotting.style_axes(steps, "step in the model's codes, share of the whole")
+    plotting.style_axes(contrast, "contrast along the mel axis, of the ends'")
+    places = np.arange(1, count)
+    for shift, smooth, colour, name in (
         (-0.19, found.code_smoothness, plotting.FIRST, "codes mixed"),
         (0.19, found.mel_smoothness, plotting.SECOND, "mels mixed"),
-    )
+    ):
+        label = f"{name}, detour {smooth.detour:.2f}"
+        steps.bar(places + shift, smooth.steps, width=0.36, color=colour, label=label)
+        contrast.plot(found.shares, smooth.contrast, color=colour, marker="o", markersize=4, label=name)
+    steps.axhline(1 / len(places), color=plotting.THIRD, linewidth=0.8)
+    contrast.axhline(1, color=plotting.THIRD, linewidth=0.8)
+    steps.set_xticks(places)
+    steps.set_xlabel("step")
+    contrast.set_xlabel("share of the second sentence")
+    for plot in (steps, contrast):
+        plot.legend(fontsize=8, frameon=False)
+    plotting.save_figure(figure, path, force=force)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -66,6 +67,12 @@ def mel_strip(plot: Axes, mel: NDArray[Any], limits: tuple[float, float], title:
     plot.set_yticks([])
     plot.spines[:].set_visible(False)
     plot.set_title(title, color=INK, loc="left", fontsize=9)
+
+
+def mel_limits(mels: Iterable[NDArray[Any]]) -> tuple[float, float]:
+    """Colour limits for log-mels that are drawn side by side: all but the extremes, which hide the rest."""
+    low, high = np.quantile(np.concatenate([mel.ravel() for mel in mels]), [0.05, 0.995])
+    return float(low), float(high)
 
 
 _MAX_LABEL_LENGTH = 40  # letters, 2.8 inches on the map

@@ -114,43 +114,35 @@ def speaker_path(
         spherical: as for `interpolate_profiles`.
         progress: wraps the steps, for a progress bar.
     """
-    between = interpolate_profiles(*ends, steps, spherical=spherical)
-    sounds = [voice.convert(source, each) for each in progress(between)]
-    results = [voice.profile(sound) for sound in sounds]
-    points = [
-        _path_point(share, requested, result, ends)
-        for share, requested, result in zip(interpolation_shares(steps), between, results, strict=True)
-    ]
-    mels = tuple(voice.mel(sound).numpy(force=True) for sound in sounds)
-    return SpeakerPath(tuple(points), tuple(sounds), mels)
-
-
-def _path_point(
-    share: float,
-    requested: SpeakerProfile,
-    result: SpeakerProfile,
-    ends: tuple[SpeakerProfile, SpeakerProfile],
-) -> PathPoint:
     first, second = ends
-    known = result.pitch_centre is not None and first.pitch_centre is not None
-    semitones = 12 * (result.pitch_centre - first.pitch_centre) if known else None  # type: ignore[operator]
-    return PathPoint(
-        share=share,
-        requested_first=float(requested.embedding @ first.embedding),
-        requested_second=float(requested.embedding @ second.embedding),
-        result_first=float(result.embedding @ first.embedding),
-        result_second=float(result.embedding @ second.embedding),
-        semitones=semitones,
-    )
+    between = interpolate_profiles(first, second, steps, spherical=spherical)
+    sounds = tuple(voice.convert(source, each) for each in progress(between))
+    points = []
+    for share, requested, sound in zip(interpolation_shares(steps), between, sounds, strict=True):
+        result, semitones = voice.profile(sound), None
+        if result.pitch_centre is not None and first.pitch_centre is not None:
+            semitones = 12 * (result.pitch_centre - first.pitch_centre)
+        points.append(
+            PathPoint(
+                share=share,
+                requested_first=float(requested.embedding @ first.embedding),
+                requested_second=float(requested.embedding @ second.embedding),
+                result_first=float(result.embedding @ first.embedding),
+                result_second=float(result.embedding @ second.embedding),
+                semitones=semitones,
+            )
+        )
+    mels = tuple(voice.mel(sound).numpy(force=True) for sound in sounds)
+    return SpeakerPath(tuple(points), sounds, mels)
 
 
 def draw_speaker_path(
-    way: SpeakerPath, names: Sequence[str], path: str | Path, *, force: bool = False
+    found: SpeakerPath, names: Sequence[str], path: str | Path, *, force: bool = False
 ) -> None:
-    """Mels of all steps, the likeness to both ends, and the pitch.
+    """Draw the mels of all steps, the similarity to both ends, and the pitch.
 
     Args:
-        way: what `speaker_path` gave.
+        found: what `speaker_path` gave.
         names: of the two voices.
         path: the picture.
         force: overwrite an existing file.
@@ -158,34 +150,26 @@ def draw_speaker_path(
     Raises:
         OutputError: for an unknown suffix, an existing file without `force`, or a full disk.
     """
-    count = len(way.points)
+    count = len(found.points)
     figure = plotting.new_figure(max(9.0, 1.7 * count), 6.4)
     parts: Any = figure.subfigures(2, 1, height_ratios=(1.1, 1))
     above, below = parts
-    _draw_mels(above.subplots(1, count), way)
-    shares = [point.share for point in way.points]
+    limits = plotting.mel_limits(found.mels)
+    for plot, point, mel in zip(above.subplots(1, count), found.points, found.mels, strict=True):
+        plotting.mel_strip(plot, mel, limits, f"{point.share:.0%}")
+    shares = [point.share for point in found.points]
     left, right = below.subplots(1, 2, width_ratios=(2, 1))
-    plotting.style_axes(left, "likeness to the two voices (cosine)")
+    plotting.style_axes(left, "similarity to the two speakers (cosine)")
     for end, colour, name in (("first", plotting.FIRST, names[0]), ("second", plotting.SECOND, names[1])):
-        requested = [getattr(point, f"requested_{end}") for point in way.points]
-        results = [getattr(point, f"result_{end}") for point in way.points]
+        requested = [getattr(point, f"requested_{end}") for point in found.points]
+        results = [getattr(point, f"result_{end}") for point in found.points]
         left.plot(shares, requested, color=colour, linestyle=":", label=f"{name}: requested")
         left.plot(shares, results, color=colour, marker="o", markersize=4, label=f"{name}: of the result")
     left.set_xlabel(f"share of {names[1]}")
     left.legend(fontsize=8, frameon=False)
-    _draw_pitch(plotting.style_axes(right, "median pitch, semitones"), way)
-    plotting.save_figure(figure, path, force=force)
-
-
-def _draw_mels(plots: Any, way: SpeakerPath) -> None:
-    stacked = np.concatenate([mel.ravel() for mel in way.mels])
-    limits = (float(np.quantile(stacked, 0.05)), float(np.quantile(stacked, 0.995)))
-    for plot, point, mel in zip(plots, way.points, way.mels, strict=True):
-        plotting.mel_strip(plot, mel, limits, f"{point.share:.0%}")
-
-
-def _draw_pitch(plot: Any, way: SpeakerPath) -> None:
-    known = [(point.share, point.semitones) for point in way.points if point.semitones is not None]
+    plotting.style_axes(right, "median pitch, semitones")
+    known = [(point.share, point.semitones) for point in found.points if point.semitones is not None]
     if known:
-        plot.plot(*zip(*known, strict=True), color=plotting.INK, marker="o", markersize=4)
-    plot.set_xlabel("above the first voice's")
+        right.plot(*zip(*known, strict=True), color=plotting.INK, marker="o", markersize=4)
+    right.set_xlabel("above the first speaker's")
+    plotting.save_figure(figure, path, force=force)

@@ -113,13 +113,13 @@ def count_phones(codes: Sequence[NDArray[np.int64]], phones: Sequence[Sequence[s
 
 
 def align_phones(
-    voice: Voice, recogniser: Recogniser, files: Iterable[Path], progress: Progress = iter
+    voice: Voice, recogniser: Recogniser | None, files: Iterable[Path], progress: Progress = iter
 ) -> tuple[Purity, list[Failure]]:
     """Encode recordings, and align their code frames with the phones of a recogniser.
 
     Args:
         voice: a model with units.
-        recogniser: of the phones.
+        recogniser: of the phones; None to count the codes alone, `Purity.phones` is then empty.
         files: the recordings.
         progress: wraps them, for a progress bar.
 
@@ -131,35 +131,19 @@ def align_phones(
     for file in progress(files):
         try:
             line = encode_units(voice, file, file.name)
-            recognised = recogniser.score(audio_io.load(file, SAMPLE_RATE).wav)
+            recognised = recogniser.score(audio_io.load(file, SAMPLE_RATE).wav) if recogniser else None
         except FILE_ERRORS as error:
             failures.append(Failure(str(file), reason(error, file)))
             continue
         codes.append(line.codes)
-        phones.append(phones_at(recognised.phones, (np.arange(len(line.codes)) + 0.5) / rate))
+        if recognised:
+            phones.append(phones_at(recognised.phones, (np.arange(len(line.codes)) + 0.5) / rate))
     if not codes:
         raise AudioError(
             f"no recording could be used; the first: {failures[0].reason if failures else 'none'}"
         )
-    return count_phones(codes, phones), failures
-
-
-def count_codes(voice: Voice, files: Iterable[Path]) -> tuple[Purity, list[Failure]]:
-    """The codes of recordings alone, without phones: `Purity.phones` is empty.
-
-    Raises:
-        AudioError: when no file can be used.
-    """
-    codes, failures = [], []
-    for file in files:
-        try:
-            codes.append(encode_units(voice, file, file.name).codes)
-        except FILE_ERRORS as error:
-            failures.append(Failure(str(file), reason(error, file)))
-    if not codes:
-        raise AudioError(
-            f"no recording could be used; the first: {failures[0].reason if failures else 'none'}"
-        )
+    if recogniser:
+        return count_phones(codes, phones), failures
     used, counts = np.unique(np.concatenate(codes), return_counts=True)
     return Purity(used, (), counts[:, None]), failures
 
@@ -175,6 +159,7 @@ def ward_tree(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
     """Ward's tree of vectors (1963), as scipy writes it: (K, D) -> (K - 1, 4)."""
     from scipy.cluster.hierarchy import linkage
 
+    # Ordering the leaves costs time with the square of their number, and labels are not shown beyond 128 anyhow.
     return np.asarray(linkage(vectors, method="ward", optimal_ordering=len(vectors) <= 600))
 
 
@@ -202,49 +187,34 @@ def draw_tree(
 
     figure = plotting.new_figure(float(np.clip(0.11 * len(codes), 9, 26)), 9.0 if purity else 4.6)
     plots = figure.subplots(2, 1, height_ratios=(1, 1.7), sharex=True) if purity else [figure.subplots()]
+    title: dict[str, Any] = {"color": plotting.INK, "loc": "left", "fontsize": 11}
+    tree = ward_tree(vectors)
     drawn = dendrogram(
-        ward_tree(vectors), ax=plots[0], no_labels=True, color_threshold=0, above_threshold_color=plotting.INK
+        tree, ax=plots[0], no_labels=True, color_threshold=0, above_threshold_color=plotting.INK
     )
-    order = np.array(drawn["leaves"])
-    plots[0].set_title(f"{len(codes)} codes, by Ward's method", color=plotting.INK, loc="left", fontsize=11)
+    order, right = np.array(drawn["leaves"]), 10 * len(codes)  # a dendrogram's leaves stand ten apart
+    plots[0].set_title(f"{len(codes)} codes, by Ward's method", **title)
     plots[0].spines[["top", "right", "bottom"]].set_visible(False)
     plots[0].set_ylabel("distance")
     if purity:
-        _draw_phones(plots[1], purity, order)
-    _label_codes(plots[-1], codes[order])
+        share = purity.counts / purity.counts.sum(
+            1, keepdims=True
+        )  # of each phone among the frames of a code
+        extent = (0, right, len(purity.phones) - 0.5, -0.5)
+        style: dict[str, Any] = {"cmap": "magma_r", "vmin": 0, "vmax": 1, "interpolation": "nearest"}
+        plots[1].imshow(share[order].T, aspect="auto", extent=extent, **style)
+        plots[1].set_yticks(range(len(purity.phones)), purity.phones, fontsize=7)
+        plots[1].tick_params(length=0)
+        plots[1].set_title(
+            f"phones that the recogniser heard: purity {purity.purity:.2f} (one code for all: {purity.chance:.2f}), "
+            f"{purity.information:.0%} of the phone known from the code",
+            **title,
+        )
+    if len(codes) <= _MAX_LABELS:
+        plots[-1].set_xticks(
+            np.arange(5, right, 10), [str(codes[row]) for row in order], rotation=90, fontsize=6
+        )
+    else:
+        plots[-1].set_xticks([])
+    plots[-1].set_xlabel("code")
     plotting.save_figure(figure, path, force=force)
-
-
-def _draw_phones(plot: Any, purity: Purity, order: NDArray[np.int64]) -> None:
-    """Share of each phone among the frames of each code."""
-    share = purity.counts / purity.counts.sum(1, keepdims=True)
-    right = 10 * len(order)  # a dendrogram's leaves stand ten apart
-    plot.imshow(
-        share[order].T,
-        aspect="auto",
-        cmap="magma_r",
-        vmin=0,
-        vmax=1,
-        extent=(0, right, len(purity.phones) - 0.5, -0.5),
-        interpolation="nearest",
-    )
-    plot.set_yticks(range(len(purity.phones)), purity.phones, fontsize=7)
-    plot.tick_params(length=0)
-    plot.set_title(
-        f"phones that the recogniser heard: purity {purity.purity:.2f} (one code for all: {purity.chance:.2f}), "
-        f"{purity.information:.0%} of the phone known from the code",
-        color=plotting.INK,
-        loc="left",
-        fontsize=11,
-    )
-
-
-def _label_codes(plot: Any, codes: NDArray[np.int64]) -> None:
-    shown = len(codes) <= _MAX_LABELS
-    plot.set_xticks(
-        10 * np.arange(len(codes)) + 5 if shown else [],
-        [str(code) for code in codes] if shown else [],
-        rotation=90,
-        fontsize=6,
-    )
-    plot.set_xlabel("code")
