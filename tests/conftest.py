@@ -16,13 +16,10 @@ SHARED = Path(os.environ.get("VOICEAE_TEST_DATA", Path(__file__).resolve().paren
 @pytest.fixture(scope="session", autouse=True)
 def signals_as_in_a_terminal() -> None:
     """What is started in the background of a script, or by nohup, inherits that interrupts and hangups are ignored."""
-    for number, handler in (
-        (signal.SIGINT, signal.default_int_handler),
-        (signal.SIGTERM, signal.SIG_DFL),
-        (signal.SIGHUP, signal.SIG_DFL),
-    ):
-        if signal.getsignal(number) is signal.SIG_IGN:
-            signal.signal(number, handler)
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)  # Windows has no SIGHUP
+        if number is not None and signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler if name == "SIGINT" else signal.SIG_DFL)
 
 
 def _shared(name: str) -> Path:
