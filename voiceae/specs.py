@@ -78,7 +78,7 @@ class AudioSpec:
 
     @property
     def frame_rate(self) -> float:
-        """Frames per second."""
+        """Frames of the mel per second."""
         return self.sample_rate / self.hop_length
 
     @property

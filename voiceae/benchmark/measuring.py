@@ -46,7 +46,7 @@ class Timing:
 
     @classmethod
     def of(cls, seconds: Sequence[float]) -> Timing:
-        """Summarise some readings."""
+        """Median, lowest and highest of some readings."""
         return cls(float(np.median(seconds)), min(seconds), max(seconds))
 
     def scaled(self, factor: float) -> Timing:
@@ -191,7 +191,7 @@ def over(numerator: Timing, denominator: Timing) -> Timing:
 
 
 def rate(timing: Timing, amount: float) -> Timing:
-    """Amount a second."""
+    """Amount a second, of an amount that took so long."""
     return Timing(amount / timing.median, amount / timing.high, amount / timing.low)
 
 

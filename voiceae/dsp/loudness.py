@@ -183,7 +183,7 @@ class LevelMeter:
 
     @property
     def peak(self) -> float:
-        """Largest magnitude."""
+        """Largest magnitude of all samples."""
         return max(self.high, -self.low) if self.samples else 0.0
 
     @property

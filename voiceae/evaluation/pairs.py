@@ -40,7 +40,7 @@ class Clip:
 
     @property
     def path(self) -> Path:
-        """The audio file."""
+        """Path of the audio file."""
         return self.recording.path
 
     @property

@@ -42,7 +42,7 @@ class Audio:
 
     @property
     def seconds(self) -> float:
-        """Duration."""
+        """Duration of the wave in seconds."""
         return len(self.wav) / self.sample_rate
 
 

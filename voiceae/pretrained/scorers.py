@@ -232,7 +232,7 @@ class Scorers:
 
     @property
     def versions(self) -> dict[str, str]:
-        """Version by name."""
+        """Version of every scorer, by its name."""
         return {name: scorer.version for name, scorer in self.scorers.items()}
 
 

@@ -69,11 +69,11 @@ class SplicedFile(io.RawIOBase):
         self._position = 0
 
     def readable(self) -> bool:
-        """Always."""
+        """Whether it can be read: always."""
         return True
 
     def seekable(self) -> bool:
-        """Always."""
+        """Whether it can be read from any position: always."""
         return True
 
     def tell(self) -> int:

@@ -47,12 +47,12 @@ class _Kind:
 
     @property
     def samples(self) -> int:
-        """Of one frame."""
+        """Samples that one frame stands for, of each channel."""
         return 384 if self.layer == 1 else 1152 if self.layer == 2 or self.version == _MPEG1 else 576
 
     @property
     def rate(self) -> int:
-        """Samples a second."""
+        """Sample rate of the stream, Hz."""
         return _RATES[self.version][self.rate_code]
 
 

@@ -223,7 +223,7 @@ class GradientReversal(Disentangling):
 
     @classmethod
     def configured(cls, model: Any, store: FeatureStore, options: Mapping[str, Any]) -> Self:
-        """See `Objective.configured`."""
+        """The objective of a config, see `Objective.configured`."""
         return super().configured(model, store, {"n_speakers": len(store.speakers), **options})
 
     def extra_losses(self, batch: Batch, content: Content, step: int) -> dict[str, Tensor]:

@@ -83,13 +83,13 @@ class MultiTarget(Reconstruction):
 
     @property
     def table(self) -> SpeakerTable:
-        """The voices."""
+        """The trained embeddings, one for each speaker."""
         assert isinstance(self.model.speaker, SpeakerTable)
         return self.model.speaker
 
     @property
     def decoder(self) -> ResidualDecoder:
-        """Of both stages."""
+        """The decoder of both stages."""
         assert isinstance(self.model.decoder, ResidualDecoder)
         return self.model.decoder
 

@@ -50,7 +50,7 @@ class Reconstruction(Objective):
 
     @classmethod
     def configured(cls, model: Any, store: FeatureStore, options: Mapping[str, Any]) -> Self:
-        """See `Objective.configured`."""
+        """The objective of a config, see `Objective.configured`."""
         return cls(model=model, **options)
 
     def forward(self, batch: Batch, step: int, generator: torch.Generator) -> StepResult:
