@@ -193,21 +193,29 @@ def make_pair(
     Raises:
         CorpusError: when a speaker has no clip left to compare with.
     """
-    used = [source, *references]
-    if not references:
-        references = [_draw_reference(groups[target], used, rng)]
-        used += references
     chosen: list[Clip | None] = []
-    for speaker in (target, source.speaker, target, source.speaker):
-        clip = _draw_reference_or_none(groups.get(speaker, ()), used, rng)
+    used = [source, *references]
+    # In the order of need: whoever has few clips lacks the last of them.
+    speakers = [target, source.speaker, target, source.speaker]
+    for speaker in speakers if references else [target, *speakers]:
+        clip = _draw_reference(groups.get(speaker, ()), used, rng)
         chosen.append(clip)
         used += [clip] if clip else []
+    if not references:
+        reference = chosen.pop(0)
+        references = [reference] if reference else []
     scored, source_other, natural, source_reference = chosen
-    if scored is None or source_other is None:
+    if not references or scored is None or source_other is None:
         lacking = target if scored is None else source.speaker
         raise CorpusError(
             f"{lacking}: has no clip that is neither source nor reference; nothing to compare with"
         )
+    text = normalise_text(source.recording.text)
+    same_sentence = (
+        clip
+        for clip in groups[target]
+        if text and normalise_text(clip.recording.text) == text and clip not in used
+    )
     genders = (source.recording.gender, scored.recording.gender)
     return Pair(
         name=name,
@@ -217,7 +225,7 @@ def make_pair(
         natural=natural,
         source_other=source_other,
         source_reference=source_reference,
-        same_sentence=_same_sentence(source, groups[target], used),
+        same_sentence=next(same_sentence, None),
         cross_gender=genders[0] != genders[1] if all(genders) else None,
         converted=converted,
     )
@@ -276,28 +284,14 @@ def _draw_source(clips: Sequence[Clip], rng: np.random.Generator) -> Clip:
     return fitting[rng.integers(len(fitting))]
 
 
-def _draw_reference(clips: Sequence[Clip], used: Sequence[Clip], rng: np.random.Generator) -> Clip:
-    """The longest of some drawn clips that are long enough, or the longest there is."""
+def _draw_reference(clips: Sequence[Clip], used: Sequence[Clip], rng: np.random.Generator) -> Clip | None:
+    """The longest of some drawn clips that are long enough, or the longest there is; None where all are used."""
     free = [clip for clip in clips if clip not in used]
     long = [clip for clip in free if clip.seconds >= REFERENCE_SECONDS]
     if not long:
-        return max(free, key=lambda clip: clip.seconds)
+        return max(free, key=lambda clip: clip.seconds, default=None)
     drawn = rng.permutation(len(long))[:CANDIDATES]
     return max((long[index] for index in drawn), key=lambda clip: clip.seconds)
-
-
-def _draw_reference_or_none(
-    clips: Sequence[Clip], used: Sequence[Clip], rng: np.random.Generator
-) -> Clip | None:
-    return _draw_reference(clips, used, rng) if any(clip not in used for clip in clips) else None
-
-
-def _same_sentence(source: Clip, clips: Sequence[Clip], used: Sequence[Clip]) -> Clip | None:
-    said = normalise_text(source.recording.text)
-    same = [
-        clip for clip in clips if said and normalise_text(clip.recording.text) == said and clip not in used
-    ]
-    return same[0] if same else None
 
 
 def normalise_text(text: str | None) -> str:
@@ -315,12 +309,12 @@ def _draw_round(
     )
     # Half of all pairs cross: each couple of a woman and a man gives two of them, hence a quarter of the speakers.
     quarter = (len(women) + len(men)) / 4
-    wanted = int(quarter * (number + 1)) - int(quarter * number)
+    couples = int(quarter * (number + 1)) - int(quarter * number)
     # One left over of a sex could be paired with nobody within it.
     possible = [n for n in range(min(len(women), len(men)) + 1) if 1 not in (len(women) - n, len(men) - n)]
     if not all(genders.values()) or max(possible, default=0) == 0:
         return _cycle([str(name) for name in rng.permutation(list(genders))])
-    across_count = min(possible, key=lambda n: abs(n - wanted))
+    across_count = min(possible, key=lambda n: abs(n - couples))
     across = list(zip(women[:across_count], men[:across_count], strict=True))
     across += [(man, woman) for woman, man in across]
     within = _cycle(women[across_count:]) + _cycle(men[across_count:])

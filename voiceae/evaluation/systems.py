@@ -104,18 +104,13 @@ class SystemRunner:
 
     def __post_init__(self) -> None:
         self._transform = LogMel(self.spec).to(self.device)
-        self._mel = lru_cache(maxsize=64)(self._read_mel)
+        self._mel = lru_cache(maxsize=64)(self._read_mel)  # a clip is in several rows of a pair
 
     @property
     def rows(self) -> tuple[str, ...]:
         """Names of the rows that can be made for drawn pairs."""
-        return (
-            "source",
-            "target",
-            "copy",
-            "transfer",
-            *(("reconstruction", "conversion") if self.convert else ()),
-        )
+        converted = ("reconstruction", "conversion") if self.convert else ()
+        return ("source", "target", "copy", "transfer", *converted)
 
     def make(self, row: str, pair: Pair) -> Audio | Path | None:
         """Audio of a row, at any rate; None where the pair has no such row.
@@ -123,41 +118,29 @@ class SystemRunner:
         Raises:
             VoiceAEError: when it cannot be made.
         """
-        return getattr(self, f"_{row}")(pair)
-
-    def _source(self, pair: Pair) -> Path:
-        return pair.source.path
-
-    def _target(self, pair: Pair) -> Path | None:
-        return pair.natural.path if pair.natural else None
-
-    def _copy(self, pair: Pair) -> Audio:
-        return self._synthesise(self._mel(pair.source.path))
-
-    def _transfer(self, pair: Pair) -> Audio:
-        reference = torch.cat([self._mel(clip.path) for clip in pair.references], dim=-1)
-        return self._synthesise(transfer_statistics(self._mel(pair.source.path), reference))
-
-    def _reconstruction(self, pair: Pair) -> Audio | None:
-        if self.convert is None or pair.source_reference is None:
-            return None
-        return self.convert(pair.source.path, [pair.source_reference.path])
-
-    def _conversion(self, pair: Pair) -> Audio | Path | None:
-        if pair.converted is not None:
+        if row == "source":
+            return pair.source.path
+        if row == "target":
+            return pair.natural.path if pair.natural else None
+        if row == "copy":
+            return self._synthesise(self._mel(pair.source.path))
+        if row == "transfer":
+            reference = torch.cat([self._mel(clip.path) for clip in pair.references], dim=-1)
+            return self._synthesise(transfer_statistics(self._mel(pair.source.path), reference))
+        if row == "conversion" and pair.converted is not None:
             return pair.converted
-        return (
-            self.convert(pair.source.path, [clip.path for clip in pair.references]) if self.convert else None
-        )
+        clips = pair.references if row == "conversion" else (pair.source_reference,)
+        paths = [clip.path for clip in clips if clip is not None]
+        return self.convert(pair.source.path, paths) if self.convert and paths else None
 
     def _read_mel(self, path: Path) -> Tensor:
-        """(M, T)."""
+        """Log-mel of a file: -> (M, T)."""
         wav = torch.from_numpy(audio_io.load(path, self.spec.sample_rate).wav).to(self.device)
         with torch.inference_mode():
             return self._transform(wav)
 
     def _synthesise(self, mel: Tensor) -> Audio:
-        """(M, T) -> (N,)."""
+        """Vocode a log-mel: (M, T) -> (N,)."""
         with torch.inference_mode(), torch_threads(1):
             wav = self.vocoder(mel[None])[0].float().cpu().numpy()
         return Audio(wav=wav, sample_rate=self.spec.sample_rate)
@@ -236,10 +219,7 @@ def seconds_by_stage(voice: Voice, pairs: Iterable[Pair]) -> dict[str, float]:
             times.append(time.perf_counter())
         features, model, vocoder = (end - start for start, end in pairwise(times))
         # Encoding computes the features once more.
-        for stage, seconds in (
-            ("features", features),
-            ("model", max(model - features, 0.0)),
-            ("vocoder", vocoder),
-        ):
+        stages = {"features": features, "model": max(model - features, 0.0), "vocoder": vocoder}
+        for stage, seconds in stages.items():
             timed[stage].append(seconds / source.seconds)
     return {stage: median(seconds) for stage, seconds in timed.items() if seconds}

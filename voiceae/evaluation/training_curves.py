@@ -1,4 +1,4 @@
-"""Two trainings side by side: where the figures of one leave those of the other."""
+"""Comparison of two trainings: where the curves of one depart from those of the other."""
 
 from __future__ import annotations
 
@@ -18,16 +18,18 @@ COUNTERS = ("step", "frames", "seconds")
 MACHINE = ("frames_per_second", "tflops", "bf16_peak_share")
 """Figures of the machine rather than of the training."""
 
-TOLERANCE, NOISES = 0.05, 4.0
-SMOOTH, LASTING = 5, 3  # points of the running median, and that a departure lasts
-MOST_PLOTS = 24
+# A departure is more than 5 % of the reference and four standard deviations of its noise, which chance exceeds at one
+# point of 16,000, for three points in a row.
+TOLERANCE, NOISES, LASTING = 0.05, 4.0, 3
+SMOOTH = 5  # points of the running median: two outliers side by side leave no trace
+MAX_PLOTS = 24
 
 Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Curve:
-    """One figure of a run.
+    """One figure of a run as a curve.
 
     Attributes:
         at: (n,) steps, frames or seconds, rising.
@@ -40,7 +42,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class Comparison:
-    """One figure of a run and of its reference.
+    """One figure of a run, compared with that of its reference.
 
     Attributes:
         name: of the figure.
@@ -114,7 +116,7 @@ def save_plots(comparisons: Sequence[Comparison], path: Path, names: tuple[str, 
     """
     from matplotlib.figure import Figure
 
-    shown = comparisons[:MOST_PLOTS]
+    shown = comparisons[:MAX_PLOTS]
     lines = -(-len(shown) // 3)
     page = Figure(figsize=(15, 3 * lines), layout="constrained")
     plots = page.subplots(lines, 3, squeeze=False).ravel()
@@ -139,11 +141,18 @@ def _compare(name: str, run: Curve, reference: Curve) -> Comparison | None:
         return None
     at, values = run.at[inside], run.values[inside]
     smooth = _smooth(reference.values)
-    wanted = np.interp(at, reference.at, smooth)
-    size = np.maximum(np.abs(wanted), 1e-3 * max(float(np.nanmax(np.abs(smooth))), 1e-12))
-    off = _smooth(values) - wanted
-    beyond = np.abs(off) > np.maximum(TOLERANCE * size, NOISES * _noise(reference.values))
-    beyond = _lasting(beyond) | ~np.isfinite(values)
+    expected = np.interp(at, reference.at, smooth)
+    size = np.maximum(np.abs(expected), 1e-3 * max(float(np.nanmax(np.abs(smooth))), 1e-12))
+    off = _smooth(values) - expected
+    # From point to point: 1.4826 times the median absolute deviation is the standard deviation of a normal law, and a
+    # difference has twice the variance of a point.
+    steps = np.abs(np.diff(reference.values[np.isfinite(reference.values)]))
+    noise = 1.4826 * float(np.median(steps)) / 2**0.5 if len(steps) else 0.0
+    beyond = np.abs(off) > np.maximum(TOLERANCE * size, NOISES * noise)
+    # Only stretches of three points and more count, or what lasts to the end of very few points.
+    least = min(LASTING, len(beyond))
+    starts = np.lib.stride_tricks.sliding_window_view(beyond, least).all(-1)
+    beyond = (np.convolve(starts, np.ones(least)) > 0) | ~np.isfinite(values)
     relative = np.nan_to_num(off / size, nan=np.inf)
     return Comparison(
         name=name,
@@ -154,19 +163,6 @@ def _compare(name: str, run: Curve, reference: Curve) -> Comparison | None:
         last=float(relative[-1]),
         end=float(at[-1]),
     )
-
-
-def _noise(values: Array) -> float:
-    """Standard deviation of what differs from point to point: 1.4826 times the median absolute deviation."""
-    steps = np.abs(np.diff(values[np.isfinite(values)]))
-    return 1.4826 * float(np.median(steps)) / 2**0.5 if len(steps) else 0.0
-
-
-def _lasting(beyond: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """True where a stretch of three or more begins or goes on, or one that lasts to the end of very few points."""
-    least = min(LASTING, len(beyond))
-    starts = np.lib.stride_tricks.sliding_window_view(beyond, least).all(-1)
-    return np.convolve(starts, np.ones(least)) > 0
 
 
 def _smooth(values: Array) -> Array:

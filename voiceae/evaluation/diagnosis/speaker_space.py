@@ -116,7 +116,12 @@ def find_spoken_content(
     accuracy = {name: retrieval_accuracy(values, shares, clips) for name, values in evidence.items()}
     choices = clips.held
     if choices < 2:
-        return _too_few_clips(accuracy, choices)
+        return Finding(
+            area="spoken",
+            verdict=Verdict.WARNING,
+            reason="speakers have too few clips to tell whether the speaker vector knows what is said",
+            figures={"choices": choices, "accuracy": accuracy},
+        )
     trace = (accuracy["speaker vector"] - 1 / choices) / (1 - 1 / choices)
     gain = 1 - errors[OWN_SPEAKER] / max(errors["as it is"], 1e-9)
     verdict = grade(gain, WARNING, FAILED) if trace >= MIN_TRACE else Verdict.OK
@@ -150,6 +155,7 @@ def cluster_shares(encoded: EncodedClips, rng: np.random.Generator) -> Array:
     weight = encoded.mask[..., None].float()
     mean = (encoded.mel * weight).sum(1, keepdim=True) / weight.sum(1, keepdim=True)
     variance = ((encoded.mel - mean).square() * weight).sum(1, keepdim=True) / weight.sum(1, keepdim=True)
+    # Without mean and deviation of each bin no level and no long-term spectrum is left, only what changes.
     plain = (encoded.mel - mean) / (variance + 1e-3).sqrt()
     cepstra = dct(plain.numpy(), norm="ortho", axis=-1)[..., :CEPSTRA].astype(np.float32)
     mask = encoded.mask.numpy()
@@ -159,40 +165,26 @@ def cluster_shares(encoded: EncodedClips, rng: np.random.Generator) -> Array:
     clusters = KMeans(min(CLUSTERS, len(sample)), n_init=1, random_state=seed).fit(sample).predict(speech)
     counts = np.zeros((len(mask), CLUSTERS))
     np.add.at(counts, (np.nonzero(mask)[0], clusters), 1)
-    return np.sqrt(counts / counts.sum(1, keepdims=True))
+    return np.sqrt(counts / counts.sum(1, keepdims=True))  # a square root evens out the variance of counts
 
 
 def retrieval_accuracy(evidence: Array, shares: Array, clips: Clips) -> float:
     """How often held-out evidence predicts its own clip best, by ridge regression: (U, F), (U, 64) -> share."""
     from sklearn.linear_model import Ridge
 
-    x, y = ({part: _centred(v, clips, part) for part in ("fit", "check", "held")} for v in (evidence, shares))
+    def centred(values: Array, part: str) -> Array:
+        """Rows of a part less their speaker's mean: (U, F) -> (speakers, clips, F)."""
+        grouped = values[clips.rows(part).numpy()].reshape(len(clips.speakers), -1, values.shape[-1])
+        return grouped - grouped.mean(1, keepdims=True)
+
+    x, y = ({part: centred(v, part) for part in ("fit", "check", "held")} for v in (evidence, shares))
     scale = np.concatenate(list(x["fit"])).std(0) + 1e-9
     x = {part: values / scale for part, values in x.items()}
     flat, shares_fit = (np.concatenate(list(v["fit"])) for v in (x, y))
     ridges = [Ridge(penalty * len(flat), fit_intercept=False) for penalty in PENALTIES]
     fits = [ridge.fit(flat, shares_fit).coef_.T for ridge in ridges]
     best = min(fits, key=lambda fit: float(np.square(x["check"] @ fit - y["check"]).sum()))
-    return _nearest_share(x["held"] @ best, y["held"])
-
-
-def _centred(values: Array, clips: Clips, part: str) -> Array:
-    """Rows of a part less their mean, by speaker: (U, F) -> (speakers, clips, F)."""
-    grouped = values[clips.rows(part).numpy()].reshape(len(clips.speakers), -1, values.shape[-1])
-    return grouped - grouped.mean(1, keepdims=True)
-
-
-def _nearest_share(predicted: Array, true: Array) -> float:
-    """Share of clips nearer by cosine to their own than to the others: (P, n, C), (P, n, C) ->."""
-    unit = [v / (np.linalg.norm(v, axis=-1, keepdims=True) + 1e-12) for v in (predicted, true)]
-    best = (unit[0] @ unit[1].transpose(0, 2, 1)).argmax(-1)
-    return float((best == np.arange(best.shape[1])).mean())
-
-
-def _too_few_clips(accuracy: dict[str, float], choices: int) -> Finding:
-    return Finding(
-        area="spoken",
-        verdict=Verdict.WARNING,
-        reason="speakers have too few clips to tell whether the speaker vector knows what is said",
-        figures={"choices": choices, "accuracy": accuracy},
-    )
+    # A prediction finds its clip when it is nearer to that one's shares, by cosine, than to the others of the speaker.
+    unit = [v / (np.linalg.norm(v, axis=-1, keepdims=True) + 1e-12) for v in (x["held"] @ best, y["held"])]
+    nearest = (unit[0] @ unit[1].transpose(0, 2, 1)).argmax(-1)
+    return float((nearest == np.arange(nearest.shape[1])).mean())
