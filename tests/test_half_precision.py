@@ -204,7 +204,7 @@ def others() -> Iterator[tuple[nn.Module, Callable[[], object]]]:
         (CodeClassifier(dim=8, n_speakers=3, channels=16), (units, coarse)),
         (WaveDiscriminators(sizes=[512], periods=[2, 3], channels=4), (wav,)),
         (club, (voice[:, None], units.transpose(1, 2), coarse)),
-        (CPCLoss(dim=8, hidden=16, ahead=3), (units, coarse)),
+        (CPCLoss(dim=8, hidden=16, prediction_steps=3), (units, coarse)),
         (
             MultiResolutionSTFTLoss(sizes=[256, 1024], sample_rate=SPEC.sample_rate, f_max=SPEC.f_max),
             (made, wav),

@@ -57,7 +57,7 @@ def test_schedules_keep_their_share_of_the_run() -> None:
     assert (kl["steps"], kl["value"]) == (100, 0.0016)  # 20,000 of 200,000
     multitarget = planned("multitarget", 900)
     assert [stage["steps"] for stage in multitarget["trainer"]["stages"]] == [600, 300]
-    assert multitarget["loss"]["weights"]["confusion"]["steps"] == 300
+    assert multitarget["loss"]["weights"]["speaker_confusion"]["steps"] == 300
     assert multitarget["trainer"]["stages"][1]["train"][-1] == "adversary.discriminator"
 
 

@@ -6,25 +6,28 @@ from typing import Any
 import pytest
 
 from voiceae.errors import ConfigError
-from voiceae.training.schema import Node
+from voiceae.training import schema
+from voiceae.training.schema import STRICT, Float
 
 
 @dataclass(frozen=True, kw_only=True)
-class Inner(Node):
+class Inner:
+    __pydantic_config__ = STRICT
     name: str
-    share: float = 0.5
+    share: Float = 0.5
     more: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outer(Node):
+class Outer:
+    __pydantic_config__ = STRICT
     inner: tuple[Inner, ...]
     names: tuple[str, ...] | None
-    pair: tuple[float, float]
+    pair: tuple[Float, Float]
 
 
 def read(**changes: Any) -> Outer:
-    return Outer.read({"inner": [{"name": "a"}], "names": None, "pair": [1, 2], **changes}, "node")
+    return schema.read(Outer, {"inner": [{"name": "a"}], "names": None, "pair": [1, 2], **changes}, "node")
 
 
 def test_lists_of_nodes_have_defaults_and_types() -> None:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 import voiceae
-from voiceae.errors import ConfigError
+from voiceae.errors import ConfigError, did_you_mean
 from voiceae.training.settings import known_keys
 
 CONFIG_NAME = "config"
@@ -81,9 +80,9 @@ def one_line(error: BaseException) -> str:
 
 def unknown_key(key: str) -> str:
     """Message for a key that the config does not have, with the nearest one that it has."""
-    where, _, name = key.rpartition(".")
-    near = get_close_matches(name, known_keys(where), 1)
-    return f"unknown key {key}" + (f"; did you mean {where}{'.' if where else ''}{near[0]}?" if near else "")
+    where = key.rpartition(".")[0]
+    known = [f"{where}.{name}" if where else name for name in known_keys(where)]
+    return f"unknown key {key}" + (f"; {did_you_mean(key, known)}" if known else "")
 
 
 def without_paths(config: Mapping[str, Any]) -> dict[str, Any]:

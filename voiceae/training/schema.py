@@ -1,191 +1,137 @@
-"""Descriptions of models checked against what their classes take, before anything is built."""
+"""Checks of a config by pydantic, and of models' descriptions by what their classes take, before anything is built."""
 
 from __future__ import annotations
 
 import math
 import types
-from collections.abc import Mapping
-from dataclasses import MISSING, fields
-from difflib import get_close_matches
-from typing import Any, Self, Union, get_args, get_origin, get_type_hints
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import fields, is_dataclass
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from voiceae.errors import ConfigError
+from pydantic import AfterValidator, ConfigDict, PlainValidator, Strict, TypeAdapter, ValidationError
+
+from voiceae.errors import ConfigError, did_you_mean
 from voiceae.io import modelfile
 
 MOST = 10_000_000
 """Of anything that is counted out and held in memory: beyond what fits there, and short of what numpy refuses."""
+MOST_FLOAT = (2 - 2**-23) * 2.0**127
+"""The largest float32; torch itself is too heavy to ask before a config is known to be right."""
+STRICT = ConfigDict(extra="forbid", coerce_numbers_to_str=True)  # `name=1` is a name
+Read = TypeVar("Read")
 
 
-class Node:
-    """A dataclass read from one node of the config."""
-
-    @classmethod
-    def read(cls, values: Mapping[str, Any], where: str) -> Self:
-        """Instance from a node of the config.
-
-        Args:
-            values: keys and plain values.
-            where: the node's name, for messages.
-
-        Raises:
-            ConfigError: for a key that is unknown or missing, or a value of the wrong type or range.
-        """
-        if not isinstance(values, Mapping):
-            raise ConfigError(f"{where}={values!r}: expected keys and values")
-        hints = get_type_hints(cls)
-        members = fields(cls)  # type: ignore[arg-type]
-        for name in values:
-            require_known(str(name), [member.name for member in members], where)
-        optional = {
-            each.name
-            for each in members
-            if each.default is not MISSING or each.default_factory is not MISSING
-        }
-        given = [member.name for member in members if member.name in values]
-        missing = [f"{where}.{each.name}" for each in members if each.name not in {*given, *optional}]
-        if missing:
-            raise ConfigError(f"missing value: {', '.join(missing)}")
-        node = cls(**{name: cast(values[name], hints[name], f"{where}.{name}") for name in given})
-        node.check(where)
-        return node
-
-    def check(self, where: str) -> None:
-        """Refuse values that do not make sense."""
-
-
-def cast(value: Any, hint: Any, where: str) -> Any:
-    """A value of the config as a dataclass wants it.
+def must(holds: Callable[[Any], bool], wanted: str) -> AfterValidator:
+    """Refuse values for which a condition does not hold.
 
     Args:
-        value: as the config has it.
-        hint: a type, an optional or a union of types, a tuple, a mapping or a `Node`.
-        where: the key, for messages.
-
-    Raises:
-        ConfigError: when it is of another type.
+        holds: the condition.
+        wanted: what to say of it.
     """
-    origin = get_origin(hint)
-    if origin in (Union, types.UnionType):
-        return _cast_union(value, hint, where)
-    if origin is tuple:
-        return _cast_tuple(value, get_args(hint), where)
-    if origin is dict:
-        if not isinstance(value, Mapping):
-            raise ConfigError(f"{where}={value!r}: expected keys and values")
-        return dict(value)
-    if isinstance(hint, type) and issubclass(hint, Node):
-        return hint.read(value, where)
-    if isinstance(value, hint) and not (hint is int and isinstance(value, bool)):
+
+    def check(value: Any) -> Any:
+        if not holds(value):
+            raise ValueError(wanted)
         return value
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if hint is str and isinstance(value, int | float):  # `name=1` is a name
-        return str(value)
-    raise ConfigError(f"{where}={value!r}: expected {hint.__name__}")
+
+    return AfterValidator(check)
 
 
-def _cast_union(value: Any, hint: Any, where: str) -> Any:
-    kinds = [kind for kind in get_args(hint) if kind is not type(None)]
-    if value is None and len(kinds) < len(get_args(hint)):
-        return None
-    plain = tuple(kind for kind in kinds if get_origin(kind) is None)
-    if isinstance(value, plain) and not isinstance(value, bool):  # which python takes for an int
-        return value
-    return cast(value, kinds[0], where)
+def one_of(*names: str) -> AfterValidator:
+    """Refuse all names but some."""
+    return must(lambda name: name in names, f"is not one of {', '.join(names)}")
 
 
-def _cast_tuple(value: Any, kinds: tuple[Any, ...], where: str) -> Any:
-    if kinds[1:] == (...,):
-        if not isinstance(value, list | tuple):
-            raise ConfigError(f"{where}={value!r}: expected a list")
-        return tuple(cast(item, kinds[0], f"{where}.{place}") for place, item in enumerate(value))
-    if not isinstance(value, list | tuple) or len(value) != len(kinds):
-        raise ConfigError(f"{where}={value!r}: expected a list of {len(kinds)} numbers")
-    return tuple(cast(item, kind, where) for item, kind in zip(value, kinds, strict=True))
+def count(most: int) -> AfterValidator:
+    """Refuse whole numbers outside 1 to `most`."""
+    return must(lambda value: 1 <= value <= most, f"must be above 0, and at most {most}")
 
 
-def require_known(name: str, known: list[str], where: str) -> None:
-    """Refuse an unknown key, with the nearest known one.
-
-    Raises:
-        ConfigError: when `name` is not among `known`.
-    """
-    if name not in known:
-        near = get_close_matches(name, known, 1)
-        hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(known)}"
-        raise ConfigError(f"{where or 'config'}: unknown key {name!r}; {hint}")
+def within(low: float, high: float) -> AfterValidator:
+    """Refuse numbers outside [low, high]."""
+    return must(lambda value: low <= value <= high, f"must be from {low} to {high}")
 
 
-def require_positive(node: Any, where: str, *names: str) -> None:
-    """Refuse numbers of a node that are not above 0, or have no end; None passes.
-
-    Raises:
-        ConfigError: for the first of them.
-    """
-    for name in names:
-        value = getattr(node, name)
-        if value is not None and not 0 < value < math.inf:
-            raise ConfigError(f"{where}.{name}={value}: must be above 0" + _and_finite(value))
+def _number_or_name(value: Any) -> int | str:
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        raise ValueError("expected int")
+    return value
 
 
-def require_count(node: Any, where: str, *names: str, most: int = MOST) -> None:
-    """Refuse whole numbers of a node outside 1 to `most`; None passes.
+Int = Annotated[int, Strict()]
+Float = Annotated[float, Strict()]  # whole numbers pass; words that spell one, and true, do not
+Bool = Annotated[bool, Strict()]
+IntOrName = Annotated[int | str, PlainValidator(_number_or_name)]
+PositiveInt = Annotated[Int, must(lambda value: value > 0, "must be above 0")]
+PositiveFloat = Annotated[Float, must(lambda value: 0 < value < math.inf, "must be above 0, and finite")]
+Count = Annotated[Int, count(MOST)]
+NonNegativeInt = Annotated[Int, must(lambda value: value >= 0, "must be at least 0")]
+NonNegativeFloat = Annotated[
+    Float, must(lambda value: 0 <= value < math.inf, "must be at least 0, and finite")
+]
+Share = Annotated[Float, within(0, 1)]
+BelowOne = Annotated[Float, must(lambda value: 0 <= value < 1, "must be at least 0 and below 1")]
+
+
+def read(kind: type[Read], values: Any, where: str = "") -> Read:
+    """A dataclass from plain values of the config.
+
+    Args:
+        kind: the dataclass.
+        values: keys and values.
+        where: the key of the values, for messages.
 
     Raises:
-        ConfigError: for the first of them.
+        ConfigError: for a key that is unknown or missing, or a value of the wrong type or range.
     """
-    for name in names:
-        value = getattr(node, name)
-        if value is not None and not 1 <= value <= most:
-            raise ConfigError(f"{where}.{name}={value}: must be above 0, and at most {most}")
+    try:
+        return TypeAdapter(kind).validate_python(values)
+    except ValidationError as error:
+        # An unknown key first: it is often the missing one, misspelt.
+        errors = sorted(error.errors(), key=lambda each: each["type"] != _UNKNOWN)
+        raise ConfigError(_message(errors[0], kind, where)) from None
 
 
-def require_range(node: Any, where: str, low: float, high: float | None, *names: str) -> None:
-    """Refuse numbers of a node outside [low, high]; without `high` there is no upper end.
+_UNKNOWN = "unexpected_keyword_argument"
+_WANTED = {
+    "int_type": "int",
+    "float_type": "float",
+    "bool_type": "true or false",
+    "string_type": "str",
+    "dict_type": "keys and values",
+    "dataclass_type": "keys and values",
+    "tuple_type": "a list",
+    "too_long": "a list of 2 numbers",
+}
+"""What to say of pydantic's kinds of errors; the only lists of a fixed length are pairs."""
 
-    Raises:
-        ConfigError: for the first of them.
+
+def _message(error: Any, kind: Any, where: str) -> str:
+    """One line: the key, what came and what was wanted."""
+    place, value, sort = [str(part) for part in error["loc"]], error["input"], error["type"]
+    key, owner = (".".join(filter(None, (where, *parts))) for parts in (place, place[:-1]))
+    if sort == _UNKNOWN:
+        known = keys_of(kind, place[:-1])
+        return f"{owner or 'config'}: unknown key {place[-1]!r}; {did_you_mean(place[-1], known)}"
+    if sort == "missing":
+        short = isinstance(value, list | tuple)  # a number of a pair
+        return f"{owner}={value!r}: expected a list of 2 numbers" if short else f"missing value: {key}"
+    if sort == "value_error":  # of the checks above
+        return f"{key}={value}: {error['ctx']['error']}"
+    return f"{key}={value!r}: " + (f"expected {_WANTED[sort]}" if sort in _WANTED else error["msg"])
+
+
+def keys_of(kind: Any, place: Iterable[str]) -> list[str]:
+    """Keys of a dataclass, or of one within it; none for what has no fixed keys.
+
+    Args:
+        kind: the dataclass.
+        place: keys, and numbers in lists, on the way to the one within.
     """
-    for name in names:
-        value = getattr(node, name)
-        if not low <= value < math.inf or (high is not None and value > high):
-            limits = f"at least {low}" + _and_finite(value) if high is None else f"from {low} to {high}"
-            raise ConfigError(f"{where}.{name}={value}: must be {limits}")
-
-
-def require_below_one(node: Any, where: str, *names: str) -> None:
-    """Refuse numbers of a node, or of tuples in it, outside [0, 1).
-
-    Raises:
-        ConfigError: for the first of them.
-    """
-    for name in names:
-        value = getattr(node, name)
-        places = enumerate(value) if isinstance(value, tuple) else [("", value)]
-        for place, number in places:
-            if not 0 <= number < 1:
-                key = f"{where}.{name}.{place}".rstrip(".")
-                raise ConfigError(f"{key}={number}: must be at least 0 and below 1")
-
-
-def _and_finite(value: float) -> str:
-    return "" if math.isfinite(value) else ", and finite"
-
-
-def require_choice(node: Any, where: str, **choices: tuple[str, ...]) -> None:
-    """Refuse names that a key does not know.
-
-    Raises:
-        ConfigError: for the first of them.
-    """
-    for name, legal in choices.items():
-        if getattr(node, name) not in legal:
-            raise ConfigError(f"{where}.{name}={getattr(node, name)}: is not one of {', '.join(legal)}")
-
-
-MOST_FLOAT = (
-    2 - 2**-23
-) * 2.0**127  # the largest float32; torch itself is too heavy to ask before a config is right
+    for part in place:
+        hints = get_type_hints(kind) if is_dataclass(kind) else {}
+        kind = get_args(kind)[0] if part.isdigit() else hints.get(part)
+    return [field.name for field in fields(kind)] if is_dataclass(kind) else []
 
 
 def check_parts(description: Any, where: str) -> None:
@@ -207,7 +153,7 @@ def check_parts(description: Any, where: str) -> None:
     target = description.get("_target_")
     hints = _hints(modelfile.find_class(target)) if target is not None else {}
     for name, value in description.items():
-        _check(value, hints.get(name, Any), f"{where}.{name}")
+        check_value(value, hints.get(name, Any), f"{where}.{name}")
         check_parts(value, f"{where}.{name}")
 
 
@@ -218,7 +164,8 @@ def _hints(kind: Any) -> dict[str, Any]:
         return {}
 
 
-def _check(value: Any, hint: Any, where: str) -> None:
+def check_value(value: Any, hint: Any, where: str) -> None:
+    """Refuse a plain value that an argument with a type hint cannot take; see `check_parts`."""
     kinds = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
     if Any in kinds or (value is None and type(None) in kinds):
         return

@@ -4,22 +4,33 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Annotated, Any, get_type_hints
+
+from pydantic import PlainValidator
 
 from voiceae.errors import ConfigError, OutputError, StoreError
 from voiceae.specs import AudioSpec
 from voiceae.training.schema import (
     MOST,
-    Node,
-    cast,
-    require_below_one,
-    require_choice,
-    require_count,
-    require_known,
-    require_positive,
-    require_range,
+    STRICT,
+    BelowOne,
+    Bool,
+    Count,
+    Int,
+    IntOrName,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    Share,
+    check_value,
+    count,
+    keys_of,
+    one_of,
+    read,
+    within,
 )
 from voiceae.training.stages import Plan, StageSettings
 
@@ -31,103 +42,100 @@ MOST_THREADS = 1024  # OpenMP ends the process where it cannot start as many as 
 MOST_SEED = 2**32 - 1  # that numpy's global generator takes, which the seed is given to as well
 
 
+def _path(value: Any) -> Path:
+    if isinstance(value, bool) or not isinstance(value, str | int | float | Path):
+        raise ConfigError(f"out={value!r}: expected str")
+    return Path(str(value))
+
+
+def _audio(values: Any) -> AudioSpec:
+    try:
+        for name, hint in get_type_hints(AudioSpec).items():
+            if isinstance(values, Mapping) and name in values:
+                check_value(values[name], hint, f"audio.{name}")
+        return AudioSpec.from_dict(values)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ConfigError(f"audio: {error}") from None
+
+
 @dataclass(frozen=True, kw_only=True)
-class DataSettings(Node):
+class DataSettings:
     """`data`: the store and the shape of a batch; see `configs/data`."""
 
-    store: str
-    batch_size: int
-    crop_frames: int
-    reference_frames: int
-    resident: bool
+    __pydantic_config__ = STRICT
 
-    def check(self, where: str) -> None:
-        """All counts are positive."""
-        require_count(self, where, "batch_size", "crop_frames", "reference_frames")
+    store: str
+    batch_size: Count
+    crop_frames: Count
+    reference_frames: Count
+    resident: Bool
 
 
 @dataclass(frozen=True, kw_only=True)
-class OptimSettings(Node):
+class OptimSettings:
     """`optim`: optimisers and the schedule of their learning rate; see `configs/optim`."""
 
-    kind: str
-    learning_rate: float
-    adversary_learning_rate: float
-    betas: tuple[float, float]
-    epsilon: float
-    weight_decay: float
-    momentum: float
-    warmup_steps: int
-    schedule: str
-    final_fraction: float
-    clip_norm: float | None
+    __pydantic_config__ = STRICT
 
-    def check(self, where: str) -> None:
-        """Known names and sensible ranges."""
-        require_choice(self, where, kind=("adamw", "muon"), schedule=("cosine", "linear", "constant"))
-        require_positive(self, where, "learning_rate", "adversary_learning_rate", "epsilon", "clip_norm")
-        require_below_one(self, where, "betas", "momentum")
-        require_range(self, where, 0, 1, "final_fraction")
-        require_range(self, where, 0, None, "weight_decay", "warmup_steps")
+    kind: Annotated[str, one_of("adamw", "muon")]
+    learning_rate: PositiveFloat
+    adversary_learning_rate: PositiveFloat
+    betas: tuple[BelowOne, BelowOne]
+    epsilon: PositiveFloat
+    weight_decay: NonNegativeFloat
+    momentum: BelowOne
+    warmup_steps: NonNegativeInt
+    schedule: Annotated[str, one_of("cosine", "linear", "constant")]
+    final_fraction: Share
+    clip_norm: PositiveFloat | None
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainerSettings(Node):
+class TrainerSettings:
     """`trainer`: device, duration, resuming and reporting; see `configs/trainer/base.yaml`."""
 
-    accelerator: str
-    devices: int | str
-    num_nodes: int
-    strategy: str
+    __pydantic_config__ = STRICT
+
+    accelerator: Annotated[str, one_of("auto", "cpu", "gpu", "cuda", "mps")]
+    devices: IntOrName
+    num_nodes: PositiveInt
+    strategy: Annotated[str, one_of("auto", "ddp", "ddp_spawn", "ddp_fork")]
     process_group_backend: str | None
-    precision: str
-    threads: int | None
-    compile: str | None
-    compile_mode: str | None
-    deterministic: bool
-    max_steps: int
-    max_minutes: float | None
+    precision: Annotated[str, one_of("auto", *PRECISIONS)]
+    threads: Annotated[Int, count(MOST_THREADS)] | None
+    compile: Annotated[str, one_of("inductor", "cudagraphs", "aot_eager", "eager")] | None
+    compile_mode: Annotated[str, one_of(*COMPILE_MODES)] | None
+    deterministic: Bool
+    max_steps: PositiveInt
+    max_minutes: PositiveFloat | None
     stages: tuple[StageSettings, ...]
     resume: str | None
     init_from: str | None
-    ema_decay: float
-    log_every: int
-    validate_every: int
-    validate_batches: int
-    picture_every: int
-    checkpoint_minutes: float | None
-    checkpoint_steps: int | None
-    early_stopping_patience: int | None
-    progress: bool
+    ema_decay: Share
+    log_every: PositiveInt
+    validate_every: PositiveInt
+    validate_batches: Annotated[Int, within(0, MOST)]
+    picture_every: NonNegativeInt
+    checkpoint_minutes: PositiveFloat | None
+    checkpoint_steps: PositiveInt | None
+    early_stopping_patience: PositiveInt | None
+    progress: Bool
 
-    def check(self, where: str) -> None:
-        """Known names and sensible ranges."""
-        require_choice(
-            self,
-            where,
-            accelerator=("auto", "cpu", "gpu", "cuda", "mps"),
-            strategy=("auto", "ddp", "ddp_spawn", "ddp_fork"),
-            precision=("auto", *PRECISIONS),
-        )
-        if self.compile is not None:
-            require_choice(self, where, compile=("inductor", "cudagraphs", "aot_eager", "eager"))
-        if self.compile_mode is not None:
-            require_choice(self, where, compile_mode=COMPILE_MODES)
-            if self.compile != "inductor":
-                raise ConfigError(
-                    f"{where}.compile_mode={self.compile_mode}: is of inductor alone; give {where}.compile=inductor too"
-                )
-        require_positive(self, where, "num_nodes", "max_steps", "max_minutes", "log_every", "validate_every")
-        require_positive(self, where, "checkpoint_minutes", "checkpoint_steps", "early_stopping_patience")
-        require_count(self, where, "threads", most=MOST_THREADS)
-        require_range(self, where, 0, MOST, "validate_batches")
-        require_range(self, where, 0, None, "picture_every")
-        require_range(self, where, 0, 1, "ema_decay")
+    def __post_init__(self) -> None:
+        """Refuse values that contradict each other.
+
+        Raises:
+            ConfigError: for the first two of them.
+        """
+        if self.compile_mode is not None and self.compile != "inductor":
+            raise ConfigError(
+                f"trainer.compile_mode={self.compile_mode}: is of inductor alone; give trainer.compile=inductor too"
+            )
         if self.resume and self.init_from:
-            raise ConfigError(f"{where}: resume goes on with a run, init_from starts one; give one of them")
+            raise ConfigError("trainer: resume goes on with a run, init_from starts one; give one of them")
         if self.stages and self.early_stopping_patience is not None:
             raise ConfigError(
-                f"{where}: early_stopping_patience compares losses that stages change; give one of them"
+                "trainer: early_stopping_patience compares losses that stages change; give one of them"
             )
         self.plan()
 
@@ -137,8 +145,10 @@ class TrainerSettings(Node):
 
 
 @dataclass(frozen=True, kw_only=True)
-class VocoderSettings(Node):
+class VocoderSettings:
     """`vocoder`: what TensorBoard's audio is made with."""
+
+    __pydantic_config__ = STRICT
 
     name: str
 
@@ -157,10 +167,12 @@ class Settings:
         config: the resolved config all of this was read from.
     """
 
+    __pydantic_config__ = STRICT
+
     name: str
-    out: Path
-    seed: int
-    audio: AudioSpec
+    out: Annotated[Path, PlainValidator(_path)]
+    seed: Annotated[Int, within(0, MOST_SEED)]
+    audio: Annotated[AudioSpec, PlainValidator(_audio)]
     data: DataSettings
     model: dict[str, Any]
     loss: dict[str, Any]
@@ -176,36 +188,9 @@ class Settings:
         Raises:
             ConfigError: for a key that is unknown or missing, or a value of the wrong type or range.
         """
-        names = [field.name for field in fields(cls) if field.name != "config"]
-        for name in config:
-            require_known(name, names, "")
-        missing = [name for name in names if name not in config]
-        if missing:
-            raise ConfigError(f"missing value: {', '.join(missing)}")
-        try:
-            given = config["audio"]
-            for name, hint in get_type_hints(AudioSpec).items():
-                if isinstance(given, Mapping) and name in given:
-                    cast(given[name], hint, f"audio.{name}")
-            audio = AudioSpec.from_dict(given)
-        except (TypeError, ValueError, OverflowError) as error:
-            raise ConfigError(f"audio: {error}") from None
-        seed = cast(config["seed"], int, "seed")
-        if not 0 <= seed <= MOST_SEED:
-            raise ConfigError(f"seed={seed}: must be from 0 to {MOST_SEED}")
-        return cls(
-            name=cast(config["name"], str, "name"),
-            out=Path(cast(config["out"], str, "out")),
-            seed=seed,
-            audio=audio,
-            data=DataSettings.read(config["data"], "data"),
-            model=cast(config["model"], dict[str, Any], "model"),
-            loss=cast(config["loss"], dict[str, Any], "loss"),
-            optim=OptimSettings.read(config["optim"], "optim"),
-            trainer=TrainerSettings.read(config["trainer"], "trainer"),
-            vocoder=VocoderSettings.read(config["vocoder"], "vocoder"),
-            config=dict(config),
-        )
+        if "config" in config:
+            raise ConfigError("config: unknown key 'config'; it is what the whole is called")
+        return read(cls, {**config, "config": dict(config)})
 
     def for_speakers(self, n_speakers: int) -> Settings:
         """With what only the store knows: every `n_speakers: null` of the model becomes their number."""
@@ -247,9 +232,7 @@ class Settings:
 
 def known_keys(where: str) -> list[str]:
     """Keys of a node of the config, or of the whole one for ""; none for a node without fixed keys."""
-    hints = get_type_hints(Settings)
-    node = hints.get(where) if where else Settings
-    return [field.name for field in fields(node)] if is_dataclass(node) else []
+    return keys_of(Settings, where.split(".") if where else ())
 
 
 def is_first_process() -> bool:

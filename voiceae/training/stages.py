@@ -8,14 +8,14 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from voiceae.errors import ConfigError
-from voiceae.training.schema import Node, require_positive
+from voiceae.training.schema import STRICT, PositiveFloat, PositiveInt
 
 if TYPE_CHECKING:
     from torch import nn
 
 
 @dataclass(frozen=True, kw_only=True)
-class StageSettings(Node):
+class StageSettings:
     """One of `trainer.stages`; all but the first two may be left out.
 
     Attributes:
@@ -28,17 +28,15 @@ class StageSettings(Node):
         learning_rate: of the model, instead of `optim.learning_rate`.
     """
 
+    __pydantic_config__ = STRICT
+
     name: str
-    steps: int
+    steps: PositiveInt
     train: tuple[str, ...] | None = None
     freeze: tuple[str, ...] = ()
     weights: dict[str, Any] = field(default_factory=dict)
     options: dict[str, Any] = field(default_factory=dict)
-    learning_rate: float | None = None
-
-    def check(self, where: str) -> None:
-        """It lasts, and learns at some rate."""
-        require_positive(self, where, "steps", "learning_rate")
+    learning_rate: PositiveFloat | None = None
 
 
 @dataclass(frozen=True)
