@@ -291,7 +291,7 @@ def test_the_vocoder_says_the_same_under_autocast() -> None:
     wav, mel, _ = speech()
     vocoder: Any = modelfile.load(ASSETS / "vocoder.safetensors", kind="vocoder").module.eval()
     loss = MultiResolutionSTFTLoss(
-        sizes=[256, 512, 1024, 2048], sample_rate=SPEC.sample_rate, f_max=SPEC.f_max
+        fft_sizes=[256, 512, 1024, 2048], sample_rate=SPEC.sample_rate, f_max=SPEC.f_max
     )
     exact = vocoder.synthesise(mel)
     with half():
