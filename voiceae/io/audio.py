@@ -1,4 +1,4 @@
-"""File <-> wave. Everything that can be wrong with a recording is said here, at the door, in one line."""
+"""Audio files to waves and back; whatever is wrong with a recording ends here in one line."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from voiceae.io.writer import SUFFIXES as SUFFIXES
 from voiceae.io.writer import encoder
 from voiceae.io.writer import require_format as require_format
 
-_SPEECH_RATE = 16000  # Hz; below it a recording lacks part of the band up to 8 kHz
-_BLOCK = 1 << 20  # samples of a wave in memory that are given at a time
-_MOST_SECONDS = 24 * 3600.0  # that are held whole: 7.6 GB at 22,050 Hz
+_SPEECH_RATE = 16000  # Hz; recordings at less lack part of the band up to 8 kHz that the models speak in
+_BLOCK = 1 << 20  # samples of a wave in memory per block, 48 s at 22,050 Hz
+_MAX_SECONDS = 24 * 3600.0  # of a recording that is held whole: 7.6 GB at 22,050 Hz
 
 
 class UpperBandWarning(UserWarning):
-    """A recording whose sample rate leaves out part of the speech band."""
+    """Warns of a recording whose sample rate leaves out part of the speech band."""
 
 
 @dataclass(frozen=True)
@@ -61,14 +61,14 @@ def read(path: str | Path) -> Audio:
 def load(
     source: str | Path | Audio, sample_rate: int, *, min_seconds: float = 0.0, what: str = "audio"
 ) -> Audio:
-    """Read a file, or take a wave, at the wanted rate: -> wav (N,).
+    """Read a file, or take a wave, at a given rate: -> wav (N,).
 
-    Long files are resampled while they are decoded, so that only the result is ever held whole.
+    Files are resampled while they are decoded, so that only the result is held whole.
 
     Args:
         source: a file as for `read`, or a wave in memory.
-        sample_rate: Hz wanted.
-        min_seconds: shortest duration that is any use.
+        sample_rate: Hz of the result.
+        min_seconds: shortest duration that is accepted.
         what: what the audio is for, for the messages ("a source", "a target").
 
     Raises:
@@ -125,7 +125,7 @@ def write(path: str | Path, audio: Audio, force: bool = False) -> None:
 
 
 def info(path: str | Path) -> RecordingInfo:
-    """What a file says of itself, without decoding it.
+    """Container, codec, rate, channels and duration of a file, without decoding it.
 
     Raises:
         AudioError: for no such file, a folder, and what is not audio, or visibly not whole.
@@ -137,14 +137,14 @@ def info(path: str | Path) -> RecordingInfo:
 def blocks(
     source: str | Path | Audio, sample_rate: int, *, min_seconds: float = 0.0, what: str = "audio"
 ) -> Iterator[NDArray[np.float32]]:
-    """What `load` gives, a block at a time and never held whole: -> (n,), ...
+    """What `load` gives, in blocks, so that it is never held whole: -> (n,), ...
 
-    Whatever only the end can tell (too short, silent, cut off) is raised after the last block.
+    Errors that only the end can show (too short, silent, truncated) are raised after the last block.
 
     Args:
         source: as for `load`.
-        sample_rate: Hz wanted.
-        min_seconds: shortest duration that is any use.
+        sample_rate: Hz of the result.
+        min_seconds: shortest duration that is accepted.
         what: what the audio is for, for the messages.
 
     Raises:
@@ -165,9 +165,9 @@ def _decode(path: Path, sample_rate: int | None, min_seconds: float, what: str) 
         rate, samples = sample_rate or recording.sample_rate, 0
         for part in _checked_blocks(recording, rate, min_seconds, what):
             samples += len(part)
-            if samples > _MOST_SECONDS * rate:
+            if samples > _MAX_SECONDS * rate:
                 raise AudioError(
-                    f"{path}: lasts longer than {_MOST_SECONDS / 3600:g} hours, which is more than {what} may; cut it"
+                    f"{path}: lasts longer than {_MAX_SECONDS / 3600:g} hours, which is more than {what} may; cut it"
                 )
             parts.append(part)
     return Audio(wav=parts[0] if len(parts) == 1 else np.concatenate(parts), sample_rate=rate)
@@ -176,7 +176,7 @@ def _decode(path: Path, sample_rate: int | None, min_seconds: float, what: str) 
 def _checked_blocks(
     recording: Recording, sample_rate: int, min_seconds: float, what: str
 ) -> Iterator[NDArray[np.float32]]:
-    """Resampled as they come, and judged at the end."""
+    """Blocks of a recording, resampled; checked as they come and as a whole: -> (n,), ..."""
     own_rate, name = recording.sample_rate, str(recording.path)
     stream = (
         soxr.ResampleStream(own_rate, sample_rate, 1, dtype="float32") if sample_rate != own_rate else None
@@ -202,7 +202,7 @@ def _warn_narrow(name: str, own_rate: int, target: int) -> None:
 
 
 def header_seconds(source: str | Path | Audio) -> float:
-    """Duration by what a file's header says; 0 when it says nothing that can be read, infinite when it cannot know."""
+    """Duration by a file's header, seconds; 0 when it cannot be read, infinite when the header does not say."""
     if isinstance(source, Audio):
         return source.seconds
     try:

@@ -1,4 +1,4 @@
-"""Several channels to one: follow those that speak, and never let them cancel each other."""
+"""Downmix to one channel: of those that hold speech, without phase cancellation."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from numpy.typing import NDArray
 
 from voiceae.dsp.loudness import TINY_POWER, active_power, frame_samples, sustained_power
 
-_LOST_DB = 3.5  # the mean of two unrelated channels is 3.01 dB below each: as people expect of a mean
-_QUIETER_DB = 20.0  # a channel so far below the loudest holds crosstalk or hiss
-_CONTRAST_DB = 40.0  # from noise floor to speech, of a clean recording; more says no more
-_ALIKE_DB = 3.0  # a contrast so little below the best says nothing: that of steady sounds is 1 dB
-_SYLLABLE_FRAMES = 10  # 0.2 s
-_LOUDER_DB = 6.0  # the level of speech above what lasts for a syllable, at most
+_LOST_DB = 3.5  # the plain mean may be so much quieter: of two uncorrelated channels it is by 3.01 dB
+_QUIETER_DB = 20.0  # a channel this far below the loudest holds crosstalk or hiss
+_CONTRAST_DB = 40.0  # from noise floor to speech in a clean recording; contrasts above are taken as equal
+_ALIKE_DB = 3.0  # contrasts this near the best are taken as equal: that of steady sounds is about 1 dB
+_SYLLABLE_FRAMES = 10  # 0.2 s, the length of a syllable
+_LOUDER_DB = 6.0  # speech is at most so far above the loudest syllable's median; clicks are further
 _OPPOSITE = -0.5  # correlation below which two channels cancel rather than add
 
 
 @dataclass(frozen=True)
 class Downmix:
-    """How channels become one.
+    """Weights by which channels are mixed to one.
 
     Attributes:
         weights: (C,) of each.
-        warning: what a user should know of it, empty when there is nothing.
+        warning: for the user, empty when there is none.
     """
 
     weights: NDArray[np.float32]
@@ -32,7 +32,7 @@ class Downmix:
 
 
 class ChannelMeter:
-    """Hears a recording block by block and says how to mix it; keeps 8 bytes a channel for every 20 ms.
+    """Measures a recording in blocks and chooses its downmix; keeps 8 bytes a channel per 20 ms.
 
     Args:
         channels: C.
@@ -50,7 +50,7 @@ class ChannelMeter:
         self._samples = 0
 
     def update(self, block: NDArray[np.float32]) -> None:
-        """Take note of one block, of whole frames but for the last: (n, C)."""
+        """Add one block, of whole frames but for the last: (n, C)."""
         if not len(block):
             return
         with np.errstate(invalid="ignore", over="ignore"):
@@ -66,10 +66,10 @@ class ChannelMeter:
         self._samples += len(block)
 
     def downmix(self) -> Downmix:
-        """What to do with a recording that went by.
+        """Weights for the recording that was measured.
 
-        The mean is taken, as everybody does, unless speech would come out quieter or noisier than it is in the
-        channel that speaks best. Then those that speak are mixed, upright, and as loud as the loudest of them.
+        The plain mean, as is usual, unless the speech in it would be quieter or noisier than in the best channel. Then
+        the channels with speech are mixed, inverted ones turned back, at the level of the loudest of them.
         """
         mean = Downmix(self._mean[:, 0])
         if not self._samples or not np.isfinite(self._products).all():
@@ -90,6 +90,7 @@ class ChannelMeter:
         amplitudes = np.sqrt(powers[:, :-1]) * weights
         mixed = np.maximum(np.einsum("fi,ij,fj->f", amplitudes, correlation, amplitudes), 0.0)
         lost_db = levels[loudest] - 10 * np.log10(active_power(mixed.astype(np.float32)))
+        # Never more than the sum of the channels, which is what in-phase speech would need.
         weights *= min(max(10 ** (lost_db / 20), 1.0), len(speaking))
         return Downmix(weights.astype(np.float32), _warning(speaking, signs, self.channels))
 
@@ -101,7 +102,7 @@ class ChannelMeter:
         return np.maximum(powers - 2 * offsets * means + offsets**2, 0.0).astype(np.float32)
 
     def _correlation(self) -> NDArray[np.float64]:
-        """(C, C), of the channels less their offsets."""
+        """Correlation matrix of the channels less their offsets: -> (C, C)."""
         covariance = self._products - np.outer(self._sums, self._sums) / self._samples
         deviations = np.sqrt(np.maximum(np.diag(covariance), TINY_POWER))
         return np.clip(covariance / np.outer(deviations, deviations), -1.0, 1.0)
@@ -115,7 +116,7 @@ def _levels_db(powers: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArra
 
 
 def _speech_power(powers: NDArray[np.float32]) -> float:
-    """Of a channel; one with nothing but clicks has none: (F,) -> ()."""
+    """Power of the speech in a channel, none where there are only clicks: (F,) -> ()."""
     lasting = sustained_power(powers, _SYLLABLE_FRAMES)
     return min(active_power(powers), max(lasting * 10 ** (_LOUDER_DB / 10), TINY_POWER))
 

@@ -1,4 +1,4 @@
-"""Standard output and standard error of the command line, whatever became of them: closed, full, or a broken pipe."""
+"""Standard streams of the command line that survive being closed, a full disk and a broken pipe."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from typing import Any, TextIO
 
 from voiceae.errors import OutputError, printable
 
-_CURSOR = re.compile("(\r|\x1b\\[A)")  # what progress bars move the cursor by
+_CURSOR = re.compile("(\r|\x1b\\[A)")  # carriage return and cursor up, by which tqdm redraws its bars
 
 Progress = Callable[[Iterable[Any]], Iterable[Any]]
 """Wraps items that are worked through, so that a bar shows how far it is; `iter` shows none."""
 
 
 class OutputClosed(BaseException):
-    """Nobody reads standard output any more; not an error, and nothing that code between should catch."""
+    """Raised when nobody reads standard output any more; no Exception, so that no handler in between catches it."""
 
 
 class _Stream:
-    """A text stream that spells out what could disturb a terminal, or what its encoding lacks."""
+    """Text stream that escapes control characters, and characters that its encoding lacks."""
 
     moves_cursor = True
 
@@ -32,7 +32,7 @@ class _Stream:
             stream.reconfigure(errors="backslashreplace")
 
     def write(self, text: str) -> int:
-        """Write text; the length is that of what came."""
+        """Write text, escaped; returns the length of the original."""
         try:
             self._stream.write(self._clean(text))
         except OSError as error:
@@ -46,14 +46,14 @@ class _Stream:
         return "".join(part if _CURSOR.fullmatch(part) else printable(part) for part in parts)
 
     def flush(self) -> None:
-        """Hand on what is buffered."""
+        """Flush the buffer to the system."""
         try:
             self._stream.flush()
         except OSError as error:
             self.failed(error)
 
     def failed(self, error: OSError) -> None:
-        """What cannot be written is dropped, or Python would try again when it ends, and complain."""
+        """Point the descriptor at the null device: Python flushes at its exit, and would report the error again."""
         with suppress(OSError):
             null = os.open(os.devnull, os.O_WRONLY)
             os.dup2(null, self._stream.fileno())
@@ -66,7 +66,7 @@ class _Stream:
 
 
 class _Output(_Stream):
-    """Standard output, whose loss is told."""
+    """Standard output, whose errors are raised."""
 
     moves_cursor = False
 
@@ -82,7 +82,7 @@ class _Output(_Stream):
             OutputClosed: when nobody reads it.
             OutputError: when it cannot be written for another reason.
         """
-        if text == "":  # by which click tries a stream, and takes every error for an answer
+        if text == "":  # click probes a stream with an empty write and swallows any error of it
             return 0
         self.lost = self.lost or self._was_closed
         if self._error is not None:
@@ -100,8 +100,8 @@ class _Output(_Stream):
 def protect() -> None:
     """Make the standard streams safe to write to.
 
-    One that was closed is opened on nothing first: its number would be given to the next file, which would then be
-    written to by whatever prints. Standard error swallows what cannot be written; there is nobody to tell.
+    A closed one is opened on the null device first: the system would give its number to the next file that is opened,
+    and prints would go into that. Errors of standard error are ignored; there is nowhere to report them.
     """
     closed = {number for number in range(3) if _open_if_closed(number)}
     if sys.stdin is None:
@@ -113,11 +113,11 @@ def protect() -> None:
 
 
 def finish(code: int) -> int:
-    """Write what is left: exit code, that of the work or of the loss of its output."""
+    """Flush, and return the exit code: that of the work, or of its lost output."""
     try:
         sys.stdout.flush()
     except OutputClosed:
-        return code or 141
+        return code or 141  # 128 + SIGPIPE, as a shell reports a program that a closed pipe has ended
     except OutputError as error:
         sys.stderr.write(f"voiceae: error: {error}\n")
         return code or 1

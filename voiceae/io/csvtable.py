@@ -1,4 +1,4 @@
-"""Tables that people make: read whatever a spreadsheet writes, or say what is wrong with it, and in which line."""
+"""CSV tables as spreadsheets write them, in any separator and encoding; errors name the line."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from voiceae.errors import CorpusError
 from voiceae.io.filesystem import explain
 
 _SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
-_FILES = ("path", "source", "target")  # columns
-_MARKS = (
+_FILES = ("path", "source", "target")  # columns of file names, whose bytes are kept
+_MARKS = (  # byte order marks; UTF-32 before UTF-16, whose little-endian mark begins alike
     (codecs.BOM_UTF8, "utf-8-sig"),
     (codecs.BOM_UTF32_LE, "utf-32"),
     (codecs.BOM_UTF32_BE, "utf-32"),
@@ -42,7 +42,7 @@ class TableRow:
 
 
 def read_table(path: str | Path, columns: Sequence[str], what: str) -> list[TableRow]:
-    """Rows of a table with a header, in the separator, encoding and line ends that it has; empty rows are left out.
+    """Rows of a table with a header, whatever its separator, encoding and line ends; empty rows are left out.
 
     Separated by commas, semicolons, tabs or bars; in UTF-8, UTF-16 or UTF-32. Text in none of these is taken for
     Latin-1, with a warning; but cells that name files keep their bytes, as names of files do (`os.fsdecode`), and
@@ -50,8 +50,8 @@ def read_table(path: str | Path, columns: Sequence[str], what: str) -> list[Tabl
 
     Args:
         path: the file.
-        columns: that it must have.
-        what: the table is, for the messages ("a table of pairs").
+        columns: required ones.
+        what: kind of table, for messages ("a table of pairs").
 
     Raises:
         CorpusError: when it is missing, is no text, lacks a column or has one twice, or a row does not fit the header.
@@ -92,10 +92,9 @@ def _latin(column: str, cell: str) -> str:
 
 
 def find_named_file(root: Path, cell: str) -> Path:
-    """The file that a cell names.
+    """Path of the file that a cell names; where there is none, the one of the same name in Latin-1.
 
-    Where there is none of the name as it is written, the same in Latin-1 is looked for: tables and names of files are
-    not always in one encoding.
+    Tables and the names of files are not always in one encoding.
 
     Args:
         root: folder that it is relative to.

@@ -1,4 +1,8 @@
-"""The file system: files and folders that appear whole or not at all, and one way to say what it refuses."""
+"""Atomic writing of files and folders, and the errors of the file system as messages with a remedy.
+
+On POSIX a temporary file is locked (`flock`) while it is written, so that what a killed process left can be told from
+what another is writing. Windows cannot rename or remove an open file: there nothing is locked, and leftovers stay.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,7 @@ import re
 import secrets
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 from importlib import import_module
@@ -21,10 +25,12 @@ from voiceae.errors import ConfigError, FileAccessError, OutputError, VoiceAEErr
 fcntl: Any = import_module("fcntl") if os.name == "posix" else None
 
 FILE_ERRORS = (VoiceAEError, OSError)
-"""What can be wrong with one file of many; the others are done all the same."""
+"""Errors that concern one file of a batch; the others are still processed."""
 
 _PART = re.compile(r"\..*-(?P<owner>[0-9]+)-[0-9a-f]{8}\.part(\.[^.]*)?", re.DOTALL)
-_LONGEST_SUFFIX = 16  # a name has 255 bytes, of which 40 letters of the stem may take 160
+_LONGEST_SUFFIX = (
+    16  # longer ones are dropped: a name has 255 bytes, 40 letters of the stem may take 160 in UTF-8
+)
 _NOT_THERE = (errno.ENOENT, errno.ENOTDIR)
 _REMEDIES = {
     errno.EACCES: "ask for access to it",
@@ -39,8 +45,8 @@ _REMEDIES = {
 
 
 def explain(error: OSError | ValueError) -> str:
-    """What the system said, and what to do about it where that is known."""
-    if not isinstance(error, OSError):  # a name with a zero in it never reaches the system
+    """The system's message, with a remedy where there is one."""
+    if not isinstance(error, OSError):  # a name with a null character never reaches the system
         return str(error)
     said, remedy = error.strerror or str(error) or type(error).__name__, _REMEDIES.get(error.errno or 0)
     return f"{said}; {remedy}" if remedy else said
@@ -63,11 +69,11 @@ def reason(error: BaseException, path: object = "") -> str:
 
 @contextmanager
 def accessible(path: object, error: type[VoiceAEError] = FileAccessError) -> Iterator[None]:
-    """A block in which what the file system refuses is raised as one of our errors.
+    """A block whose OSErrors are raised as one of our errors.
 
     Args:
-        path: that the block is about.
-        error: what to raise.
+        path: for the message, where the error itself names none.
+        error: class to raise.
     """
     try:
         yield
@@ -80,7 +86,7 @@ def is_dir(path: str | Path) -> bool:
     """Whether a folder is there, as `Path.is_dir`.
 
     Raises:
-        FileAccessError: when the system does not tell (a closed folder above it, a name that is too long).
+        FileAccessError: when the system refuses to tell (a folder without access, a name that is too long).
     """
     return _stat(path, os.path.isdir)
 
@@ -108,14 +114,14 @@ def _stat(path: str | Path, answer: Any) -> bool:
 
 
 def user_folder(variable: str, *beside: str) -> Path:
-    """Folder of the user's own files: what an XDG variable says, or a place in the home folder.
+    """Folder for the user's files by the XDG Base Directory Specification, on every system.
 
     Args:
         variable: such as "XDG_DATA_HOME".
-        beside: parts of its default, below the home folder.
+        beside: parts of the default below the home folder.
 
     Raises:
-        ConfigError: when there is neither, as for a user whom the system does not know.
+        ConfigError: without the variable and a home folder, as in a container with an unknown user.
     """
     given = os.environ.get(variable)
     try:
@@ -142,63 +148,67 @@ def require_new(path: Path, force: bool) -> None:
 
 @contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
-    """Temporary path beside `path` that takes its name when the block succeeds and vanishes when it fails.
+    """Temporary path that is renamed to `path` when the block succeeds and removed when it fails.
 
-    The temporary name keeps the suffix, for writers that choose a format by it. What a killed process left in the
-    folder is removed first.
+    The temporary name keeps the suffix, for writers that choose a format by it. Leftovers of killed processes in the
+    folder are removed first.
 
     Raises:
         OutputError: when the folder cannot be made or the file cannot be written (a full disk, no permission).
     """
     path = Path(path)
-    temporary: Path | None = None
-    handle: int | None = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _clear_first(path.parent)
-        temporary, handle = _new_part(path, _open_file)
+    with _temporary(path, _open_file) as temporary:
         mode = temporary.stat().st_mode
         yield temporary
-        temporary.chmod(stat.S_IMODE(mode))  # safetensors puts a file of its own there, for its owner alone
+        temporary.chmod(
+            stat.S_IMODE(mode)
+        )  # safetensors replaces the file by one that only its owner may read
         temporary.replace(path)
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written: {explain(error)}") from error
-    finally:
-        if temporary is not None:
-            with suppress(OSError):
-                temporary.unlink(missing_ok=True)
-        if handle is not None:
-            os.close(handle)
 
 
 @contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
-    """Temporary folder beside `path` that takes its place when the block succeeds and vanishes when it fails.
+    """Temporary folder that is renamed to `path` when the block succeeds and removed when it fails.
 
-    An earlier folder of the name is there until the new one is.
+    An earlier folder of that name stays until the new one is there.
 
     Raises:
         OutputError: when it cannot be made (a full disk, no permission).
     """
+    with _temporary(path, _open_folder) as temporary:
+        yield temporary
+        _take_place(temporary, path)
+
+
+@contextmanager
+def _temporary(path: Path, make: Callable[[Path], int | None]) -> Iterator[Path]:
+    """A new temporary file or folder beside `path`; whatever still has its name after the block is removed."""
     temporary: Path | None = None
     handle: int | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         _clear_first(path.parent)
-        temporary, handle = _new_part(path, _open_folder)
+        temporary, handle = _new_part(path, make)
         yield temporary
-        _take_place(temporary, path)
     except OSError as error:
         raise OutputError(f"{path}: cannot be written: {explain(error)}") from error
     finally:
         if temporary is not None:
-            shutil.rmtree(temporary, ignore_errors=True)
+            _remove(temporary)
         if handle is not None:
             os.close(handle)
 
 
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with suppress(OSError):
+            path.unlink()
+
+
 def _take_place(new: Path, path: Path) -> None:
-    """Give a folder its name; one that has the name already ends up under that of the new one."""
+    """Rename a folder; an earlier one of the name ends up under the temporary name."""
     if not os.path.lexists(path):
         new.rename(path)
         return
@@ -215,14 +225,15 @@ def _take_place(new: Path, path: Path) -> None:
 
 
 def _exchange(one: Path, other: Path) -> bool:
-    """Swap two names in one step, where the system can: then there is no moment without either."""
+    """Swap two names atomically, so that there is always a folder of the name: with Linux's `renameat2` only."""
     rename = getattr(ctypes.CDLL(None), "renameat2", None) if os.name == "posix" else None
-    at_cwd, exchange = -100, 2  # AT_FDCWD and RENAME_EXCHANGE of Linux
+    # Other systems rename twice, with a moment between; macOS could swap by `renamex_np`, which was not tried.
+    at_cwd, exchange = -100, 2  # AT_FDCWD (fcntl.h) and RENAME_EXCHANGE (linux/fs.h)
     return rename is not None and not rename(at_cwd, os.fsencode(one), at_cwd, os.fsencode(other), exchange)
 
 
 def _open_file(path: Path) -> int:
-    """A new file with the permissions that the user's umask leaves, which nobody can ask for without setting it."""
+    """Create a file with the permissions of the user's umask, which os.umask() cannot read without setting it."""
     return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
 
 
@@ -231,8 +242,8 @@ def _open_folder(path: Path) -> int | None:
     return os.open(path, os.O_RDONLY) if fcntl else None
 
 
-def _new_part(path: Path, make: Any) -> tuple[Path, int | None]:
-    """A new temporary name beside `path`, and the handle whose lock says that its owner lives."""
+def _new_part(path: Path, make: Callable[[Path], int | None]) -> tuple[Path, int | None]:
+    """New temporary name beside `path`, and a handle whose lock shows that its owner lives."""
     suffix = path.suffix if len(path.suffix) <= _LONGEST_SUFFIX else ""
     while True:
         part = path.with_name(f".{path.stem[:40]}-{os.getpid()}-{secrets.token_hex(4)}.part{suffix}")
@@ -244,15 +255,16 @@ def _new_part(path: Path, make: Any) -> tuple[Path, int | None]:
             if handle is not None:
                 os.close(handle)  # an open file cannot be renamed there
             return part, None
-        with suppress(OSError):  # a file system without locks: then nobody else removes it either
+        with suppress(OSError):  # without locks on this file system, nobody else removes it either
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if part.exists():  # or somebody took it for a dead one's before it was locked
+        if part.exists():  # another process may have taken it for a leftover before it was locked
             return part, handle
-        os.close(handle)
+        if handle is not None:
+            os.close(handle)
 
 
 def _clear_first(folder: Path) -> None:
-    """Remove what killed processes left in a folder, once for each folder."""
+    """Remove leftovers of killed processes in a folder, once per folder and process."""
     where = folder.stat()
     _clear_once(os.path.abspath(folder), where.st_dev, where.st_ino)
 
@@ -264,24 +276,20 @@ def _clear_once(folder: str, *_: int) -> None:
 
 def clear_dead_parts(folder: str | Path) -> None:
     """Remove the temporary files and folders in a folder whose owners are dead; a running one's stay."""
-    if fcntl is None:
+    if fcntl is None:  # and os.kill(pid, 0) would send Ctrl-C on Windows
         return
     try:
         with os.scandir(folder) as entries:
             parts = [(entry, match["owner"]) for entry in entries if (match := _PART.fullmatch(entry.name))]
-    except OSError:  # a folder that may be written but not listed
+    except OSError:  # the folder may be writable but not readable
         return
     for part, owner in parts:
         if not _runs(int(owner)) and _is_unlocked(part.path):
-            if part.is_dir(follow_symlinks=False):
-                shutil.rmtree(part.path, ignore_errors=True)
-            else:
-                with suppress(OSError):
-                    os.unlink(part.path)
+            _remove(Path(part.path))
 
 
 def _runs(owner: int) -> bool:
-    """Whether there is such a process here; the owner may be in another container, or gone and its number reused."""
+    """Whether such a process exists here; the owner may run in another container, or its number be reused."""
     try:
         os.kill(owner, 0)
     except (ProcessLookupError, OverflowError):
@@ -292,7 +300,7 @@ def _runs(owner: int) -> bool:
 
 
 def _is_unlocked(part: str) -> bool:
-    """Whether nobody holds the lock of a temporary file or folder; where that cannot be told, somebody does."""
+    """Whether nobody holds the lock of a temporary file or folder; when in doubt, somebody does."""
     try:
         handle = os.open(part, os.O_RDONLY | os.O_NOFOLLOW)
     except OSError:
@@ -326,6 +334,6 @@ def as_path(value: Any, what: str, error: type[VoiceAEError]) -> Path:
 
 
 def kind_of(value: Any) -> str:
-    """What an argument of another type than wanted is, for a message."""
+    """Description of an argument of a wrong type, for messages."""
     name = type(value).__name__
     return f"an open file ({name})" if hasattr(value, "read") else f"a value of type {name}"

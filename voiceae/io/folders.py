@@ -1,4 +1,4 @@
-"""Audio files below a folder, for every command alike, and what else lies there and is not used."""
+"""Audio files below a folder, and the files beside them that are not used, for all commands alike."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ READABLE = tuple(
         (*SUFFIXES, ".aiff", ".aif", ".aifc", ".au", ".snd", ".caf", ".w64", ".rf64", ".wave", ".bwf")
     )
 )
-"""Suffixes of recordings, in any case; what a file really is, its content tells."""
+"""Suffixes of recordings, in upper or lower case; the format itself is told by the content."""
 
 _FOREIGN = {
     *(".m4a", ".m4b", ".mp4", ".aac", ".wma", ".webm", ".mka", ".amr", ".3gp", ".ape", ".wv", ".ac3", ".mp2"),
     *(".mov", ".mkv", ".avi", ".dsf", ".ra", ".spx", ".raw", ".pcm", ".sph"),
 }
 _LITTER = {"__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "$recycle.bin", "@eadir", "lost+found"}
-_NAMED = 3
+_NAMED = 3  # files that a warning names per reason
 HIDDEN, LITTER, OTHER = "hidden", "left there by a system", "not audio"
 FOREIGN = "of a format that is not read (convert to .wav)"
 
 
 class UnusedFileWarning(UserWarning):
-    """Files or folders below a given one that are not used."""
+    """Warns of files or folders below a given one that are not used."""
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,8 @@ class UnusedFile:
 
     Attributes:
         path: of it.
-        why: as it follows its number, "hidden".
-        closed: whether the system refused it, so that something may be missing.
+        why: reason, as it follows a count ("hidden").
+        closed: whether access was refused, so that recordings may be missing.
     """
 
     path: Path
@@ -51,11 +51,11 @@ class UnusedFile:
 
 @dataclass
 class AudioFiles:
-    """What a walk has found.
+    """Files found below a folder.
 
     Attributes:
         files: recordings, sorted by path.
-        unused: everything else, sorted likewise; a hidden folder counts once.
+        unused: all others, sorted likewise; a hidden folder counts once.
     """
 
     files: list[Path] = field(default_factory=list)
@@ -63,14 +63,14 @@ class AudioFiles:
 
 
 def find_audio_files(root: str | Path, companions: Sequence[str] = ()) -> AudioFiles:
-    """Audio files at any depth.
+    """Audio files below a folder at any depth.
 
-    Links to folders are followed, each folder once: where links lead in a circle, or to what is there already, the
-    place that is no link wins.
+    Links to folders are followed, each folder once, by device and inode: where links form a circle, or lead to a folder
+    that is found anyway, the path without links wins.
 
     Args:
         root: a folder.
-        companions: suffixes of files that belong to the recordings, and are not listed as unused.
+        companions: suffixes of files that belong to recordings and are not listed as unused.
 
     Raises:
         OSError: when `root` itself cannot be listed.
@@ -137,7 +137,7 @@ def _sort_in(
 
 
 def describe_unused_files(root: str | Path, unused: Iterable[UnusedFile]) -> str:
-    """One line: how many are not used for which reason, with the first names of each; empty where all are used."""
+    """One line with the number of unused files per reason and the first names of each; empty where there are none."""
     reasons: dict[str, list[str]] = {}
     for each in unused:
         name = each.path.relative_to(root) if each.path.is_relative_to(root) else each.path
@@ -151,7 +151,7 @@ def describe_unused_files(root: str | Path, unused: Iterable[UnusedFile]) -> str
 
 
 def warn_unused_files(root: str | Path, unused: Iterable[UnusedFile]) -> None:
-    """Say that line as a warning."""
+    """Issue that line as a warning."""
     line = describe_unused_files(root, unused)
     if line:
         warnings.warn(line, UnusedFileWarning, stacklevel=3)

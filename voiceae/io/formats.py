@@ -1,4 +1,4 @@
-"""Which format a file is in, by what it holds rather than by its name."""
+"""Format of a file by its content (magic numbers), not by its name."""
 
 from __future__ import annotations
 
@@ -12,19 +12,20 @@ from voiceae.io.integrity.layout import DamageError, Layout, only_zeros, without
 
 Examine: TypeAlias = Callable[[BinaryIO, int, int], Layout]
 SUPPORTED_HINT = "give a whole file of wav, flac, ogg, opus, mp3 or aiff"
-_HEAD_BYTES = 4096
+_HEAD_BYTES = 4096  # the marks of all formats lie in the first 377 bytes; the rest serves to recognise text
 _CONVERT = "convert it first, for example with `ffmpeg -i FILE FILE.wav`"
+# GUIDs: Sony's Wave64 ("riff" in lower case) and the header object of Microsoft's ASF.
 _W64 = b"riff" + bytes.fromhex("2e91cf11a5d628db04c10000")
 _ASF = bytes.fromhex("3026b2758e66cf11")
 
 
 @dataclass(frozen=True)
 class Format:
-    """What a file is.
+    """Format of a file, and where its audio lies.
 
     Attributes:
         name: as people call it.
-        examine: looks whether it is whole; None for what cannot be read.
+        examine: checks its integrity; None for formats that are left to libsndfile.
         start: where it begins, behind tags.
         stop: where it ends, before tags.
     """
@@ -36,14 +37,14 @@ class Format:
 
 
 def identify(file: BinaryIO, size: int) -> Format:
-    """Tell a format by its content.
+    """Identify a format by content.
 
     Args:
         file: open.
         size: its bytes.
 
     Raises:
-        DamageError: for what cannot be read; the message says what it is and what to do.
+        DamageError: for formats that cannot be read; the message names the format and the remedy.
     """
     start, stop = without_tags(file, size)
     file.seek(start)
@@ -100,6 +101,7 @@ _FOREIGN: tuple[tuple[str, Callable[[bytes], bool]], ...] = (
     ("DTS", _starts(b"\x7f\xfe\x80\x01")),
     ("Flash video", _starts(b"FLV\x01")),
     ("MPEG video", _starts(b"\0\0\x01\xba", b"\0\0\x01\xb3")),
+    # A transport stream: the sync byte 0x47 every 188 bytes (ISO/IEC 13818-1).
     ("MPEG video", lambda head: len(head) > 376 and head[0] == head[188] == head[376] == 0x47),
     ("MIDI, notes without sound", _starts(b"MThd")),
     # ADTS: the sync word of MPEG audio with the layer that MPEG audio does not have.
@@ -131,25 +133,25 @@ _OTHER: tuple[tuple[str, bytes], ...] = (
 
 
 def _foreign(head: bytes) -> str:
-    """Sound or video that libsndfile does not decode."""
-    if head[4:8] == b"ftyp":
+    """Name of an audio or video format that libsndfile does not decode, or an empty string."""
+    if head[4:8] == b"ftyp":  # ISO/IEC 14496-12, section 4.3
         brand = head[8:12]
         names = {b"M4A ": "MP4 audio (m4a)", b"M4B ": "MP4 audio (m4b)", b"qt  ": "QuickTime", b"3gp": "3GP"}
         return names.get(brand) or names.get(brand[:3]) or "MP4 (m4a audio or mp4 video)"
     if head[4:8] in (b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot"):
         return "QuickTime or MP4"
-    if head.startswith(b"\x1aE\xdf\xa3"):
+    if head.startswith(b"\x1aE\xdf\xa3"):  # EBML, RFC 8794
         return "WebM" if b"webm" in head[:64] else "Matroska"
     return next((name for name, is_one in _FOREIGN if is_one(head)), "")
 
 
 def _no_sound(file: BinaryIO, head: bytes, size: int) -> str:
-    """What is no recording at all."""
+    """Message for a file that is no recording at all, or an empty string."""
     if head.startswith(b"version https://git-lfs"):
         return "is a pointer of Git LFS, not the recording; fetch it with `git lfs pull`"
     if len(head) > 8 and int.from_bytes(head[:8], "little") <= size and head[8:10] in (b'{"', b"{ "):
         return f"is a safetensors file, not audio; {SUPPORTED_HINT}"
-    if head[257:262] == b"ustar":
+    if head[257:262] == b"ustar":  # POSIX.1-1988, header of a tar archive
         return f"is a tar archive, not audio; {SUPPORTED_HINT}"
     other = next((name for name, mark in _OTHER if head.startswith(mark)), "")
     if other:

@@ -1,4 +1,4 @@
-"""One writer at a time: advisory locks on files and folders that several processes may write to."""
+"""Advisory locks, so that one process at a time writes to a file or folder: `flock` on POSIX, `msvcrt` on Windows."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from pathlib import Path
 
 from voiceae.errors import OutputError
 
-POLL_SECONDS = 0.05
+POLL_SECONDS = 0.05  # between attempts: neither system can wait for a lock and for a deadline at once
 UNSUPPORTED = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
-"""What a file system answers that knows no locks, such as some network mounts."""
+"""Errors of file systems without locks, such as some network mounts."""
 
 _held: set[int] = set()
 
 
 @contextmanager
 def locked(target: str | Path, advice: str, wait_seconds: float = 0.0) -> Iterator[None]:
-    """Keep other processes and threads that use this function on `target` out while the block runs.
+    """Exclude other processes and threads that use this function on `target` while the block runs.
 
-    The system gives the lock back when its process dies, whatever it dies of, and a process forked inside the block
-    does not hold it. The lock file (see `lock_file`) goes with the block; one that a killed process left is taken over.
-    Not for nesting: a second lock on one target waits for the first, in the same thread too.
+    The system releases the lock when its process dies in any way; a process forked inside the block does not hold it.
+    The lock file (see `lock_file`) is removed after the block; one that a killed process left is taken over. Not
+    reentrant: a second lock on one target waits for the first, in the same thread too.
 
     Args:
         target: a folder that exists, or a file, which need not.
-        advice: ends the message when another holds the lock: what to do about it.
+        advice: end of the message when another process holds the lock.
         wait_seconds: how long to wait for another to finish; 0 does not wait, `math.inf` has no limit.
 
     Raises:
@@ -50,9 +50,8 @@ def locked(target: str | Path, advice: str, wait_seconds: float = 0.0) -> Iterat
         yield
     finally:
         _held.discard(handle)
-        if (
-            sys.platform == "win32"
-        ):  # where an open file cannot be removed, and a closed one may be another's already
+        if sys.platform == "win32":
+            # An open file cannot be removed there, and once closed it may be another's already: it stays.
             os.close(handle)
         else:
             with suppress(OSError):  # the folder may be gone by now
@@ -61,9 +60,9 @@ def locked(target: str | Path, advice: str, wait_seconds: float = 0.0) -> Iterat
 
 
 def lock_file(target: str | Path) -> Path:
-    """The file that is locked for a target: `.lock` inside a folder, `.NAME.lock` beside a file.
+    """Lock file of a target: `.lock` inside a folder, `.NAME.lock` beside a file.
 
-    Links are followed: all names of one target share one lock.
+    Links are followed, so that all names of one target share one lock.
     """
     path = Path(os.path.realpath(target))
     return path / ".lock" if path.is_dir() else path.with_name(f".{path.name}.lock")
@@ -100,7 +99,7 @@ def _acquire(path: Path, target: str | Path) -> int | None:
 if sys.platform == "win32":
     import msvcrt
 
-    _FAR = 1 << 30  # such a lock forbids reading, so it is put behind the text that tells the holder
+    _FAR = 1 << 30  # byte that is locked: Windows forbids reading locked bytes, and the file names the holder
 
     def _lock(handle: int) -> None:
         os.lseek(handle, _FAR, os.SEEK_SET)
@@ -116,7 +115,7 @@ else:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
     def _let_go_after_fork() -> None:
-        """Close a forked process's copies, with which it would go on holding the locks of a dead parent."""
+        """Close the copies of a forked process, which would hold the locks beyond the death of their owner."""
         while _held:
             os.close(_held.pop())
 

@@ -1,4 +1,4 @@
-"""A model is one file: safetensors with a JSON header that says how to rebuild it, from our classes only."""
+"""Model files: safetensors with a JSON header from which the model is rebuilt, with classes of this package only."""
 
 from __future__ import annotations
 
@@ -24,11 +24,12 @@ if TYPE_CHECKING:
 FORMAT = 1
 KINDS = ("autoencoder", "vocoder")
 _MAX_HEADER_BYTES = 100_000_000  # the limit that the safetensors format itself sets
-_DEEPEST = 64  # levels of a description; ours have five
-_LARGEST_INT = 1 << 40
-_LARGEST_FFT, _HIGHEST_RATE = 1 << 16, 768_000
-_LONGEST_QUOTE = 200
-_MAKERS = {
+# Bounds on what a header may ask for, so that a hostile one is refused before it takes memory or stack.
+_DEEPEST = 64  # levels of a description; this package's have five
+_LARGEST_INT = 1 << 40  # more than the size of any dimension or number of steps
+_LARGEST_FFT, _HIGHEST_RATE = 1 << 16, 768_000  # 64 times the default; the fastest converters sold
+_LONGEST_QUOTE = 200  # characters of a header that a message repeats
+_MAKERS = {  # functions of torch that make tensors from a size
     *("empty", "zeros", "ones", "full", "rand", "randn", "randint", "randperm", "eye", "empty_strided"),
     *("arange", "linspace", "logspace", "range", "new_empty", "new_zeros", "new_ones", "new_full", "repeat"),
     *("hann_window", "hamming_window", "bartlett_window", "kaiser_window"),
@@ -38,16 +39,16 @@ _SPARE = 1 << 24  # numbers (64 MB) that a module may make besides weights: wind
 
 @dataclass(frozen=True)
 class ModelHeader:
-    """What a model file says of itself, without its weights.
+    """Header of a model file: all but its weights.
 
     Attributes:
         kind: "autoencoder" or "vocoder".
         description: nested `{"_target_": "voiceae....", **arguments}` that `build` turns into the module.
         spec: the mel contract the model was trained with.
-        extra: training provenance (corpus, steps, seed, metrics) and whatever else the writer wanted to keep.
+        extra: training provenance (corpus, steps, seed, metrics) and other JSON values of the writer.
         parameters: number of weights.
-        checksum: fingerprint of the weights, the first 16 hexadecimal digits of their SHA-256: tells models apart and
-            finds damage. It proves nothing of who made the file: whoever changes the weights can change it too.
+        checksum: first 16 hexadecimal digits of the SHA-256 of the weights; tells models apart and finds damage. No
+            proof of origin: whoever changes the weights can change it too.
     """
 
     kind: str
@@ -88,7 +89,7 @@ def build(description: Any) -> Any:
             raise
         except (
             Exception
-        ) as error:  # a part that is a number or a table where a module belongs can fail in any way
+        ) as error:  # with a number or a table where a module belongs, a constructor fails in any way
             raise ConfigError(f"{target}: {error}") from error
     if isinstance(description, list | tuple):
         return [build(value) for value in description]
@@ -195,7 +196,7 @@ def checksum(tensors: Mapping[str, torch.Tensor]) -> str:
 
 
 def read_header(path: str | Path) -> ModelHeader:
-    """Read what a model file says of itself; imports no torch and touches no weights.
+    """Read the header of a model file; imports no torch and reads no weights.
 
     Raises:
         ModelFileError: when the file is missing, damaged, not a model of this toolkit or from a newer format.
@@ -237,7 +238,7 @@ def read_header(path: str | Path) -> ModelHeader:
 
 
 def _strict_json(text: Any) -> Any:
-    """JSON as the standard has it: no NaN, no infinity, no name twice in an object.
+    """Parse JSON strictly (RFC 8259): no NaN, no infinity, no name twice in an object.
 
     Raises:
         ValueError: for anything else.
@@ -277,7 +278,7 @@ def _text(value: Any) -> str:
 
 
 def _require_shallow(value: Any) -> None:
-    """Refuse what would go too deep for functions that call themselves, and numbers that no size is."""
+    """Refuse nesting that would exhaust recursion, and integers that can be no size."""
     level, depth = [value], 0
     while level:
         depth += 1
@@ -370,7 +371,7 @@ def load(path: str | Path, *, kind: str, device: str | torch.device = "cpu") -> 
 
 @contextmanager
 def _bounded(parameters: int, largest: int, tensors: int) -> Iterator[None]:
-    """A block that makes no more of tensors than weights of a file can fill, whatever its description says.
+    """A block in which torch makes no more tensors than the weights of a file can fill, whatever its description says.
 
     Args:
         parameters: weights in the file.
@@ -383,7 +384,7 @@ def _bounded(parameters: int, largest: int, tensors: int) -> Iterator[None]:
     from torch.overrides import TorchFunctionMode
 
     most, all_together = max(largest, _SPARE), 8 * parameters + 8 * _SPARE
-    most_calls = 60 * tensors + 5_000  # ours take two to five
+    most_calls = 60 * tensors + 5_000  # models of this package need two to five calls a tensor
 
     class Bounded(TorchFunctionMode):
         made = calls = 0
@@ -406,7 +407,7 @@ def _bounded(parameters: int, largest: int, tensors: int) -> Iterator[None]:
 
 
 def _asked(name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> int:
-    """How many numbers a function of torch is asked to make; 0 for those that calculate with what is there."""
+    """Numbers in the tensor that a function of torch would make; 0 for functions of existing tensors."""
     if name not in _MAKERS:
         return 0
     given = [*args, kwargs.get("size", ()), kwargs.get("end", 0)]

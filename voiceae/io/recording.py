@@ -1,4 +1,4 @@
-"""An audio file, open: what it is, whether it is whole, and its samples block by block, whatever the container."""
+"""An open recording of any container: its format and integrity, and its samples in blocks of one channel."""
 
 from __future__ import annotations
 
@@ -28,24 +28,24 @@ from voiceae.io.formats import SUPPORTED_HINT, identify
 from voiceae.io.integrity.layout import CodedStream, DamageError, Layout, SplicedFile
 
 _STDERR = 2
-_OURS = re.compile(rb"^(\[.*libmpg123|Note: |Warning: |.*mpg123)", re.IGNORECASE)
+_MPG123 = re.compile(rb"^(\[.*libmpg123|Note: |Warning: |.*mpg123)", re.IGNORECASE)
 _ERROR = re.compile(rb"error: (.*)")
 _LOCK = threading.RLock()
 
 
 @contextmanager
 def captured_decoder_messages(errors: list[str]) -> Iterator[None]:
-    """Keep libmpg123's lines off standard error; what others wrote meanwhile is passed on.
+    """Keep libmpg123's lines off standard error; lines of others are passed on.
+
+    It writes to descriptor 2 from C, so `sys.stderr` cannot catch it, and libsndfile has no setting for it.
 
     Args:
-        errors: what it calls an error is appended.
+        errors: its error messages are appended.
     """
     with _LOCK, tempfile.TemporaryFile() as lines:
         try:
             kept = os.dup(_STDERR)
-        except (
-            OSError
-        ):  # closed: there is nothing to keep clean, but the number may come to be that of a file
+        except OSError:  # closed: nothing to keep clean, but the descriptor may be given to a file meanwhile
             kept = -1
         os.dup2(lines.fileno(), _STDERR)
         try:
@@ -58,28 +58,34 @@ def captured_decoder_messages(errors: list[str]) -> Iterator[None]:
                 os.close(_STDERR)
             lines.seek(0)
             for line in lines:
-                if not _OURS.match(line):
+                if not _MPG123.match(line):
                     if kept >= 0:
                         os.write(_STDERR, line)
                 elif error := _ERROR.search(line):
                     errors.append(error[1].decode(errors="replace"))
 
 
-MAX_BYTES = 1 << 29
-_WRITER_SECONDS = 10.0  # for a writer to open a named pipe; one that has opened it may take its time
-_KEPT = 4  # a source and some targets, as `<(...)` of a shell makes them
+MAX_BYTES = (
+    1 << 29
+)  # of a pipe, held in memory since decoders seek: 50 minutes of stereo at 44.1 kHz and 16 bits
+_WRITER_SECONDS = 10.0  # for a writer to open a named pipe; once it has, there is no limit
+_KEPT = 4  # pipes whose content is kept, for a source and some targets as `<(...)` of a shell makes them
 _CHUNK = 1 << 16
 
 _spooled: OrderedDict[tuple[int, int], bytes] = OrderedDict()
 
 
 def read_pipe(path: Path) -> io.BytesIO:
-    """All that comes out of a pipe.
+    """Read a named pipe to its end, or return what was read from it before.
 
     Raises:
-        AudioError: for a pipe that nobody writes to, that is empty, or that holds more than 512 MiB.
+        AudioError: for a pipe that nobody writes to, that is empty, or that holds more than 512 MiB; and on Windows.
         OSError: when it cannot be opened.
     """
+    if not hasattr(select, "poll"):  # Windows, which has no O_NONBLOCK either
+        raise AudioError(
+            f"{path}: is a pipe, which cannot be read on this system; write it to a file and give that"
+        )
     handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     try:
         status = os.fstat(handle)
@@ -87,7 +93,7 @@ def read_pipe(path: Path) -> io.BytesIO:
         try:
             start = os.read(handle, _CHUNK)
             idle = not start
-        except BlockingIOError:  # somebody has it open, or waits for us to open it
+        except BlockingIOError:  # a writer has it open, or waits for us to open it
             start, idle = b"", False
         if not idle or key not in _spooled:
             _spooled[key] = _drained(handle, path, start)
@@ -106,7 +112,7 @@ def _drained(handle: int, path: Path, start: bytes) -> bytes:
     while True:
         try:
             part = os.read(handle, _CHUNK)
-        except BlockingIOError:  # somebody has it open and is still at work
+        except BlockingIOError:  # a writer has it open and is not done
             poll.poll()
             continue
         data += part
@@ -132,36 +138,35 @@ def _drained(handle: int, path: Path, start: bytes) -> bytes:
 BLOCK = 1 << 20
 """Samples decoded at a time, all channels together."""
 RATES = (1000, 768000)
-"""Hz, lowest and highest that are believed: below there is no speech, above no converter."""
+"""Hz, lowest and highest rate that is accepted: below there is no speech, above are no converters."""
 
-_KEPT_SAMPLES = (
-    1 << 24
-)  # of all channels, held between choosing channels and mixing them; more is decoded twice
-_UNKNOWN = 1 << 40  # samples; libsndfile gives the largest integer for a length that it does not know
-_MIXES_KEPT = 64
+# Of all channels, 64 MB, held between the measurement for the downmix and the mixing; longer files are decoded twice.
+_KEPT_SAMPLES = 1 << 24
+_UNKNOWN = 1 << 40  # samples; for an unknown length libsndfile gives the largest integer (SF_COUNT_MAX)
+_MIXES_KEPT = 64  # recordings whose downmix is remembered
 _AGAIN = "copy or download it again"
 
 _mixes: OrderedDict[tuple[int, ...], Downmix] = OrderedDict()  # of recordings that are read several times
 
 
 class RepairWarning(UserWarning):
-    """A file with a fault that did no harm."""
+    """Warns of a fault in a file that did no harm."""
 
 
 class ChannelWarning(UserWarning):
-    """Channels that were not simply averaged."""
+    """Warns that channels were not simply averaged."""
 
 
 @dataclass(frozen=True)
 class RecordingInfo:
-    """What a file says of itself.
+    """Container, codec, rate, channels and duration of a file, by its header.
 
     Attributes:
         container: "WAV", "FLAC", "Ogg", "MP3" and so on.
         codec: as libsndfile calls it.
         sample_rate: Hz.
         channels: how many.
-        seconds: duration as promised; infinite where nothing tells.
+        seconds: duration by the header; infinite where it does not say.
     """
 
     container: str
@@ -172,16 +177,16 @@ class RecordingInfo:
 
 
 class Recording:
-    """An open file.
+    """An open audio file.
 
     Args:
         path: its name, for messages.
         file: its bytes.
         size: how many.
-        identity: of the file as it is now, for what is remembered of it; None for what cannot be opened again.
+        identity: device, inode, size and time of the file, under which its downmix is remembered; None for pipes.
 
     Raises:
-        AudioError: for what is no audio, damaged, or at an absurd rate.
+        AudioError: for a file that is no audio, is damaged, or has a rate outside `RATES`.
     """
 
     def __init__(
@@ -207,7 +212,7 @@ class Recording:
 
     @property
     def info(self) -> RecordingInfo:
-        """What the file says of itself."""
+        """Container, codec, rate, channels and duration by the header."""
         streams = self._layout.streams
         counts = [stream.total if stream.total is not None else self._promised for stream in streams]
         clocks = [stream.clock or self.sample_rate for stream in streams]
@@ -218,23 +223,23 @@ class Recording:
         )
 
     def blocks(self) -> Iterator[NDArray[np.float32]]:
-        """One channel, at the recording's own rate: -> (n,), ...
+        """The samples, mixed to one channel, at the recording's own rate: -> (n,), ...
 
         Raises:
-            AudioError: for what is truncated or damaged; some of it only after the last block.
+            AudioError: for truncated or damaged data; some of it shows only after the last block.
         """
-        told: dict[str, type[UserWarning]] = dict.fromkeys(self._layout.warnings, RepairWarning)
+        messages: dict[str, type[UserWarning]] = dict.fromkeys(self._layout.warnings, RepairWarning)
         for place, stream in enumerate(self._layout.streams):
             mix, kept = self._mixed(place, stream)
             for block in self._decoded(stream) if kept is None else kept:
                 yield block[:, 0] if block.shape[1] == 1 else block @ mix.weights
             if mix.warning:
-                told[mix.warning] = ChannelWarning
+                messages[mix.warning] = ChannelWarning
         if self._complaints:
-            told[f"its decoder stumbled ({self._complaints[0]}); some of it may be noise or missing"] = (
+            messages[f"its decoder stumbled ({self._complaints[0]}); some of it may be noise or missing"] = (
                 RepairWarning
             )
-        for text, category in told.items():
+        for text, category in messages.items():
             warnings.warn(f"{self.path}: {text}", category, stacklevel=2)
 
     def _mixed(self, place: int, stream: CodedStream) -> tuple[Downmix, list[NDArray[np.float32]] | None]:
@@ -320,12 +325,12 @@ class Recording:
                 decoder.close()
 
     def _quiet(self) -> AbstractContextManager[None]:
-        """Only mpg123 writes to standard error, and only it is asked for what nothing else knows."""
+        """Capture of messages where mpg123 may decode: for MP3, and for formats that only libsndfile can identify."""
         return captured_decoder_messages(self._complaints) if self.container in ("MP3", "") else nullcontext()
 
 
 class _Stream(soundfile.SoundFile):
-    """A file read from front to back: soundfile would seek after every read, which costs Ogg a twentieth."""
+    """A file read from front to back: soundfile would seek after every read, which takes 5 % longer for Ogg."""
 
     def seekable(self) -> bool:
         return False
@@ -333,10 +338,10 @@ class _Stream(soundfile.SoundFile):
 
 @contextmanager
 def opened(path: Path, what: str) -> Iterator[Recording]:
-    """A file, open; what goes wrong with it is said in one line.
+    """Open a recording; errors of the system are raised as `AudioError` in one line.
 
     Args:
-        path: a file, or a pipe, which is read whole.
+        path: a file, or a named pipe, which is read whole.
         what: what the audio is for, for the messages.
 
     Raises:
@@ -356,7 +361,7 @@ def opened(path: Path, what: str) -> Iterator[Recording]:
         raise AudioError(f"{path}: no such file; give the path of {what}") from None
     except OSError as error:
         raise AudioError(f"{path}: cannot be read: {error.strerror or error}") from None
-    except ValueError as error:  # a name with a zero byte
+    except ValueError as error:  # a name with a null character
         raise AudioError(f"{str(path)!r}: cannot be the name of a file: {error}") from None
 
 
@@ -372,5 +377,5 @@ def _require_file(path: Path, status: os.stat_result) -> None:
 
 
 def _advised(damage: str) -> str:
-    """With what to do about it, where that is not said already."""
+    """The message of a damage, with a remedy where it has none."""
     return damage if ";" in damage else f"{damage}; {_AGAIN}"

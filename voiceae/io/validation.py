@@ -1,4 +1,4 @@
-"""What a wave is refused for, collected while it goes by in blocks."""
+"""Checks of a wave in blocks: finite samples, duration, silence and very low level."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from voiceae.errors import AudioError
 
-QUIET_STEPS = 64  # of a 16-bit converter; the noise of rounding is then 35 dB below speech that peaks there
+QUIET_STEPS = 64  # of 16 bits: with a peak of 64 steps, rounding noise is about 35 dB below the speech
 SILENT_PEAK = 1e-4  # -80 dBFS: three steps of a 16-bit converter
 _ABSURD_PEAK = 1e9  # squares of larger values overflow float32
 
@@ -20,16 +20,16 @@ def peak(wav: NDArray[np.float32]) -> float:
 
 
 class LowLevelWarning(UserWarning):
-    """A recording so quiet that the steps of its numbers are heard."""
+    """Warns of a recording so quiet that its quantisation noise is audible."""
 
 
 class AudioValidator:
-    """Hears a wave block by block and judges the whole.
+    """Checks a wave that comes in blocks, and at the end the whole.
 
     Args:
         name: of the wave, for the messages.
         sample_rate: Hz.
-        min_seconds: shortest duration that is any use.
+        min_seconds: shortest duration that is accepted.
         what: what it is for ("a source", "a target").
     """
 
@@ -38,7 +38,7 @@ class AudioValidator:
         self.samples, self.low, self.high = 0, np.inf, -np.inf
 
     def update(self, block: NDArray[np.float32]) -> None:
-        """Take note of one block: (n,).
+        """Check and count one block: (n,).
 
         Raises:
             AudioError: for a sample that is NaN, infinite or absurd.
@@ -55,7 +55,7 @@ class AudioValidator:
         self.low, self.high = min(self.low, float(block.min())), max(self.high, float(block.max()))
 
     def close(self) -> None:
-        """Judge the whole.
+        """Check the whole, after the last block.
 
         Raises:
             AudioError: for no samples, too few, or nothing but silence (a constant offset is silence too).

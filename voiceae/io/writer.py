@@ -1,4 +1,4 @@
-"""Waves into audio files: formats and their rates, written block by block under a name taken only when complete."""
+"""Writing of audio files in blocks: formats, rates of their codecs, and names that appear only when complete."""
 
 from __future__ import annotations
 
@@ -31,9 +31,10 @@ FORMATS = {
 SUFFIXES = tuple(FORMATS)
 _RATES = {  # Hz that a codec takes; all others take any
     "OPUS": (8000, 12000, 16000, 24000, 48000),  # RFC 6716, table 1
+    # ISO/IEC 11172-3 and 13818-3, and the half rates of "MPEG-2.5"
     "MPEG_LAYER_III": (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000),
 }
-_AT_ONCE = 1 << 16  # samples; encoders of Ogg keep a whole write on the stack
+_AT_ONCE = 1 << 16  # samples per write: libsndfile's Ogg encoders put a whole write on the stack
 
 
 def require_format(path: Path) -> None:
@@ -61,7 +62,7 @@ def encoder(file: BinaryIO, sample_rate: int, path: Path) -> Iterator[Callable[[
     Where the codec does not take the rate, the wave is resampled to the next that it takes.
 
     Args:
-        file: written.
+        file: open for writing.
         sample_rate: Hz, of the blocks.
         path: its name; chooses the format, and stands in messages.
 
@@ -97,12 +98,12 @@ def encoder(file: BinaryIO, sample_rate: int, path: Path) -> Iterator[Callable[[
 
 
 def rounded(wav: NDArray[np.float32]) -> NDArray[np.int16]:
-    """Nearest 16-bit steps, where libsndfile would take the next lower ones: (n,) -> (n,)."""
+    """Round to 16 bits, where libsndfile would truncate, a bias of half a step: (n,) -> (n,)."""
     return np.clip(np.rint(wav * 32768), -32768, 32767).astype(np.int16)
 
 
 class _Sink:
-    """A file for libsndfile that remembers why it could not be written, which libsndfile does not tell."""
+    """File for libsndfile that keeps the error of a failed write, which libsndfile does not report."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
@@ -126,7 +127,7 @@ class _Sink:
         return self._file.tell()
 
     def flush(self) -> None:
-        """Asked for by soundfile; the file is flushed when it is closed."""
+        """Required by soundfile; the file is flushed when it is closed."""
 
     def check(self) -> None:
         if self._error is not None:
@@ -155,12 +156,12 @@ def atomic_writer(
 def block_writer(
     temporary: Path, sample_rate: int, path: Path
 ) -> Iterator[Callable[[NDArray[np.float32]], None]]:
-    """The same into a file that somebody else gives its name.
+    """As `atomic_writer`, into a temporary file that the caller renames.
 
     Args:
-        temporary: written.
+        temporary: is written.
         sample_rate: Hz.
-        path: the name it will have; chooses the format, and stands in messages.
+        path: the later name; chooses the format, and stands in messages.
 
     Raises:
         OutputError: for a rate the format refuses.
