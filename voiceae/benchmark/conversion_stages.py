@@ -37,7 +37,7 @@ _STREAM_SECONDS, _BLOCK_SECONDS = 10.0, 0.02  # sound cards hand over about 20 m
 def convert(bench: Bench) -> list[Figure]:
     """Five seconds from file to file, with either vocoder."""
     voices = {"Griffin-Lim": bench.voice}
-    bars = {"Griffin-Lim": 0.253 / 8}
+    bars = {"Griffin-Lim": 0.253 / 8}  # an eighth of AdaIN-VC with its own Griffin-Lim, .253 s/s on one core
     if bench.default_voice is not None:
         voices[bench.default_voice.vocoder.name] = bench.default_voice
     tasks = {name: _conversion(bench, voice, CLIP_SECONDS) for name, voice in voices.items()}
@@ -140,7 +140,7 @@ def _beside(bench: Bench, seconds: float, spinner: subprocess.Popen[bytes]) -> F
 
     def spin() -> None:
         spinner.send_signal(signal.SIGCONT)
-        time.sleep(0.02)
+        time.sleep(0.02)  # until the scheduler has let it run
 
     tasks: dict[str, Callable[[], object]] = {
         "quiet": lambda: spinner.send_signal(signal.SIGSTOP),

@@ -217,7 +217,7 @@ def _train(store: Path, out: Path, precision: str, runs: int) -> Timing:
         "trainer.precision": precision,
         "trainer.threads": 1,
         "trainer.max_steps": 2 * (runs + 1),
-        "trainer.log_every": 2,
+        "trainer.log_every": 2,  # the window of a reading
         "trainer.validate_every": 1000,
         "trainer.validate_batches": 0,
         "trainer.picture_every": 0,

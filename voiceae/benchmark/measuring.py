@@ -94,7 +94,7 @@ def interleaved(tasks: Mapping[str, Callable[[], object]], runs: int = RUNS) -> 
     """
     seconds: dict[str, list[float]] = {name: [] for name in tasks}
     for task in tasks.values():
-        task()
+        task()  # libraries load and caches fill at the first call
     order, orders = list(tasks), random.Random(0)
     for _ in range(runs):
         orders.shuffle(order)
@@ -121,6 +121,7 @@ def synthetic_speech(seconds: float, sample_rate: int, seed: int = 0) -> NDArray
     """A buzz that glides in pitch and level, with a little noise: (N,). For speed only."""
     rng = np.random.default_rng(seed)
     t = np.arange(round(seconds * sample_rate)) / sample_rate
+    # 130 Hz on average, 24 harmonics falling as 1/k, syllables at 2.3 Hz.
     phase = 2 * np.pi * np.cumsum(130 + 30 * np.sin(2 * np.pi * 0.7 * t)) / sample_rate
     buzz = sum(np.sin(k * phase + k) / k for k in range(1, 25))
     level = 0.55 + 0.45 * np.sin(2 * np.pi * 2.3 * t)
@@ -275,6 +276,7 @@ def command(*arguments: object, code: int = 0, env: Mapping[str, str] | None = N
         ConfigError: when it ends with another exit code than expected.
     """
     line = [sys.executable, "-m", "voiceae", *map(str, arguments)]
+    # One thread, as all figures that are compared between machines.
     variables = {**os.environ, "OMP_NUM_THREADS": "1", **(env or {})}
     done = subprocess.run(line, capture_output=True, text=True, env=variables)
     if done.returncode != code:

@@ -85,6 +85,7 @@ def measure(bench: Bench, names: Sequence[str], threads: Sequence[int]) -> Itera
 
 def _measure(bench: Bench, name: str, threads: int) -> list[Figure]:
     try:
+        # A missing checkpoint or library costs its own stage only.
         with torch_threads(threads):
             figures = STAGES[name](bench)
     except (VoiceAEError, ImportError, OSError, RuntimeError) as error:

@@ -158,32 +158,25 @@ class SpeakerBank:
             self.path.unlink(missing_ok=True)
 
     def standings(self) -> list[Enrolled]:
-        """Every speaker, by name."""
+        """Similarity of every enrolled speaker to itself and to the nearest other, by name."""
         if not self.voices:
             return []
         table = self.table()
-        cosines = similarity(table)
-        return [
-            self._standing(name, row, table, cosines[row]) for row, name in enumerate(table.speaker_names)
-        ]
-
-    def _standing(
-        self,
-        name: str,
-        row: int,
-        table: EmbeddingTable,
-        cosines: np.ndarray[tuple[int], np.dtype[np.float64]],
-    ) -> Enrolled:
-        others = cosines.copy()
-        others[row] = -np.inf
-        near = int(others.argmax()) if len(others) > 1 else None
-        return Enrolled(
-            name=name,
-            clips=len(self.voices[name]),
-            agreement=None if np.isnan(cosines[row]) else float(cosines[row]),
-            nearest="" if near is None else table.speaker_names[near],
-            likeness=None if near is None else float(cosines[near]),
-        )
+        found = []
+        for row, (name, cosines) in enumerate(zip(table.speaker_names, similarity(table), strict=True)):
+            others = cosines.copy()
+            others[row] = -np.inf
+            near = int(others.argmax()) if len(others) > 1 else None
+            found.append(
+                Enrolled(
+                    name=name,
+                    clips=len(self.voices[name]),
+                    agreement=None if np.isnan(cosines[row]) else float(cosines[row]),
+                    nearest="" if near is None else table.speaker_names[near],
+                    likeness=None if near is None else float(cosines[near]),
+                )
+            )
+        return found
 
     def _require(self, name: str) -> None:
         if name not in self.voices:

@@ -49,6 +49,7 @@ class Mixture:
         """Log-density of vectors under each component, with its weight: (n, D) -> (n, K) nats."""
         from scipy.stats import multivariate_normal
 
+        # A weight of zero has a logarithm that is no number; 1e-300 is as good as none.
         parts = zip(np.maximum(self.weights, 1e-300), self.means, self.covariances, strict=True)
         columns = [np.log(w) + np.atleast_1d(multivariate_normal(m, c).logpdf(vectors)) for w, m, c in parts]
         return np.stack(columns, axis=1)
@@ -235,6 +236,7 @@ def _assembled(header: Mapping[str, Any], tensors: Mapping[str, Array]) -> Poste
 
 
 def _mixture_tensors(name: str, mixture: Mixture) -> dict[str, Array]:
+    # A codebook of points would fill the file with K x D x D zeros.
     spread = mixture.factors if mixture.factors.any() else np.zeros((0, 0, 0))
     return {f"{name}.weights": mixture.weights, f"{name}.means": mixture.means, f"{name}.factors": spread}
 

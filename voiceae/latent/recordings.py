@@ -52,6 +52,7 @@ def encode_mel(voice: Voice, mel: Tensor) -> Content:
 
 def inference_threads(voice: Voice, frames: int) -> AbstractContextManager[None]:
     """Inference on so many frames, with as many threads as the work calls for."""
+    # A convolution does two operations a weight and frame; `inference` is told the work in GFLOP.
     return inference(voice.device, 2e-9 * voice.parameters * frames)
 
 
@@ -90,13 +91,19 @@ def find_clips(voice: Voice, source: str | Path, speakers: Collection[str] = ())
     """
     path = Path(source)
     if is_file(path / STORE):
-        clips = _of_store(voice, path)
-    else:
-        owners = find_recordings([path])
+        store = FeatureStore.open(path)
+        voice.spec.require_same(store.spec, ours="model", theirs="store")
         clips = [
-            Clip(_owner(file, owner, speakers), str(file), partial(voice.mel, file))
-            for file, owner in owners.items()
+            Clip(each.speaker, f"{each.speaker}/{each.utterance}", partial(_stored_mel, store, each.index))
+            for each in store.utterances
         ]
+    else:
+        clips = []
+        for file, owner in find_recordings([path]).items():
+            # Corpora put folders of chapters or microphones below those of the speakers.
+            folders = (parent.name for parent in file.absolute().parents)
+            speaker = next((name for name in folders if name in speakers), owner)
+            clips.append(Clip(speaker, str(file), partial(voice.mel, file)))
     found = [clip for clip in clips if not speakers or clip.speaker in speakers]
     if not found:
         some = ", ".join(sorted(speakers)[:3])
@@ -104,23 +111,8 @@ def find_clips(voice: Voice, source: str | Path, speakers: Collection[str] = ())
     return found
 
 
-def _of_store(voice: Voice, path: Path) -> list[Clip]:
-    store = FeatureStore.open(path)
-    voice.spec.require_same(store.spec, ours="model", theirs="store")
-    return [
-        Clip(each.speaker, f"{each.speaker}/{each.utterance}", partial(_stored_mel, store, each.index))
-        for each in store.utterances
-    ]
-
-
 def _stored_mel(store: FeatureStore, index: int) -> Tensor:
     return torch.from_numpy(np.array(store.mel(index).T, np.float32))
-
-
-def _owner(file: Path, owner: str, speakers: Collection[str]) -> str:
-    """The innermost folder of a known name, or the speaker that the place says."""
-    names = (parent.name for parent in file.absolute().parents)
-    return next((name for name in names if name in speakers), owner)
 
 
 def draw_recordings(clips: Iterable[Clip], per_speaker: int, rng: np.random.Generator) -> list[Clip]:

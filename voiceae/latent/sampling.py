@@ -105,7 +105,7 @@ def random_chain(
     weights = posterior.mixture.weights
     if independent:
         return rng.choice(len(weights), count, p=weights)
-    upper = posterior.transitions.cumsum(1)
+    upper = posterior.transitions.cumsum(1)  # its last column may fall short of 1, hence the minimum below
     chain = np.empty(count, np.int64)
     chain[0] = rng.choice(len(weights), p=weights)
     for place, level in enumerate(rng.random(count - 1), start=1):
@@ -120,7 +120,7 @@ def random_noise(
     noise = rng.standard_normal((len(chain), len(persistence)))
     if independent:
         return noise
-    fresh = np.sqrt(1 - persistence**2)
+    fresh = np.sqrt(1 - persistence**2)  # keeps the variance of the process at one
     for place in range(1, len(chain)):
         if chain[place] == chain[place - 1]:
             noise[place] = persistence * noise[place - 1] + fresh * noise[place]
@@ -207,6 +207,7 @@ def draw_samples(
         AudioError: for a source that cannot be used.
     """
     return [
+        # A seed of its own for each, so that a sample does not depend on how many are drawn.
         _draw(voice, posterior, plan, np.random.default_rng((plan.seed, number)))
         for number in progress(range(plan.count))
     ]

@@ -118,6 +118,7 @@ def speaker_path(
     between = interpolate_profiles(first, second, steps, spherical=spherical)
     sounds = tuple(voice.convert(source, each) for each in progress(between))
     points = []
+    # What was requested moves evenly by construction; what the decoder makes of it is measured on the result.
     for share, requested, sound in zip(interpolation_shares(steps), between, sounds, strict=True):
         result, semitones = voice.profile(sound), None
         if result.pitch_centre is not None and first.pitch_centre is not None:

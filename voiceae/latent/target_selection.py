@@ -71,6 +71,7 @@ def normalised_weights(shares: Sequence[WeightedName]) -> list[float]:
         bare = next(share.name for share in shares if share.amount is None)
         raise EmbeddingError(f"{bare}: has no weight, others have; give every speaker one, or none of them")
     total = sum(given)
+    # Negative weights lead away from a speaker, so a sum may vanish though no weight does.
     if not total > 1e-6:
         said = " + ".join(f"{weight:g}" for weight in given)
         raise EmbeddingError(f"the weights sum to {total:g} ({said}); they must sum to more than zero")

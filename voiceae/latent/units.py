@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from voiceae.conversion.embedding_files import require_model
-from voiceae.errors import ConfigError, ModelFileError
+from voiceae.errors import ConfigError, ModelFileError, did_you_mean
 from voiceae.io.filesystem import atomic_path, require_new
 from voiceae.latent.recordings import bins_per_octave
 from voiceae.latent.sampling import content_of
@@ -230,20 +231,16 @@ def write_units(path: Path, text: UnitText, *, force: bool = False) -> None:
     require_new(path, force)
     form = "collapsed" if text.collapsed else "frames"
     rows = [f"# voiceae units, model {text.model}, {text.codes_per_second:.4f} a second, {form}"]
-    rows += ["\t".join(_fields(line, text.collapsed)) for line in text.lines]
+    for line in text.lines:
+        codes = collapse(line.codes)[0] if text.collapsed else line.codes
+        # Files may have names with the very signs that part fields and lines here.
+        fields = [" ".join(line.name.replace("\t", " ").splitlines()), " ".join(map(str, codes))]
+        if line.semitones is not None and not text.collapsed:
+            pitches = (f"{each:.2f}" if np.isfinite(each) else _NO_PITCH for each in line.semitones)
+            fields.append(" ".join(pitches))
+        rows.append("\t".join(fields))
     with atomic_path(path) as temporary:
         temporary.write_text("\n".join(rows) + "\n", encoding="utf-8", errors="surrogateescape")
-
-
-def _fields(line: UnitLine, collapsed: bool) -> list[str]:
-    codes = collapse(line.codes)[0] if collapsed else line.codes
-    name = " ".join(
-        line.name.replace("\t", " ").splitlines()
-    )  # a file may be named with what parts the fields here
-    fields = [name, " ".join(map(str, codes))]
-    if line.semitones is not None and not collapsed:
-        fields.append(" ".join(f"{each:.2f}" if np.isfinite(each) else _NO_PITCH for each in line.semitones))
-    return fields
 
 
 def read_units(path: Path, model: str = "") -> UnitText:
@@ -262,26 +259,26 @@ def read_units(path: Path, model: str = "") -> UnitText:
     except (OSError, UnicodeDecodeError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "it is no text in UTF-8"
         raise ConfigError(f"{path}: cannot be read as units: {reason}") from None
-    said = _HEAD.match(head)
-    if said is None:
+    known = _HEAD.match(head)
+    if known is None:
         raise ConfigError(f"{path}: does not begin as voiceae units encode writes it")
-    require_model(path, said["model"], model)
-    lines = tuple(_parsed(path, place, row) for place, row in enumerate(rows, start=2) if row.strip())
+    require_model(path, known["model"], model)
+    lines = []
+    for place, row in enumerate(rows, start=2):
+        if not row.strip():
+            continue
+        name, codes, *more = row.split("\t")[:3] if "\t" in row else ("", row)
+        try:
+            numbers = np.array([int(code) for code in codes.split()], np.int64)
+            pitches = [math.nan if each == _NO_PITCH else float(each) for each in " ".join(more).split()]
+        except (ValueError, OverflowError) as error:
+            raise ConfigError(f"{path}: line {place}: is not units: {error}") from None
+        if more and len(pitches) != len(numbers):
+            raise ConfigError(f"{path}: line {place}: {len(numbers)} codes, but {len(pitches)} pitches")
+        lines.append(UnitLine(name, numbers, np.array(pitches) if more else None))
     if not lines:
         raise ConfigError(f"{path}: holds no units")
-    return UnitText(lines, float(said["rate"]), said["form"] == "collapsed", said["model"])
-
-
-def _parsed(path: Path, place: int, row: str) -> UnitLine:
-    name, codes, *more = row.split("\t")[:3] if "\t" in row else ("", row)
-    try:
-        numbers = np.array([int(code) for code in codes.split()], np.int64)
-        melody = [np.nan if each == _NO_PITCH else float(each) for each in more[0].split()] if more else None
-    except (ValueError, OverflowError) as error:
-        raise ConfigError(f"{path}: line {place}: is not units: {error}") from None
-    if melody is not None and len(melody) != len(numbers):
-        raise ConfigError(f"{path}: line {place}: {len(numbers)} codes, but {len(melody)} pitches")
-    return UnitLine(name, numbers, None if melody is None else np.array(melody))
+    return UnitText(tuple(lines), float(known["rate"]), known["form"] == "collapsed", known["model"])
 
 
 def pick_line(text: UnitText, name: str | None) -> Sequence[UnitLine]:
@@ -290,8 +287,6 @@ def pick_line(text: UnitText, name: str | None) -> Sequence[UnitLine]:
     Raises:
         ConfigError: for an unknown name.
     """
-    from voiceae.errors import did_you_mean
-
     found = [line for line in text.lines if name in (None, line.name)]
     if not found:
         raise ConfigError(
