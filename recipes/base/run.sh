@@ -5,7 +5,7 @@
 #
 # prepare -> the model in two legs (experiment=base, then base_gan from its weights) -> the vocoder in two legs
 # (experiment=vocoder, then vocoder_gan, which also learns from the model's own reconstructions) -> half precision ->
-# `voiceae evaluate` with the vocoder and with Griffin-Lim, on speakers that neither has heard -> `voiceae diagnose`.
+# `voiceae evaluate` with the vocoder and with Griffin-Lim, on held-out speakers -> `voiceae diagnose`.
 # Every step goes on where it stopped, so the same command resumes. --hours is shared out among the legs, in steps as
 # measured here; without it they have the steps of their configs. Hydra overrides go to all legs; on a GPU add
 # trainer=gpu.

@@ -10,7 +10,7 @@
 #   --long         sources of 600 and 3600 s too: half an hour more on a slow core
 #   --many         10,000 files in the batch whose memory is watched: some minutes more
 #
-# Nothing else should run: every figure stands beside the machine's own rate, so that a disturbed one can be told.
+# Nothing else should run: every figure stands beside the machine's own rate, so that a disturbed one is seen.
 set -euo pipefail
 HERE="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 usage() { sed -n '2,/^set -/{/^set -/d;s/^# \{0,1\}//;p;}' "${BASH_SOURCE[0]}"; }

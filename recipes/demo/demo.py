@@ -49,11 +49,11 @@ def run(options: argparse.Namespace) -> None:
     voice = voiceae.load(options.model, vocoder=options.vocoder)
     there = convert(voice, a, b, out / f"{a.stem}-as-{b.stem}.wav")
     back = convert(voice, b, a, out / f"{b.stem}-as-{a.stem}.wav")
-    heard = {
+    embedded = {
         name: voice.embed(clip) for name, clip in {"A": a, "B": b, "A as B": there, "B as A": back}.items()
     }
     with atomic_path(out / "embeddings.npz") as path:
-        np.savez(path, **{name.replace(" ", "_"): vector for name, vector in heard.items()})
+        np.savez(path, **{name.replace(" ", "_"): vector for name, vector in embedded.items()})
     draw(
         voice,
         {f"{a.stem} (source)": audio_io.read(a), f"{b.stem} (target)": audio_io.read(b), "converted": there},
@@ -62,7 +62,7 @@ def run(options: argparse.Namespace) -> None:
 
     print(f"\nas {voice.name} hears it       cosine to A   cosine to B")
     for name in ("A as B", "B as A"):
-        print(f"  {name:23} {heard[name] @ heard['A']:10.2f} {heard[name] @ heard['B']:13.2f}")
+        print(f"  {name:23} {embedded[name] @ embedded['A']:10.2f} {embedded[name] @ embedded['B']:13.2f}")
     print(f"\nresults in {out}: " + ", ".join(sorted(path.name for path in out.iterdir())))
 
 

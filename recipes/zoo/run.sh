@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Every system of the family on equal terms: trained for the same time, scored on the same pairs, in one table.
 #
-#   bash recipes/zoo/run.sh --corpus SPEAKERS --dev VCTK_SHAPED                   # thirteen times ten minutes, and judging
+#   bash recipes/zoo/run.sh --corpus SPEAKERS --dev VCTK_SHAPED                   # thirteen times ten minutes, and scoring
 #   bash recipes/zoo/run.sh --corpus SPEAKERS --dev VCTK_SHAPED --only vae,vqvae  # a part; the table has what there is
 #   bash recipes/zoo/run.sh --corpus SPEAKERS --dev VCTK_SHAPED --device cuda --minutes 30
 #
