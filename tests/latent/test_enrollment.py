@@ -62,7 +62,7 @@ def test_standings_compare_different_clips(bank: SpeakerBank) -> None:
     own = np.stack([clip.embedding for clip in bank.voices["bob"].values()])
     other = bank.voices["carol"]["/c.wav"].embedding
     assert bob.agreement == pytest.approx((own @ own.T)[np.triu_indices(3, 1)].mean(), abs=1e-6)
-    assert bob.nearest == "carol" and bob.likeness == pytest.approx((own @ other).mean(), abs=1e-6)
+    assert bob.nearest == "carol" and bob.similarity == pytest.approx((own @ other).mean(), abs=1e-6)
     assert carol.agreement is None and carol.clips == 1
 
 

@@ -9,7 +9,7 @@ from matplotlib import image
 from voiceae.conversion.embedding_files import EmbeddingTable
 from voiceae.conversion.speaker_profile import SpeakerProfile
 from voiceae.errors import OutputError
-from voiceae.latent.plotting import draw_map, principal_axes, repel_labels, similarity
+from voiceae.latent.plotting import draw_speaker_map, principal_axes, repel_labels, similarity_matrix
 
 
 def table(rng: np.random.Generator, counts: list[int], size: int = 8) -> EmbeddingTable:
@@ -42,7 +42,7 @@ def test_principal_axes_of_one_point() -> None:
 def test_similarity_by_pairs(rng: np.random.Generator) -> None:
     voices = table(rng, [3, 1, 2])
     cosines = voices.embeddings @ voices.embeddings.T
-    result = similarity(voices)
+    result = similarity_matrix(voices)
     assert result[0, 0] == pytest.approx(np.mean([cosines[0, 1], cosines[0, 2], cosines[1, 2]]), abs=1e-6)
     assert np.isnan(result[1, 1])
     assert result[0, 2] == result[2, 0] == pytest.approx(cosines[:3, 4:].mean(), abs=1e-6)
@@ -61,7 +61,7 @@ def test_names_stand_apart(rng: np.random.Generator) -> None:
 
 @pytest.mark.parametrize("counts", [[1], [1, 1], [4] * 30, [1] * 80])
 def test_pictures_of_few_and_of_many(rng: np.random.Generator, tmp_path: Path, counts: list[int]) -> None:
-    draw_map(table(rng, counts), tmp_path / "map.png")
+    draw_speaker_map(table(rng, counts), tmp_path / "map.png")
     picture = image.imread(tmp_path / "map.png")
     assert picture.shape[:2] == (880, 1760) and picture[..., :3].std() > 0.02
     assert list(tmp_path.iterdir()) == [tmp_path / "map.png"]
@@ -69,7 +69,7 @@ def test_pictures_of_few_and_of_many(rng: np.random.Generator, tmp_path: Path, c
 
 def test_refused_at_the_door(rng: np.random.Generator, tmp_path: Path) -> None:
     with pytest.raises(OutputError, match=r"\.png, \.pdf, \.svg"):
-        draw_map(table(rng, [1]), tmp_path / "map.doc")
-    draw_map(table(rng, [2, 2]), tmp_path / "map.svg")
+        draw_speaker_map(table(rng, [1]), tmp_path / "map.doc")
+    draw_speaker_map(table(rng, [2, 2]), tmp_path / "map.svg")
     with pytest.raises(OutputError, match="--force"):
-        draw_map(table(rng, [1]), tmp_path / "map.svg")
+        draw_speaker_map(table(rng, [1]), tmp_path / "map.svg")

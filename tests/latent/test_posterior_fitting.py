@@ -13,7 +13,7 @@ from voiceae.latent.posterior_fitting import (
     fit_melody,
     fit_posterior,
     fit_voices,
-    stationary,
+    stationary_distribution,
     transition_matrix,
 )
 from voiceae.latent.recordings import find_clips
@@ -69,7 +69,7 @@ def test_a_chain_is_counted_and_its_long_run_known() -> None:
         chain.append(int(rng.choice(3, p=true[chain[-1]])))
     found = transition_matrix([np.array(chain)], 3)
     np.testing.assert_allclose(found, true, atol=0.02)
-    np.testing.assert_allclose(stationary(found), np.bincount(chain) / len(chain), atol=1e-3)
+    np.testing.assert_allclose(stationary_distribution(found), np.bincount(chain) / len(chain), atol=1e-3)
 
 
 def test_a_melody_is_that_of_its_process() -> None:

@@ -9,8 +9,8 @@ from voiceae.conversion.voice import Voice
 from voiceae.errors import ModelFileError
 from voiceae.latent.posterior import ContentPosterior, Melody, Mixture, VoicePosterior
 from voiceae.latent.sampling import (
-    content_of,
-    pitch_bumps,
+    build_content,
+    pitch_distributions,
     random_chain,
     random_content,
     random_melody,
@@ -113,17 +113,17 @@ def test_voices(tiny_voice: Voice, rng: np.random.Generator) -> None:
 
 
 def test_a_bump_lies_where_it_should() -> None:
-    found = pitch_bumps(40, np.array([10.0, 20.5, 99.0]), np.array([1.0, 1.0, 0.0])).numpy()
+    found = pitch_distributions(40, np.array([10.0, 20.5, 99.0]), np.array([1.0, 1.0, 0.0])).numpy()
     np.testing.assert_allclose(found.sum(0), 1, atol=1e-5)
     np.testing.assert_allclose((found * np.arange(40)[:, None]).sum(0)[:2], [10, 20.5], atol=1e-4)
     np.testing.assert_allclose(found[:, 2], 1 / 40, atol=1e-6)
-    assert pitch_bumps(0, np.zeros(3), np.ones(3)).shape == (0, 3)
+    assert pitch_distributions(0, np.zeros(3), np.ones(3)).shape == (0, 3)
 
 
 def test_a_melody_is_heard_about_the_centre(tiny_voice: Voice, rng: np.random.Generator) -> None:
     octaves = random_melody(Melody(0.3, 0.9), 4000, rng)
     assert octaves.std() == pytest.approx(0.3, rel=0.15)
-    content = content_of(tiny_voice, np.zeros((1000, DIM)), np.ones(4000), octaves)
+    content = build_content(tiny_voice, np.zeros((1000, DIM)), np.ones(4000), octaves)
     profile = content.pitch[0].argmax(0).numpy() / 36 - content.pitch_centre.item()
     inside = np.abs(octaves) < 0.8
     np.testing.assert_allclose(profile[inside], octaves[inside], atol=0.03)

@@ -32,7 +32,7 @@ RUNS = 7  # an odd number has a median among its readings
 
 @dataclass(frozen=True)
 class Timing:
-    """Seconds of several runs.
+    """Median and spread of several runs, in seconds or other units.
 
     Attributes:
         median: seconds.
@@ -219,7 +219,7 @@ class Bench:
 
     @cached_property
     def voice(self) -> Voice:
-        """The model with Griffin-Lim."""
+        """The model with the Griffin-Lim vocoder."""
         return load(self.model, GRIFFIN_LIM, "cpu")
 
     @cached_property
@@ -235,7 +235,7 @@ class Bench:
 
     @cached_property
     def scratch(self) -> Path:
-        """A folder until `close`."""
+        """A temporary folder, kept until `close`."""
         return Path(self._kept.enter_context(tempfile.TemporaryDirectory(prefix="voiceae-bench-")))
 
     def written(self, seconds: float, seed: int = 0) -> Path:
@@ -258,7 +258,7 @@ class Bench:
         return self.scratch / "corpus"
 
     def close(self) -> None:
-        """Remove what was written."""
+        """Remove the temporary folder with all files."""
         self._kept.close()
 
     def measure(

@@ -52,7 +52,7 @@ def command(
     table, failures = embed_files(choice.load(), files, progress("embed", "file"))
     table.save(out, force=force)
     if plot:
-        from voiceae.latent.plotting import draw_map
+        from voiceae.latent.plotting import draw_speaker_map
 
-        draw_map(table, plot, force=force)
+        draw_speaker_map(table, plot, force=force)
     return report_failures([*closed, *failures], len(files) + len(closed), "files")

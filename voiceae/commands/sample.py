@@ -73,7 +73,7 @@ def command(
     from voiceae.io import audio as audio_io
     from voiceae.latent.enrollment import profile_of_target
     from voiceae.latent.posterior import Posterior
-    from voiceae.latent.sampling import Draw, draw_samples
+    from voiceae.latent.sampling import SamplingPlan, draw_samples
 
     if source and target:
         raise click.UsageError("with --source and --target nothing is left to draw; use voiceae convert")
@@ -86,7 +86,7 @@ def command(
         fitted = Posterior.read(posterior or choice.posterior_path(voice), voice.fingerprint)
     speaker = profile_of_target(voice, target, bank) if target else None
     # What is not drawn is given: the content of a recording, or a speaker.
-    plan = Draw(count, seconds, seed, independent, source, speaker)
+    plan = SamplingPlan(count, seconds, seed, independent, source, speaker)
     sounds = draw_samples(voice, fitted, plan, progress("sample", "sample"))
     for path, sound in zip(paths, sounds, strict=True):
         audio_io.write(path, sound, force=force)

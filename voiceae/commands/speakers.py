@@ -73,7 +73,7 @@ def list_(bank: Path | None, model: str) -> None:
     click.echo(f"{known.path}: {len(known.voices)} speakers")
     for each in known.standings():
         own = "" if each.agreement is None else f", alike {each.agreement:.2f}"
-        near = f"; nearest {each.nearest} ({each.likeness:.2f})" if each.nearest else ""
+        near = f"; nearest {each.nearest} ({each.similarity:.2f})" if each.nearest else ""
         click.echo(f"  {each.name}: {each.clips} clip{'s' if each.clips > 1 else ''}{own}{near}")
 
 
@@ -117,7 +117,7 @@ def export(
 ) -> None:
     """Write the bank, or some speakers of it, for other programs."""
     from voiceae.conversion.embedding_files import require_table_path
-    from voiceae.latent.plotting import draw_map, require_picture_path, write_matrix
+    from voiceae.latent.plotting import draw_speaker_map, require_picture_path, write_similarity
 
     if not (out or matrix or plot):
         raise click.UsageError("give --out, --matrix or --plot")
@@ -130,9 +130,9 @@ def export(
     if out:
         table.save(out, force=force)
     if matrix:
-        write_matrix(table, matrix, force=force)
+        write_similarity(table, matrix, force=force)
     if plot:
-        draw_map(table, plot, force=force)
+        draw_speaker_map(table, plot, force=force)
 
 
 def _open(bank: Path | None, model: str) -> SpeakerBank:

@@ -29,7 +29,7 @@ Values = dict[str, dict[str, float]]
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """How to evaluate.
+    """Settings of one evaluation.
 
     Attributes:
         scorers: names of those to use.
@@ -243,7 +243,7 @@ def _row_values(
     if scorer == "content":
         reference = rows["source"]["transcript"]
         if not reference:
-            raise ScorerError("the recogniser hears nothing in the source")
+            raise ScorerError("the recogniser finds no words in the source")
         text = pair.source.recording.text
         return {row: content_scores(each["transcript"], reference, text) for row, each in rows.items()}
     if scorer == "pitch":

@@ -151,7 +151,7 @@ def write_report(report: Report, path: Path) -> None:
 
 
 def read_report(path: Path) -> Report:
-    """Read what `write_report` wrote.
+    """Read a report that `write_report` wrote.
 
     Raises:
         ConfigError: when there is none, or it is not a report of this format.

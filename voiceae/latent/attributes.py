@@ -206,7 +206,7 @@ class Attribute:
         return replace(moved, mel_statistics=statistics)
 
     def save(self, path: str | Path, *, force: bool = False) -> None:
-        """Write as JSON.
+        """Write the attribute as JSON.
 
         Raises:
             OutputError: for an existing file without `force`, or when it cannot be written.
@@ -221,7 +221,7 @@ class Attribute:
 
     @classmethod
     def read(cls, path: str | Path, model: str = "") -> Attribute:
-        """Read what `save` wrote.
+        """Read an attribute that `save` wrote.
 
         Args:
             path: the file.

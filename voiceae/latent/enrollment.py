@@ -17,7 +17,7 @@ from voiceae.errors import EmbeddingError, did_you_mean
 from voiceae.io.filesystem import exists, is_file, user_folder
 from voiceae.io.folders import READABLE
 from voiceae.io.locks import locked
-from voiceae.latent.plotting import similarity
+from voiceae.latent.plotting import similarity_matrix
 
 if TYPE_CHECKING:
     from voiceae.conversion.voice import Voice
@@ -35,14 +35,14 @@ class Enrolled:
         clips: how many are enrolled.
         agreement: mean cosine between the clips, None for a single one.
         nearest: the most similar other speaker, empty where there is none.
-        likeness: mean cosine between the two speakers' clips.
+        similarity: mean cosine between the two speakers' clips.
     """
 
     name: str
     clips: int
     agreement: float | None
     nearest: str
-    likeness: float | None
+    similarity: float | None
 
 
 @dataclass
@@ -114,7 +114,7 @@ class SpeakerBank:
         self.voices.setdefault(name, {}).update(clips)
 
     def remove(self, name: str) -> None:
-        """Forget a speaker.
+        """Remove a speaker with all clips.
 
         Raises:
             EmbeddingError: for an unknown name.
@@ -163,7 +163,9 @@ class SpeakerBank:
             return []
         table = self.table()
         found = []
-        for row, (name, cosines) in enumerate(zip(table.speaker_names, similarity(table), strict=True)):
+        for row, (name, cosines) in enumerate(
+            zip(table.speaker_names, similarity_matrix(table), strict=True)
+        ):
             others = cosines.copy()
             others[row] = -np.inf
             near = int(others.argmax()) if len(others) > 1 else None
@@ -173,7 +175,7 @@ class SpeakerBank:
                     clips=len(self.voices[name]),
                     agreement=None if np.isnan(cosines[row]) else float(cosines[row]),
                     nearest="" if near is None else table.speaker_names[near],
-                    likeness=None if near is None else float(cosines[near]),
+                    similarity=None if near is None else float(cosines[near]),
                 )
             )
         return found

@@ -138,7 +138,7 @@ class Smoothness:
     """How evenly an interpolation leads from one sentence to another, and whether it stays among speech.
 
     Attributes:
-        steps: (n - 1,) distance between neighbours in the codes that the model hears in them, as shares of the way.
+        steps: (n - 1,) distance between neighbours in the codes of their mels, as shares of the whole.
         detour: the whole way over the distance between its ends; 1 is straight.
         largest_step: of the steps, over their mean; 1 is even.
         contrast: (n,) deviation along the mel axis over that of the ends, mixed; below 1, formants have blurred.
@@ -150,7 +150,7 @@ class Smoothness:
     contrast: tuple[float, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain numbers by name."""
+        """Plain numbers by name, for a report."""
         return {
             "steps": [round(step, 4) for step in self.steps],
             "detour": round(self.detour, 4),

@@ -113,7 +113,7 @@ def principal_axes(embeddings: NDArray[np.floating[Any]]) -> tuple[NDArray[np.fl
     return axes, variance[:2] / max(variance.sum(), 1e-12)
 
 
-def similarity(table: EmbeddingTable) -> NDArray[np.float64]:
+def similarity_matrix(table: EmbeddingTable) -> NDArray[np.float64]:
     """Mean cosine between the files of every two speakers: () -> (speakers, speakers).
 
     On the diagonal a speaker's different files are compared; it is NaN for a speaker with one file.
@@ -131,8 +131,8 @@ def similarity(table: EmbeddingTable) -> NDArray[np.float64]:
         return np.where(pairs > 0, total / np.maximum(pairs, 1), np.nan)
 
 
-def write_matrix(table: EmbeddingTable, path: str | Path, *, force: bool = False) -> None:
-    """Write `similarity` as CSV, a row and a column for each speaker; unknown cells are empty.
+def write_similarity(table: EmbeddingTable, path: str | Path, *, force: bool = False) -> None:
+    """Write `similarity_matrix` as CSV, a row and a column for each speaker; unknown cells are empty.
 
     Raises:
         OutputError: for an existing file without `force`, or when it cannot be written.
@@ -145,11 +145,11 @@ def write_matrix(table: EmbeddingTable, path: str | Path, *, force: bool = False
     ):
         writer = csv.writer(file)
         writer.writerow(["speaker", *table.speaker_names])
-        for name, row in zip(table.speaker_names, similarity(table), strict=True):
+        for name, row in zip(table.speaker_names, similarity_matrix(table), strict=True):
             writer.writerow([name, *("" if np.isnan(value) else f"{value:.6f}" for value in row)])
 
 
-def draw_map(table: EmbeddingTable, path: str | Path, *, force: bool = False) -> None:
+def draw_speaker_map(table: EmbeddingTable, path: str | Path, *, force: bool = False) -> None:
     """Draw the map beside the matrix.
 
     Args:
@@ -255,7 +255,7 @@ def _draw_matrix(plot: Axes, table: EmbeddingTable, axes: NDArray[np.float64]) -
 
     owners = np.array(table.speakers)
     order = np.argsort([axes[owners == name, 0].mean() for name in table.speaker_names], kind="stable")
-    values = similarity(table)[np.ix_(order, order)]
+    values = similarity_matrix(table)[np.ix_(order, order)]
     lowest = np.floor(10 * np.nanmin([*values.ravel(), 0.9])) / 10
     image = plot.imshow(values, cmap=colormaps["magma"].with_extremes(bad="#d7dade"), vmin=lowest, vmax=1.0)
     names = [_label(table.speaker_names[index]) for index in order]

@@ -179,7 +179,7 @@ class Posterior:
 
     @classmethod
     def read(cls, path: str | Path, model: str = "") -> Posterior:
-        """Read what `save` wrote.
+        """Read a posterior that `save` wrote.
 
         Args:
             path: the file.

@@ -39,7 +39,7 @@ _RIDGE = 1e-4  # share of the mean variance that every covariance keeps, so that
 
 
 @dataclass(frozen=True)
-class Coded:
+class EncodedClip:
     """What is kept of one clip.
 
     Attributes:
@@ -108,7 +108,7 @@ def fit_posterior(
 
 def _encode_clips(
     voice: Voice, clips: Sequence[Clip], rng: np.random.Generator, progress: Progress
-) -> tuple[list[Coded], dict[str, list[SpeakerProfile]], list[Failure]]:
+) -> tuple[list[EncodedClip], dict[str, list[SpeakerProfile]], list[Failure]]:
     coded, profiles, failures = [], defaultdict(list), []
     for clip in progress(clips):
         try:
@@ -121,7 +121,7 @@ def _encode_clips(
         codes = content.bottlenecked.codes
         clarity, melody = _read_pitch(voice, content)
         coded.append(
-            Coded(
+            EncodedClip(
                 frames=_sampled_frames(voice, content, rng),
                 codes=None if codes is None else codes[0].numpy(force=True).astype(np.int64),
                 clarity=clarity,
@@ -161,11 +161,11 @@ def _read_pitch(voice: Voice, content: Content) -> tuple[Array, Array]:
 
 
 def _fit_content(
-    fit: Sequence[Coded], held: Sequence[Coded], components: int, rng: np.random.Generator
+    fit: Sequence[EncodedClip], held: Sequence[EncodedClip], components: int, rng: np.random.Generator
 ) -> tuple[ContentPosterior, dict[str, Any]]:
     mixture, chosen = _discrete(fit) if fit[0].codes is not None else _continuous(fit, components, rng)
     transitions = transition_matrix(chosen, mixture.size)
-    mixture = replace(mixture, weights=stationary(transitions))
+    mixture = replace(mixture, weights=stationary_distribution(transitions))
     clarity = np.concatenate([each.clarity for each in fit])
     whole = np.concatenate(chosen)
     counts = np.bincount(whole, minlength=mixture.size)
@@ -180,7 +180,7 @@ def _fit_content(
 
 
 def _continuous(
-    fit: Sequence[Coded], components: int, rng: np.random.Generator
+    fit: Sequence[EncodedClip], components: int, rng: np.random.Generator
 ) -> tuple[Mixture, list[NDArray[np.int64]]]:
     frames = np.concatenate([each.frames for each in fit])
     drawn = frames if len(frames) <= _MAX_FRAMES else rng.permutation(frames)[:_MAX_FRAMES]
@@ -188,7 +188,7 @@ def _continuous(
     return mixture, [mixture.log_densities(each.frames).argmax(1) for each in fit]
 
 
-def _discrete(fit: Sequence[Coded]) -> tuple[Mixture, list[NDArray[np.int64]]]:
+def _discrete(fit: Sequence[EncodedClip]) -> tuple[Mixture, list[NDArray[np.int64]]]:
     """A component without spread for every code in use, or for the most frequent ones of very many."""
     from scipy.cluster.vq import vq
 
@@ -253,7 +253,7 @@ def transition_matrix(chains: Iterable[NDArray[np.int64]], size: int) -> Array:
     return np.asarray(smoothed / smoothed.sum(1, keepdims=True))
 
 
-def stationary(transitions: Array) -> Array:
+def stationary_distribution(transitions: Array) -> Array:
     """Shares of the components in the long run: (K, K) -> (K,)."""
     size = len(transitions)
     system = np.concatenate([transitions.T - np.eye(size), np.ones((1, size))])
@@ -261,7 +261,7 @@ def stationary(transitions: Array) -> Array:
     return np.asarray(np.maximum(shares, 0) / np.maximum(shares, 0).sum())
 
 
-def _persistence(fit: Sequence[Coded], chosen: Sequence[NDArray[np.int64]], mixture: Mixture) -> Array:
+def _persistence(fit: Sequence[EncodedClip], chosen: Sequence[NDArray[np.int64]], mixture: Mixture) -> Array:
     """Correlation of neighbouring frames within a component, of the whitened codes: -> (D,)."""
     from scipy.linalg import solve_triangular
 
@@ -295,7 +295,9 @@ def fit_melody(tracks: Sequence[Array]) -> Melody:
     return Melody(float(np.sqrt(np.mean(known**2))), float(np.clip(steadiness, 0, 0.999)))
 
 
-def _figures(content: ContentPosterior, fit: Sequence[Coded], held: Sequence[Coded]) -> dict[str, Any]:
+def _figures(
+    content: ContentPosterior, fit: Sequence[EncodedClip], held: Sequence[EncodedClip]
+) -> dict[str, Any]:
     """Fit on held-out clips: log-likelihood in nats a frame of a continuous code, bits of a discrete one."""
     if fit[0].codes is not None:
         return _discrete_figures(content, fit, held)
@@ -311,7 +313,7 @@ def _figures(content: ContentPosterior, fit: Sequence[Coded], held: Sequence[Cod
 
 
 def _discrete_figures(
-    content: ContentPosterior, fit: Sequence[Coded], held: Sequence[Coded]
+    content: ContentPosterior, fit: Sequence[EncodedClip], held: Sequence[EncodedClip]
 ) -> dict[str, Any]:
     from scipy.cluster.vq import vq
 

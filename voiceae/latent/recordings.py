@@ -52,7 +52,7 @@ def encode_mel(voice: Voice, mel: Tensor) -> Content:
 
 def inference_threads(voice: Voice, frames: int) -> AbstractContextManager[None]:
     """Inference on so many frames, with as many threads as the work calls for."""
-    # A convolution does two operations a weight and frame; `inference` is told the work in GFLOP.
+    # A convolution does two operations a weight and frame; `inference` takes the work in GFLOP.
     return inference(voice.device, 2e-9 * voice.parameters * frames)
 
 

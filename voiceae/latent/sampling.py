@@ -81,7 +81,7 @@ def random_content(
         units, clarity = posterior.mixture.place(chain, noise), posterior.clarity[chain]
         melody = posterior.melody
     octaves = random_melody(melody, frames, rng)
-    return content_of(voice, units, np.repeat(clarity, voice.model.rate)[:frames], octaves)
+    return build_content(voice, units, np.repeat(clarity, voice.model.rate)[:frames], octaves)
 
 
 def _from_prior(voice: Voice, count: int, rng: np.random.Generator) -> Array:
@@ -136,7 +136,7 @@ def random_melody(melody: Melody, frames: int, rng: np.random.Generator) -> Arra
     return np.asarray(melody.deviation * noise)
 
 
-def content_of(voice: Voice, units: Array, clarity: Array, octaves: Array) -> Content:
+def build_content(voice: Voice, units: Array, clarity: Array, octaves: Array) -> Content:
     """Content from its parts: units (T', D), clarity (T,), melody (T,) ->.
 
     Args:
@@ -150,7 +150,7 @@ def content_of(voice: Voice, units: Array, clarity: Array, octaves: Array) -> Co
     grid = voice.model.pitch.n_bins
     per_octave = bins_per_octave(voice)
     centre = min(_CENTRE_OCTAVES, grid / per_octave / 2) if grid else 0.0
-    pitch = pitch_bumps(grid, (centre + octaves) * per_octave, clarity)
+    pitch = pitch_distributions(grid, (centre + octaves) * per_octave, clarity)
     tensor = torch.as_tensor(units.T[None], dtype=torch.float32, device=voice.device)
     return Content(
         features=tensor[..., :0],
@@ -160,7 +160,7 @@ def content_of(voice: Voice, units: Array, clarity: Array, octaves: Array) -> Co
     )
 
 
-def pitch_bumps(grid: int, places: Array, clarity: Array) -> Tensor:
+def pitch_distributions(grid: int, places: Array, clarity: Array) -> Tensor:
     """Distributions over a grid, a bump at a place and a floor: (T,) grid positions, (T,) -> (K, T)."""
     if not grid:
         return torch.zeros(0, len(places))
@@ -171,7 +171,7 @@ def pitch_bumps(grid: int, places: Array, clarity: Array) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Draw:
+class SamplingPlan:
     """What to draw, and how much of it.
 
     Attributes:
@@ -192,7 +192,7 @@ class Draw:
 
 
 def draw_samples(
-    voice: Voice, posterior: Posterior | None, plan: Draw, progress: Progress = iter
+    voice: Voice, posterior: Posterior | None, plan: SamplingPlan, progress: Progress = iter
 ) -> list[Audio]:
     """Draw voices and contents, and decode them: -> one sound each, at the common level.
 
@@ -213,7 +213,7 @@ def draw_samples(
     ]
 
 
-def _draw(voice: Voice, posterior: Posterior | None, plan: Draw, rng: np.random.Generator) -> Audio:
+def _draw(voice: Voice, posterior: Posterior | None, plan: SamplingPlan, rng: np.random.Generator) -> Audio:
     speaker = plan.target or random_profile(voice, posterior.voices if posterior else None, rng)
     if plan.source is not None:
         return voice.convert(plan.source, speaker)

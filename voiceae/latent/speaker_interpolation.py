@@ -43,7 +43,7 @@ class PathPoint:
     semitones: float | None
 
     def to_dict(self) -> dict[str, float | None]:
-        """Plain numbers by name."""
+        """Plain numbers by name, for a report."""
         return {name: None if value is None else round(value, 5) for name, value in asdict(self).items()}
 
 

@@ -41,7 +41,7 @@ class SpeechCheckResult:
     speech: bool | None
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values by name."""
+        """Plain values by name, for a report."""
         return {
             name: round(value, 4) if isinstance(value, float) else value
             for name, value in asdict(self).items()

@@ -103,10 +103,10 @@ class Purity:
 
 def count_phones(codes: Sequence[NDArray[np.int64]], phones: Sequence[Sequence[str]]) -> Purity:
     """Codes against phones, frame by frame: n times (T',), n times T' names ->."""
-    every, said = np.concatenate(codes), [name for line in phones for name in line]
-    names = tuple(sorted(set(said), key=lambda name: (CHART.index(name) if name in CHART else 99, name)))
+    every, spoken = np.concatenate(codes), [name for line in phones for name in line]
+    names = tuple(sorted(set(spoken), key=lambda name: (CHART.index(name) if name in CHART else 99, name)))
     used, row = np.unique(every, return_inverse=True)
-    column = np.array([names.index(name) for name in said])
+    column = np.array([names.index(name) for name in spoken])
     counts = np.zeros((len(used), len(names)), np.int64)
     np.add.at(counts, (row, column), 1)
     return Purity(used, names, counts)

@@ -18,7 +18,7 @@ from voiceae.conversion.embedding_files import require_model
 from voiceae.errors import ConfigError, ModelFileError, did_you_mean
 from voiceae.io.filesystem import atomic_path, require_new
 from voiceae.latent.recordings import bins_per_octave
-from voiceae.latent.sampling import content_of
+from voiceae.latent.sampling import build_content
 
 if TYPE_CHECKING:
     from voiceae.conversion.targets import Source, Target
@@ -160,7 +160,7 @@ def decode_units(
         found = require_units(voice).lookup(torch.from_numpy(codes)[None].to(voice.device))
     units = found[0].T.double().numpy(force=True)
     return voice.decode(
-        content_of(voice, units, np.repeat(clarity, rate), octaves), speaker, matching=matching
+        build_content(voice, units, np.repeat(clarity, rate), octaves), speaker, matching=matching
     )
 
 

@@ -80,7 +80,7 @@ class SpeakerScorer:
 
 
 class ContentScorer:
-    """PocketSphinx: `transcript`, possibly empty."""
+    """Words by PocketSphinx: `transcript`, possibly empty."""
 
     def __init__(self) -> None:
         self._recogniser = Recogniser()
@@ -343,9 +343,10 @@ def _recognised(words: tuple[str, ...], entries: list[Any], seconds: float) -> R
         Phone(each.name, each.start * FRAME_SECONDS, (each.start + each.duration) * FRAME_SECONDS)
         for each in entries
     )
-    said = [each for each in entries if each.name != PAUSE and not each.name.startswith("+")]
-    frames = sum(each.duration for each in said)
-    score = sum(each.score for each in said) * _NATS
+    # Fillers such as breath begin with a plus.
+    spoken = [each for each in entries if each.name != PAUSE and not each.name.startswith("+")]
+    frames = sum(each.duration for each in spoken)
+    score = sum(each.score for each in spoken) * _NATS
     return Recognised(
         words=words,
         phones=phones,
