@@ -1,4 +1,4 @@
-"""One exception family: everything a user can cause is a `VoiceAEError`, and its message is one readable line."""
+"""Exceptions: every error that a user can cause is a `VoiceAEError`, whose message is one readable line."""
 
 from __future__ import annotations
 
@@ -6,29 +6,30 @@ import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+# C0 and C1 controls but tab and newline, marks of text direction (UAX #9), and lone surrogates.
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def printable(text: str) -> str:
-    r"""Text that does nothing to a terminal: control characters, escapes and broken letters of file names spelled out.
+    r"""Text that is safe to print to a terminal: control characters and undecodable bytes are escaped.
 
-    Names of files that are not UTF-8 hold their bytes as lone surrogates; they are shown as such bytes, `\xe9`.
+    Bytes of file names that are not UTF-8 are lone surrogates in Python; they are shown as bytes, `\xe9`.
     """
     return _UNPRINTABLE.sub(_spelled, text)
 
 
 def _spelled(match: re.Match[str]) -> str:
     code = ord(match[0])
-    if 0xDC80 <= code <= 0xDCFF:
+    if 0xDC80 <= code <= 0xDCFF:  # PEP 383: an undecodable byte of a file name, plus 0xDC00
         code -= 0xDC00
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
 
 
 class VoiceAEError(Exception):
-    """Something the user can mend; the command line prints it as one line and exits 1."""
+    """An error that the user can correct; the command line prints it as one line and exits with 1."""
 
     def __str__(self) -> str:
-        """One printable line, whatever a file's name or content put into it."""
+        """One printable line, whatever was inserted from a file's name or content."""
         return printable(re.sub(r"\s*[\n\r\t]\s*", " ", super().__str__()))
 
 
@@ -92,18 +93,19 @@ class WorkerError(VoiceAEError):
     """A process that shared the work and is gone."""
 
 
-_MOST = 6
+_MOST = 6  # names listed where none is near
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """What to say after "no such ...": the nearest known name, or the names that there are.
+    """End of a message "no such ...": the nearest known name, or the first known names.
 
     Args:
-        name: what was asked for.
-        known: what there is.
+        name: that was given.
+        known: all that exist.
     """
     names = sorted(known)
     folded = {each.casefold(): each for each in reversed(names)}
+    # Half of the letters in order are near enough for a hint; difflib's own 0.6 misses short names with two slips.
     near = get_close_matches(name.casefold(), list(folded), n=1, cutoff=0.5)
     if near:
         return f"did you mean {folded[near[0]]}?"

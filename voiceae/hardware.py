@@ -1,4 +1,4 @@
-"""Processors, threads, devices and precision: what this machine can compute with."""
+"""Processors, threads, devices and precision of this machine."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     import torch
 
 _CAPS = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA")  # the second is oneDNN's older name, which it still reads
-_CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
+_CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")  # cgroup v2 of Linux; elsewhere there is no such file
 GFLOP_WORTH_A_THREAD = 4.0
-"""Work of one call (0.1 s on one core) below which a second thread costs more than it saves."""
+"""Work of one call, 0.1 s on one core, below which a second thread costs more than it saves."""
 
 _owned = False
 
@@ -29,9 +29,9 @@ class Bf16Support:
     """Whether a device multiplies bfloat16 itself.
 
     Attributes:
-        native: without it every product is emulated: measured 8 to 60 times slower than float32 on AVX2, and 2 to 6
-            times on AVX-512 without its bf16 instructions.
-        reason: what says so, for a message.
+        native: otherwise products are emulated: measured 8 to 60 times slower than float32 on AVX2, and 2 to 6 times
+            on AVX-512 without its bf16 instructions.
+        reason: for messages.
     """
 
     native: bool
@@ -39,7 +39,7 @@ class Bf16Support:
 
 
 def bf16_support(device: str) -> Bf16Support:
-    """What torch and oneDNN report of bfloat16; no timing, which would flip on a busy machine.
+    """Support of bfloat16 as torch and oneDNN report it; a timing would flip on a busy machine.
 
     Args:
         device: kind of device, as in `torch.device.type`.
@@ -86,7 +86,7 @@ def _cpu() -> Bf16Support:
 
 
 def available_cpus() -> int:
-    """Processors that this process may really use: its affinity and, in a container, its quota."""
+    """Processors that this process may use: by its affinity (Linux) and its quota in a container."""
     cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     try:
         quota, period = _CPU_QUOTA.read_text().split()
@@ -96,25 +96,25 @@ def available_cpus() -> int:
 
 
 def control_threads() -> None:
-    """Say that this process is ours alone, so that its thread count may follow the work: for commands and workers.
+    """Let `torch_threads` set the thread count in this process: for commands and workers.
 
-    The count belongs to the whole process, and torch hands it on to threads that start later. Within somebody else's
-    program, where several threads may convert at once, it is theirs to set, and `torch_threads` leaves it alone.
+    The count is one for the whole process, and threads that start later inherit it. In another program, whose threads
+    may convert at the same time, it is not this package's to set, and `torch_threads` does nothing.
     """
     global _owned
     _owned = True
 
 
 def one_thread() -> AbstractContextManager[None]:
-    """One thread for torch in this block; nothing to do where torch is not at work, and has not been imported."""
+    """A block with one thread for torch; does nothing, and imports nothing, where torch has not been imported."""
     return torch_threads(1) if "torch" in sys.modules else nullcontext()
 
 
 def wait_passively() -> None:
-    """Let the threads of a computation sleep while they wait for each other, unless the user has said otherwise.
+    """Let OpenMP's threads sleep while they wait for each other, unless the user has set the policy.
 
-    Threads that spin make small convolutions many times slower on a machine that has other work to do. OpenMP reads
-    this when torch is first imported, so it cannot be set later.
+    Spinning threads make small convolutions up to 50 times slower on a busy machine. OpenMP reads the variable when
+    torch is first imported, so it cannot be set later.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
@@ -140,10 +140,9 @@ def torch_threads(count: int) -> Iterator[None]:
 
 @contextmanager
 def full_precision(device_type: str) -> Iterator[None]:
-    """Inside, products of float32 tensors keep all 23 bits of their mantissas.
+    """A block in which products of float32 tensors keep all 23 bits of their mantissas.
 
-    Under autocast they would have 7. On a GPU that training has told to use tensor cores for float32 too they would
-    have 10 (TF32), fp16's; a CPU knows no such thing and is left as it is.
+    Under autocast they have 7, and 10 on a GPU that uses its tensor cores for float32 (TF32); a CPU has no such mode.
 
     Args:
         device_type: of the tensors, "cuda" or "cpu".
@@ -213,7 +212,7 @@ def resolve_device(device: str | torch.device) -> torch.device:
 
 
 def thread_count(gflop: float) -> int:
-    """Threads for a call of so much work, never more than torch was already given."""
+    """Threads for a call of so many GFLOP, at most as many as torch has."""
     import torch
 
     if gflop < GFLOP_WORTH_A_THREAD:
@@ -223,10 +222,10 @@ def thread_count(gflop: float) -> int:
 
 @contextmanager
 def inference(device: torch.device, gflop: float) -> Iterator[None]:
-    """Inference mode, in a command with a thread count that fits the work while the block runs.
+    """Inference mode; in a command also with a thread count that fits the work while the block runs.
 
-    Within another program torch computes with as many threads as that has given it; where the cores are shared with
-    other work, `torch.set_num_threads(1)` makes short clips quicker there too.
+    In other programs the thread count is theirs; where the cores are shared with other work, `torch.set_num_threads(1)`
+    makes short clips faster there too.
     """
     import torch
 

@@ -1,4 +1,4 @@
-"""Processes that share work and never outlive the one they work for; signals that end it."""
+"""Worker processes that never outlive their parent, and signals as exceptions."""
 
 from __future__ import annotations
 
@@ -18,12 +18,14 @@ from voiceae.io.filesystem import clear_dead_parts
 
 Result = TypeVar("Result")
 
-_LOOK_SECONDS = 0.2
-_ENDING = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+_POLL_SECONDS = 0.2  # between looks at the parent
+_ENDING = [
+    getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)
+]  # no SIGHUP on Windows
 
 
 class Terminated(BaseException):
-    """A signal that asks the process to end; unlike an error, nothing between should catch it.
+    """Raised for a signal that asks the process to end; no Exception, so that no handler in between catches it.
 
     Attributes:
         number: of the signal.
@@ -36,12 +38,12 @@ class Terminated(BaseException):
 
 @contextmanager
 def signals_as_exceptions() -> Iterator[None]:
-    """A block in which SIGTERM and SIGHUP raise `Terminated`, so that what is begun is tidied up.
+    """A block in which SIGTERM and SIGHUP raise `Terminated`, so that temporary files are removed.
 
-    One that is ignored from outside, as `nohup` does, stays ignored. The same signal a second time kills at once.
+    A signal that is ignored from outside, as by `nohup`, stays ignored. The same signal a second time kills at once.
     """
     before = {}
-    with suppress(ValueError):  # only the main thread hears signals
+    with suppress(ValueError):  # only the main thread can set handlers
         for each in _ENDING:
             if signal.getsignal(each) == signal.SIG_DFL:
                 before[each] = signal.signal(each, _end)
@@ -58,9 +60,9 @@ def _end(number: int, _: object) -> None:
 
 
 def parent_watch_options() -> dict[str, Any]:
-    """Options of `joblib.Parallel` by which its processes end when this one does, also while they wait for work.
+    """Options of `joblib.Parallel` by which its processes end with this one, also while they wait for work.
 
-    None where the work is done by threads, in this process, or by a cluster.
+    Empty for joblib's other backends: threads, this process, a cluster.
     """
     import joblib
 
@@ -73,7 +75,7 @@ def parent_watch_options() -> dict[str, Any]:
 
 
 def watched_call(function: Callable[..., Result], *arguments: Any) -> Any:
-    """A call for `joblib.Parallel`, as `joblib.delayed` makes it, whose process ends when this one does."""
+    """A call for `joblib.Parallel`, as of `joblib.delayed`, whose process ends with this one."""
     import joblib
 
     return joblib.delayed(_attend)(os.getpid(), function, *arguments)
@@ -91,7 +93,7 @@ _followed: set[int] = set()
 
 
 def _follow(owner: int) -> None:
-    """End this process as soon as its parent is gone, even by SIGKILL; an interrupt is for the parent to hear."""
+    """End this process when its parent is gone, even by SIGKILL; Ctrl-C is left to the parent."""
     if owner in _followed:
         return
     _followed.add(owner)
@@ -100,8 +102,9 @@ def _follow(owner: int) -> None:
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
     def look() -> None:
+        # POSIX gives orphans another parent. Windows keeps the number: there loky ends idle workers after its timeout.
         while os.getppid() == owner:
-            time.sleep(_LOOK_SECONDS)
+            time.sleep(_POLL_SECONDS)
         os.kill(os.getpid(), getattr(signal, "SIGKILL", signal.SIGTERM))
 
     threading.Thread(target=look, daemon=True, name="parent-watch").start()
@@ -109,11 +112,11 @@ def _follow(owner: int) -> None:
 
 @contextmanager
 def workers_killed_on_error(folders: Iterable[Path] = (), jobs: int | None = None) -> Iterator[None]:
-    """A block whose processes are killed when it fails or is interrupted, as when one of them was killed.
+    """A block whose worker processes are killed when it fails or is interrupted, or one of them was killed.
 
     Args:
-        folders: that they write to; what they leave half-written there is removed.
-        jobs: how many they are, for the message.
+        folders: that they write to; their temporary files there are removed.
+        jobs: number of processes, for the message.
 
     Raises:
         WorkerError: when one was killed.
@@ -136,8 +139,8 @@ def workers_killed_on_error(folders: Iterable[Path] = (), jobs: int | None = Non
 def _kill_workers() -> None:
     from joblib.externals.loky import reusable_executor
 
-    executor = reusable_executor._executor  # asking for it in the official way would start one
+    executor = reusable_executor._executor  # the public get_reusable_executor() would start one
     if executor is not None:
-        # joblib's own kind has temporary folders, which it forgets only in this way
+        # Only terminate() of joblib's subclass removes its temporary folders too.
         end = getattr(executor, "terminate", executor.shutdown)
         end(kill_workers=True)

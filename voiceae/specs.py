@@ -1,4 +1,4 @@
-"""The mel contract: every number that audio, models and vocoders must agree on, and the arithmetic derived from it."""
+"""The mel contract: the numbers that audio, models and vocoders share, and the arithmetic derived from them."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class AudioSpec:
         magnitude_epsilon: added under the root, `sqrt(re^2 + im^2 + magnitude_epsilon)`.
 
     Raises:
-        SpecError: when one is no number, or they contradict each other; it is a ValueError too.
+        SpecError: when one is no number, or they contradict each other.
     """
 
     sample_rate: int = 22050
@@ -73,7 +73,7 @@ class AudioSpec:
 
     @property
     def padding(self) -> int:
-        """Samples of reflection on each side of the wave."""
+        """Samples of reflection padding on each side of the wave."""
         return (self.n_fft - self.hop_length) // 2
 
     @property
@@ -88,7 +88,7 @@ class AudioSpec:
 
     @property
     def shortest(self) -> int:
-        """Samples that a shorter wave is zero-extended to: reflection needs one sample more than `padding`."""
+        """Samples that a shorter wave is extended to by zeros: reflection needs one more than `padding`."""
         return max(self.padding + 1, self.hop_length)
 
     def frames(self, n_samples: int) -> int:
@@ -96,7 +96,7 @@ class AudioSpec:
         return max(n_samples, self.shortest) // self.hop_length
 
     def samples(self, n_frames: int) -> int:
-        """Samples that `n_frames` stand for."""
+        """Samples of `n_frames` frames."""
         return n_frames * self.hop_length
 
     def pad_to_hop(self, n_samples: int) -> int:

@@ -1,6 +1,6 @@
-"""Is a recording whole? Decoders shorten a damaged file without a word, so the containers themselves are asked.
+"""Integrity of audio files: decoders shorten a damaged file silently, so the containers themselves are checked.
 
-What each can tell, and what follows from it:
+What each container shows, and what follows from it:
 
 | container | told by | refused | taken, with a warning |
 |---|---|---|---|
@@ -10,9 +10,9 @@ What each can tell, and what follows from it:
 | FLAC | numbers and checksums of frames, STREAMINFO | frame missing, damaged, cut | more than STREAMINFO says |
 | MP3 | length of every frame; count (Xing, VBRI) | frame missing or cut, other bytes between | more than counted |
 
-What none can tell: raw samples that were changed or left out within the promised length (WAV and its kin carry no
-checksum), an MP3 without a count that was cut between two frames, an Ogg without an end mark that was cut between two
-pages (the warning says so), and anything that the writer itself left out.
+What none shows: samples changed or left out within the promised length (PCM containers have no checksum), an MP3
+without a count that was cut between two frames, an Ogg without an end mark that was cut between two pages (a warning
+says so), and whatever the writer itself left out.
 
-Each module has `examine`, which walks a file in bounded memory and says in a `Layout` what a decoder is to be given.
+Each module has `examine`, which walks a file in bounded memory and returns a `Layout`: what the decoder is given.
 """

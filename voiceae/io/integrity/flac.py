@@ -1,4 +1,4 @@
-"""FLAC: the frames of RFC 9639. libFLAC itself refuses a wrong checksum, but fills what is missing with silence."""
+"""FLAC (RFC 9639): numbers of frames. libFLAC refuses wrong checksums, but replaces missing frames by silence."""
 
 from __future__ import annotations
 
@@ -10,12 +10,15 @@ from typing import BinaryIO
 from voiceae.io.integrity.layout import CodedStream, DamageError, Layout, Piece, find
 
 _MARK = b"fLaC"
-_STREAMINFO = (b"\0\0\0\x22", b"\x80\0\0\x22")  # the block header that has to come first
+_STREAMINFO = (
+    b"\0\0\0\x22",
+    b"\x80\0\0\x22",
+)  # header of the first metadata block (section 8.2), or of the only one
 _TOTAL = 4 + 4 + 13  # place of the byte whose lower half, with the next four, is the number of samples
 _HEAD = _TOTAL + 5 + 16  # up to the end of STREAMINFO, with its MD5
-_LONGEST_HEAD = 16
+_LONGEST_HEAD = 16  # bytes: 4, at most 7 of the coded number, 2 + 2 of sizes and rates, and the checksum
 _CHUNK = 1 << 20
-_BLOCK_SIZES = {
+_BLOCK_SIZES = {  # section 9.1.1; codes 6 and 7 have the size at the end of the header
     1: 192,
     **{code: 576 << code - 2 for code in range(2, 6)},
     **{code: 256 << code - 8 for code in range(8, 16)},
@@ -24,7 +27,7 @@ _BLOCK_SIZES = {
 
 @dataclass(frozen=True)
 class _Frame:
-    """Header of a frame: its number (or first sample, where blocks differ in length) and its samples."""
+    """Header of a frame: its number (of its first sample, with variable block sizes) and its samples."""
 
     number: int
     samples: int
@@ -58,10 +61,10 @@ def examine(file: BinaryIO, start: int, stop: int) -> Layout:
             warnings.append(f"promises {promised} samples, yet {there} follow; all of them are taken")
         pieces: tuple[Piece, ...] = (range(start, following),)
         if promised != there or not orderly:
-            # Told of no length, libFLAC decodes whatever follows; how much that should be, is known here.
-            untold = bytes([head[_TOTAL] & 0xF0, 0, 0, 0, 0])
-            behind = start + _TOTAL + len(untold)
-            pieces = (range(start, start + _TOTAL), untold, range(behind, following))
+            # With a length of 0, unknown, libFLAC decodes whatever follows; the count is compared afterwards.
+            unknown = bytes([head[_TOTAL] & 0xF0, 0, 0, 0, 0])
+            behind = start + _TOTAL + len(unknown)
+            pieces = (range(start, start + _TOTAL), unknown, range(behind, following))
         streams.append(CodedStream(pieces, there, exact=True, total=there))
         start = following
     return Layout(tuple(streams), tuple(warnings))
@@ -77,7 +80,7 @@ def _next_stream(file: BinaryIO, start: int, stop: int) -> int:
 
 
 def _samples(file: BinaryIO, start: int, stop: int) -> tuple[int, bool]:
-    """Follow the frames behind the metadata: samples up to the end of the last one, and whether none came twice."""
+    """Follow the frames after the metadata: samples up to the end of the last, and whether none came twice."""
     frames = _frames(file, _after_metadata(file, start, stop), stop)
     first = last = next(frames)
     expected, gap, orderly = _following(first), False, True
@@ -85,7 +88,7 @@ def _samples(file: BinaryIO, start: int, stop: int) -> tuple[int, bool]:
         if frame.number == expected:
             last, expected, gap = frame, _following(frame), False
         elif frame.number > expected:
-            gap = True  # if what is expected still comes, these bytes of a frame only looked like a header
+            gap = True  # unless the expected one still comes: then these bytes only looked like a header
         else:
             orderly = False
     if gap or first.number:
@@ -111,7 +114,7 @@ def _following(frame: _Frame) -> int:
 
 
 def _frames(file: BinaryIO, start: int, stop: int) -> Iterator[_Frame]:
-    """The frame that starts here, and whatever behind it looks like the header of one like it."""
+    """The frame at `start`, and all bytes after it that look like the header of another of this stream."""
     file.seek(start)
     head = file.read(_LONGEST_HEAD)
     first = _frame(head) if start < stop else None
@@ -142,7 +145,8 @@ def _any_of(values: Iterable[int]) -> bytes:
 
 
 def _frame(head: bytes) -> _Frame | None:
-    """Header of a frame, None where the bytes are none; RFC 9639, section 9.1."""
+    """Header of a frame (RFC 9639, section 9.1), None if the bytes are none."""
+    # A sync code of 15 bits, and a bit that tells variable from fixed block sizes.
     if len(head) < 6 or head[0] != 0xFF or head[1] & 0xFE != 0xF8:
         return None
     size_code, rate_code = head[2] >> 4, head[2] & 15
@@ -157,7 +161,7 @@ def _frame(head: bytes) -> _Frame | None:
 
 
 def _coded_number(head: bytes, place: int) -> tuple[int, int]:
-    """A number written as UTF-8 writes characters, and where it ends; -1 for what is none."""
+    """Number in the extended UTF-8 code of section 9.1.5, and its end; -1 if invalid."""
     lead = head[place]
     if lead < 0x80:
         return lead, place + 1
@@ -180,7 +184,7 @@ def _crc8(data: bytes) -> int:
 
 
 def _crc8_table() -> Iterator[int]:
-    """Of the polynomial x^8 + x^2 + x + 1."""
+    """Table of the CRC-8 of section 9.1.8, polynomial x^8 + x^2 + x + 1."""
     for value in range(256):
         for _ in range(8):
             value = (value << 1) ^ (0x107 if value & 0x80 else 0)

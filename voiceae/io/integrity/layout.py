@@ -1,4 +1,4 @@
-"""Tags around the sound: ID3 (id3.org), APE and Lyrics3, as players leave them in files of any kind."""
+"""Layout of a file for its decoder: streams, spliced ranges of bytes, and the tags around them (ID3, APE, Lyrics3)."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from itertools import accumulate
 from typing import BinaryIO, TypeAlias
 
 Piece: TypeAlias = "bytes | range"
-"""Bytes that stand in for what the file has, or a range of the file."""
+"""Replacement bytes, or a range of the file."""
 
-_SEARCH = 1 << 20
+_SEARCH = 1 << 20  # bytes searched at a time, so that memory stays bounded
 
 
 class DamageError(Exception):
-    """A file that is not whole, or holds what cannot be decoded; the message goes on after the file's name."""
+    """Raised for a file that is damaged or cannot be decoded; the message continues after the file's name."""
 
 
 @dataclass(frozen=True)
 class CodedStream:
-    """One stream that is decoded for itself.
+    """One stream that is decoded by itself.
 
     Attributes:
-        pieces: what the decoder is given; nothing means the file as it is.
-        samples: that have to come of it, per channel; None when the container cannot tell.
+        pieces: what the decoder is given; empty for the file as it is.
+        samples: per channel, that decoding has to give; None when the container does not tell.
         clock: Hz that `samples` are counted at; None for the stream's own rate.
-        slack: how many may be missing.
-        exact: more than `samples` are wrong too.
-        total: the duration as the header says it, at the same clock; None where only the decoder knows.
+        slack: samples that may be missing.
+        exact: whether more than `samples` are an error too.
+        total: samples by the header, at the same clock; None where only the decoder knows.
     """
 
     pieces: tuple[Piece, ...] = ()
@@ -44,11 +44,11 @@ class CodedStream:
 
 @dataclass(frozen=True)
 class Layout:
-    """What a file holds.
+    """Streams of a file, and warnings about it.
 
     Attributes:
-        streams: in the order in which they are heard.
-        warnings: what was wrong with it and did no harm; each goes on after the file's name.
+        streams: in the order of their audio.
+        warnings: faults that did no harm; each continues after the file's name.
     """
 
     streams: tuple[CodedStream, ...] = field(default=(CodedStream(),))
@@ -123,7 +123,7 @@ def find(file: BinaryIO, wanted: bytes, start: int, stop: int) -> int:
 
 
 def merged(ranges: Iterable[range]) -> tuple[range, ...]:
-    """Neighbours that touch become one."""
+    """Ranges of which neighbours that touch are joined."""
     joined: list[range] = []
     for each in ranges:
         if joined and joined[-1].stop == each.start:
@@ -144,12 +144,13 @@ def only_zeros(file: BinaryIO, start: int, stop: int) -> bool:
     return True
 
 
+# Lengths from id3.org (ID3v1 at the end, ID3v2.4 with a size of 4 times 7 bits), and wiki.hydrogenaud.io (APEv2).
 _ID3V1 = 128
-_APE = 32  # header, and footer
+_APE = 32  # of the header, and of the footer
 
 
 def tag_at(file: BinaryIO, position: int, stop: int) -> int:
-    """Bytes of the tag that starts here, 0 when none does."""
+    """Length of the tag that starts at a position, 0 if none does."""
     file.seek(position)
     head = file.read(_APE)
     if head[:3] == b"ID3" and len(head) >= 10 and max(head[6:10]) < 0x80:
@@ -168,7 +169,7 @@ def tag_at(file: BinaryIO, position: int, stop: int) -> int:
 
 
 def without_tags(file: BinaryIO, stop: int) -> tuple[int, int]:
-    """Where the tags at the front end, and those at the back begin."""
+    """End of the tags at the front, and start of those at the back."""
     start = 0
     while size := tag_at(file, start, stop) if start < stop else 0:
         start += size
@@ -178,7 +179,7 @@ def without_tags(file: BinaryIO, stop: int) -> tuple[int, int]:
 
 
 def _before_tag(file: BinaryIO, start: int, stop: int) -> int:
-    """Where the tag that ends here begins."""
+    """Start of the tag that ends at `stop`, `stop` itself if none does."""
     if stop - start > _ID3V1:
         file.seek(stop - _ID3V1)
         if file.read(3) == b"TAG":

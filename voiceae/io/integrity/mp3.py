@@ -1,4 +1,4 @@
-"""MPEG audio: the frames of ISO/IEC 11172-3 and 13818-3, and the count in a first frame (Xing, Info, VBRI)."""
+"""MPEG audio (ISO/IEC 11172-3, 13818-3): lengths of frames, and their count in a first frame (Xing, Info, VBRI)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 from voiceae.io.integrity.layout import CodedStream, DamageError, Layout, merged, only_zeros, tag_at
 
-_KBPS = {  # by (MPEG-1 or not, layer)
+_KBPS = {  # by (MPEG-1 or not, layer): ISO/IEC 11172-3, 2.4.2.3, and 13818-3, 2.4.2.3
     (True, 1): (0, 32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448),
     (True, 2): (0, 32, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384),
     (True, 3): (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
@@ -19,11 +19,11 @@ _KBPS = {  # by (MPEG-1 or not, layer)
     (False, 3): (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
 }
 _RATES = {3: (44100, 48000, 32000), 2: (22050, 24000, 16000), 0: (11025, 12000, 8000)}  # by version
-_MPEG1 = 3
+_MPEG1 = 3  # code of the version; 2 is MPEG-2, 0 the "MPEG-2.5" of Fraunhofer
 _HEAD = 4
 _CHUNK = 1 << 20
-_SEARCH = 1 << 17  # bytes before the first frame
-_LONGEST_FREE = 8192  # bytes of a frame in free format
+_SEARCH = 1 << 17  # bytes in which the first frame is looked for
+_LONGEST_FREE = 8192  # bytes of a frame in free format; LAME's most, 640 kbit/s, are 5,760 at 8 kHz
 _VBRI = 36  # place of Fraunhofer's count, whatever the channels
 _COUNTS = {
     b"Xing": (36, 21, 13),
@@ -32,8 +32,8 @@ _COUNTS = {
 }  # places of these letters in a frame
 _COUNT = 192  # bytes of a frame that hold all that is read of its count
 _DELAYS = 21  # of the encoder, behind its name and what it says of the sound
-_REST = 4096  # bytes at the end that may be anything: tags of unknown kinds
-_SLACK = 2 * 1152  # a decoder may swallow the first frame, and an encoder's delay
+_REST = 4096  # bytes at the end that may be anything, such as tags of unknown kinds
+_SLACK = 2 * 1152  # samples that a decoder may drop: its first frame, and the encoder's delay
 
 
 @dataclass(frozen=True)
@@ -63,8 +63,8 @@ class _Run:
     Attributes:
         frames: how many, without the one that holds the count.
         promised: the count, None without one.
-        strict: the count is known not to include its own frame.
-        cut: samples of delay and padding that the decoder takes away.
+        strict: whether the count is known to exclude its own frame.
+        cut: samples of delay and padding that the decoder removes.
         ranges: where they are.
         count: the frame that holds the count.
     """
@@ -78,7 +78,7 @@ class _Run:
 
 
 def first_frame(file: BinaryIO, start: int, stop: int) -> int:
-    """Place of the first frame that others follow, -1 when there is none near the beginning."""
+    """Position of the first frame that others follow, -1 if there is none near the beginning."""
     file.seek(start)
     head = file.read(min(_SEARCH + 3 * _LONGEST_FREE, stop - start))
     place = head.find(b"\xff")
@@ -91,7 +91,7 @@ def first_frame(file: BinaryIO, start: int, stop: int) -> int:
 
 
 def examine(file: BinaryIO, start: int, stop: int) -> Layout:
-    """Walk all frames.
+    """Check all frames of a file.
 
     Args:
         file: open.
@@ -113,14 +113,14 @@ def examine(file: BinaryIO, start: int, stop: int) -> Layout:
         warnings.append(
             f"begins with {first - start} bytes that belong to no frame; its beginning may be missing"
         )
-    streams = tuple(_judged(run, kind, head, warnings) for run in runs if run.frames)
+    streams = tuple(_checked(run, kind, head, warnings) for run in runs if run.frames)
     if not streams:
         raise DamageError("is truncated: it ends before the first frame of sound")
     return Layout(streams, tuple(dict.fromkeys(warnings)))
 
 
 def _runs(file: BinaryIO, start: int, stop: int, kind: _Kind) -> list[_Run]:
-    """Walk the frames; a new run begins where another count does, as in files that were joined."""
+    """Walk the frames; a frame with a count begins a new run, as in files that were joined."""
     lengths, position = _lengths(kind), start
     runs = [_Run()]
     while position < stop:
@@ -128,7 +128,7 @@ def _runs(file: BinaryIO, start: int, stop: int, kind: _Kind) -> list[_Run]:
         chunk = file.read(min(_CHUNK, stop - position))
         complete = len(chunk) - (_COUNT if position + len(chunk) < stop else 0)
         counts = set(_counts(chunk))
-        # The inner loop: looking three bytes up is several times as fast as taking them apart.
+        # The inner loop: looking up three bytes is several times as fast as decoding their bits.
         offset = frames = 0
         while (
             (length := lengths.get(chunk[offset : offset + 3])) and offset < complete and offset not in counts
@@ -148,8 +148,8 @@ def _runs(file: BinaryIO, start: int, stop: int, kind: _Kind) -> list[_Run]:
     return runs
 
 
-def _judged(run: _Run, kind: _Kind, head: bytes, warnings: list[str]) -> CodedStream:
-    """What is decoded of a run, if all of it is there."""
+def _checked(run: _Run, kind: _Kind, head: bytes, warnings: list[str]) -> CodedStream:
+    """Stream of a run, if all of it is there."""
     if run.promised is not None and run.promised > run.frames + (not run.strict):
         raise DamageError(f"is truncated or damaged: {run.promised} frames promised, {run.frames} are there")
     if run.promised is not None and run.promised >= run.frames:
@@ -164,7 +164,7 @@ def _judged(run: _Run, kind: _Kind, head: bytes, warnings: list[str]) -> CodedSt
 
 
 def _counts(chunk: bytes) -> Iterator[int]:
-    """Where frames would start that hold the counts found in these bytes."""
+    """Positions of frames that would hold the counts found in these bytes."""
     for name, places in _COUNTS.items():
         found = chunk.find(name)
         while found >= 0:
@@ -184,7 +184,7 @@ def _counted(head: bytes, place: range) -> _Run:
     if not flags & 1:
         return _Run()
     promised = int.from_bytes(head[start + 8 : start + 12], "big")
-    # Behind the flags: the numbers of frames and of bytes, the table of contents and the quality, as they tell.
+    # After the flags, as far as they are set: numbers of frames and bytes, a table of contents, the quality.
     encoder = start + 8 + 4 + (4 if flags & 2 else 0) + (100 if flags & 4 else 0) + (4 if flags & 8 else 0)
     strict = head[encoder : encoder + 4] in (b"LAME", b"Lavf", b"Lavc")
     delays = int.from_bytes(head[encoder + _DELAYS : encoder + _DELAYS + 3], "big") if strict else 0
@@ -192,7 +192,7 @@ def _counted(head: bytes, place: range) -> _Run:
 
 
 def _count_frame(kind: _Kind, head: bytes, frames: int) -> bytes:
-    """A frame that says how many follow, as Xing's encoder had it."""
+    """A frame with the count of those that follow, in Xing's format."""
     start = _HEAD + _side_information(head)
     second = 0xE0 | kind.version << 3 | (4 - kind.layer) << 1 | 1
     lengths = _lengths(kind)
@@ -205,13 +205,13 @@ def _count_frame(kind: _Kind, head: bytes, frames: int) -> bytes:
 
 
 def _side_information(head: bytes) -> int:
-    """Bytes of it: less for MPEG-2 and for one channel."""
+    """Bytes of the side information: fewer for MPEG-2 and for one channel."""
     mono, mpeg1 = head[3] >> 6 == 3, head[1] >> 3 & 3 == _MPEG1
     return 17 if mono == mpeg1 else 32 if mpeg1 else 9
 
 
 def _skipped(file: BinaryIO, position: int, stop: int, kind: _Kind) -> int:
-    """Where the walk goes on behind something that is no frame of this kind."""
+    """Position after bytes that are no frame of this kind."""
     size = tag_at(file, position, stop)
     if size:
         return position + size
@@ -233,7 +233,7 @@ def _is_head(file: BinaryIO, position: int, kind: _Kind) -> bool:
 
 
 def _kind(data: bytes, place: int) -> _Kind | None:
-    """What the frame that starts here is, None where the bytes are no header of one."""
+    """Kind of the frame at a place, None if the bytes are no header."""
     if place + _HEAD > len(data) or data[place] != 0xFF or data[place + 1] & 0xE0 != 0xE0:
         return None
     version, layer = data[place + 1] >> 3 & 3, 4 - (data[place + 1] >> 1 & 3)
@@ -244,7 +244,7 @@ def _kind(data: bytes, place: int) -> _Kind | None:
 
 
 def _free_length(data: bytes, place: int) -> int:
-    """Bytes of a frame in free format, without padding: up to the next that is like it; 0 when there is none."""
+    """Bytes of a frame in free format without padding: up to the next such header; 0 if there is none."""
     head = data[place + 1 : place + 3]
     found = data.find(b"\xff", place + 24)
     while 0 < found <= place + _LONGEST_FREE:
@@ -255,7 +255,7 @@ def _free_length(data: bytes, place: int) -> int:
 
 
 def _followed(data: bytes, place: int, kind: _Kind, whole: bool) -> bool:
-    """Whether two more frames of this kind follow, or the end of the file."""
+    """Whether two more frames of this kind follow, or the file ends."""
     lengths = _lengths(kind)
     for _ in range(3):
         length = lengths.get(data[place : place + 3])
@@ -269,7 +269,7 @@ def _followed(data: bytes, place: int, kind: _Kind, whole: bool) -> bool:
 
 @lru_cache(maxsize=64)
 def _lengths(kind: _Kind) -> dict[bytes, int]:
-    """Bytes of a frame by the first three of its header."""
+    """Length of a frame in bytes, by the first three bytes of its header (ISO/IEC 11172-3, 2.4.3.1)."""
     rate, layer = kind.rate, kind.layer
     slots = 12000 if layer == 1 else 144000 if layer == 2 or kind.version == _MPEG1 else 72000
     unit = 4 if layer == 1 else 1

@@ -1,4 +1,4 @@
-"""Ogg: the pages of RFC 3533, and the streams of Vorbis, Opus and FLAC in them."""
+"""Ogg (RFC 3533): numbers, checksums and positions of pages, for streams of Vorbis, Opus and FLAC."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import BinaryIO
 
 from voiceae.io.integrity.layout import CodedStream, DamageError, Layout, Piece, find, merged
 
-_HEADER = 27
-_FIRST, _LAST = 2, 4  # flags
+_HEADER = 27  # bytes of a page before its segment table (RFC 3533, section 6)
+_FIRST, _LAST = 2, 4  # flags of the header type: beginning and end of a logical stream
 _OPUS_RATE = 48000  # RFC 7845, section 4: positions count at 48 kHz, whatever was recorded
-_CODECS = {
+_CODECS = {  # first bytes of a stream's first packet
     b"\x01vorbis": "Vorbis",
     b"OpusHead": "Opus",
     b"\x7fFLAC": "FLAC",
@@ -45,10 +45,10 @@ class _Stream:
     last_page: bytes = b""
 
     def coded(self) -> CodedStream:
-        """The first page's own samples are not counted: a recording of a live stream starts at any position."""
+        """Stream for the decoder, counted from its first page: a recording of a live stream starts anywhere."""
         clock = _OPUS_RATE if self.codec == "Opus" else None
         pieces: tuple[Piece, ...] = merged(self.pages)
-        if not self.ended:  # libsndfile refuses Opus without an end mark
+        if not self.ended:  # libsndfile refuses Opus without an end-of-stream flag
             marked = self.last_page[:5] + bytes([self.last_page[5] | _LAST]) + self.last_page[6:]
             pieces = (*merged(self.pages[:-1]), marked[:22] + _checksum(marked) + marked[26:])
         return CodedStream(pieces, max(0, self.last - self.first), clock, slack=1, total=max(0, self.last))
@@ -95,7 +95,7 @@ def examine(file: BinaryIO, start: int, stop: int) -> Layout:
 
 
 def _page(file: BinaryIO, position: int, stop: int) -> bytes | None:
-    """The page that starts here, if one does."""
+    """The page at a position, None if there is none."""
     file.seek(position)
     head = file.read(_HEADER)
     if len(head) < _HEADER or head[:4] != b"OggS" or head[4] != 0:
@@ -112,7 +112,7 @@ def _page(file: BinaryIO, position: int, stop: int) -> bytes | None:
 
 
 def _next_page(file: BinaryIO, position: int, stop: int, links: list[dict[int, _Stream]]) -> int:
-    """Where the next page starts behind something that is none, `stop` when no more follows."""
+    """Start of the next page behind other bytes, `stop` if none follows."""
     following = find(file, b"OggS\0", position + 1, stop)
     if following >= 0:
         return following
@@ -132,7 +132,7 @@ def _codec(page: bytes) -> str:
 
 
 def _checksum(page: bytes) -> bytes:
-    """Ogg's CRC-32 is zlib's with all bits in the other order, and without its two inversions."""
+    """CRC-32 of a page (RFC 3533, section 6): zlib's with reversed bits and without its two inversions."""
     bare = page[:22] + bytes(4) + page[26:]
     mirrored = zlib.crc32(bare.translate(_REVERSED), _INVERTED) ^ _INVERTED
     return mirrored.to_bytes(4, "big").translate(_REVERSED)
@@ -141,16 +141,16 @@ def _checksum(page: bytes) -> bytes:
 def _layout(links: list[dict[int, _Stream]]) -> Layout:
     streams, warnings = [], []
     for link in links:
-        spoken = [stream for stream in link.values() if stream.codec in _READABLE]
-        if not spoken:
+        audio = [stream for stream in link.values() if stream.codec in _READABLE]
+        if not audio:
             names = " and ".join(sorted({stream.codec for stream in link.values()}))
             raise DamageError(f"is Ogg that holds {names}, which cannot be read")
-        if len(spoken) > 1:
-            warnings.append(f"holds {len(spoken)} recordings side by side; the first is taken")
-        if not spoken[0].ended:
+        if len(audio) > 1:
+            warnings.append(f"holds {len(audio)} recordings side by side; the first is taken")
+        if not audio[0].ended:
             warnings.append(
                 "does not say where it ends: it was cut off, or recorded from a running stream; "
                 "all that is there is taken"
             )
-        streams.append(spoken[0].coded())
+        streams.append(audio[0].coded())
     return Layout(tuple(streams), tuple(dict.fromkeys(warnings)))

@@ -1,4 +1,4 @@
-"""AIFF, CAF, AU, W64 and NIST: containers in which a number says how many bytes of samples follow."""
+"""AIFF, CAF, AU, W64 and NIST SPHERE: containers whose header gives the number of bytes of samples."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import BinaryIO
 
 from voiceae.io.integrity.layout import CodedStream, DamageError, Layout, Piece, only_zeros
 
-_AU_UNKNOWN = 0xFFFFFFFF
+_AU_UNKNOWN = 0xFFFFFFFF  # AUDIO_UNKNOWN_SIZE of Sun's audio_filehdr.h
+# The chunk's GUID, which begins with its name in RIFF.
 _W64_DATA = b"data" + bytes.fromhex("f3acd3118cd100c04f8edb8a")
 _W64_HEAD = 24  # name and length of a chunk; the length counts them
 _IGNORED = 1024  # bytes behind the samples that nothing accounts for: padding, not speech
@@ -16,13 +17,13 @@ _IGNORED = 1024  # bytes behind the samples that nothing accounts for: padding, 
 
 @dataclass(frozen=True)
 class _Promise:
-    """What a header says of the samples.
+    """What the header promises of the samples.
 
     Attributes:
         start: where they begin.
-        length: their bytes; None where the writer says openly that it did not know.
-        chunked: further chunks may follow.
-        corrected: what has to stand where, in the header, for so many bytes.
+        length: bytes; None where the writer marked it as unknown.
+        chunked: whether further chunks may follow.
+        fields: numbers in the header that depend on the length: place, `struct` code, bytes per unit, added constant.
     """
 
     start: int
@@ -31,12 +32,12 @@ class _Promise:
     fields: tuple[tuple[int, str, int, int], ...] = ()
 
     def corrections(self, length: int) -> list[tuple[int, bytes]]:
-        """Place and bytes of each number that depends on the length."""
+        """Place and bytes of each number of the header, for a length."""
         return [(place, struct.pack(code, length // unit + more)) for place, code, unit, more in self.fields]
 
 
 def examine_aiff(file: BinaryIO, start: int, stop: int) -> Layout:
-    """Apple's AIFF and AIFF-C (1989, 1991).
+    """Check an AIFF or AIFF-C file (Apple 1989, 1991).
 
     Raises:
         DamageError: for missing chunks, or fewer bytes than promised.
@@ -49,11 +50,11 @@ def examine_aiff(file: BinaryIO, start: int, stop: int) -> Layout:
             channels, frames, bits = struct.unpack(">hIh", file.read(8))
             file.seek(common + 18)
             plain = length < 22 or file.read(4) in (b"NONE", b"sowt", b"twos", b"in24", b"in32")
-            width = channels * (-(-bits // 8)) if plain else 0
+            width = channels * (-(-bits // 8)) if plain else 0  # compressed kinds have no fixed width
         elif name == b"SSND" and common >= 0:
             break
         position += 8 + length + length % 2
-    samples = position + 16
+    samples = position + 16  # behind the name, length, offset and block size of SSND
     promised = max(length - 8, frames * width)
     fields = ((position + 4, ">I", 1, 8), (common + 2, ">I", width, 0)) if width else ()
     if 0 < frames * width < length - 8 - _IGNORED:
@@ -62,7 +63,7 @@ def examine_aiff(file: BinaryIO, start: int, stop: int) -> Layout:
 
 
 def examine_caf(file: BinaryIO, start: int, stop: int) -> Layout:
-    """Apple's Core Audio Format (2006); a length of -1 means up to the end.
+    """Check a Core Audio Format file (Apple 2006); a length of -1 means up to the end of the file.
 
     Raises:
         DamageError: for missing chunks, or fewer bytes than promised.
@@ -73,7 +74,7 @@ def examine_caf(file: BinaryIO, start: int, stop: int) -> Layout:
         if name == b"data":
             break
         position += 12 + max(0, length)
-    edits = 4
+    edits = 4  # bytes of the data chunk before the samples: mEditCount
     promise = None if length < 0 else max(0, length - edits)
     return _layout(
         file, start, stop, _Promise(position + 12 + edits, promise, True, ((position + 4, ">q", 1, edits),))
@@ -81,7 +82,7 @@ def examine_caf(file: BinaryIO, start: int, stop: int) -> Layout:
 
 
 def examine_au(file: BinaryIO, start: int, stop: int) -> Layout:
-    """Sun's AU, of either order of bytes.
+    """Check an AU file of Sun, of either byte order.
 
     Raises:
         DamageError: for a cut header, or fewer bytes than promised.
@@ -99,7 +100,7 @@ def examine_au(file: BinaryIO, start: int, stop: int) -> Layout:
 
 
 def examine_w64(file: BinaryIO, start: int, stop: int) -> Layout:
-    """Sonic Foundry's Wave64: RIFF with names of 16 bytes and lengths of 8.
+    """Check a Wave64 file of Sonic Foundry: RIFF with GUIDs for names and lengths of 8 bytes.
 
     Raises:
         DamageError: for missing chunks, or fewer bytes than promised.
@@ -109,13 +110,13 @@ def examine_w64(file: BinaryIO, start: int, stop: int) -> Layout:
         name, length = _chunk(file, position, stop, "<16sQ", "data")
         if name == _W64_DATA:
             break
-        position += max(_W64_HEAD, -(-length // 8) * 8)
+        position += max(_W64_HEAD, -(-length // 8) * 8)  # chunks are aligned to 8 bytes
     samples, fields = position + _W64_HEAD, ((position + 16, "<Q", 1, _W64_HEAD),)
     return _layout(file, start, stop, _Promise(samples, max(0, length - _W64_HEAD), True, fields))
 
 
 def examine_nist(file: BinaryIO, start: int, stop: int) -> Layout:
-    """NIST SPHERE: a header of text, in lines of name, type and value.
+    """Check a NIST SPHERE file, whose header is text: lines of name, type and value.
 
     Raises:
         DamageError: for a cut header, or fewer bytes than promised.
@@ -135,7 +136,7 @@ def examine_nist(file: BinaryIO, start: int, stop: int) -> Layout:
 
 
 def _chunk(file: BinaryIO, position: int, stop: int, code: str, wanted: str) -> tuple[bytes, int]:
-    """Name and length of the chunk that starts here."""
+    """Name and length of the chunk at a position."""
     file.seek(position)
     head = file.read(struct.calcsize(code))
     if len(head) < struct.calcsize(code) or position >= stop:
@@ -145,9 +146,9 @@ def _chunk(file: BinaryIO, position: int, stop: int, code: str, wanted: str) -> 
 
 
 def _layout(file: BinaryIO, start: int, stop: int, promise: _Promise) -> Layout:
-    """Compare what is promised with what is there."""
+    """Compare the promise with the bytes in the file."""
     here, length = stop - promise.start, promise.length
-    if length is None:  # libsndfile knows how to take this from AU alone
+    if length is None:  # libsndfile accepts an unknown length in AU only
         return Layout((CodedStream(_corrected(promise, here, start, stop)),)) if promise.chunked else Layout()
     if length > here:
         raise DamageError(f"is truncated: {length} bytes of samples promised, {here} are there")
@@ -163,7 +164,7 @@ def _layout(file: BinaryIO, start: int, stop: int, promise: _Promise) -> Layout:
 
 
 def _corrected(promise: _Promise, here: int, start: int, stop: int) -> tuple[Piece, ...]:
-    """The file with a header that promises what is there."""
+    """The file with a header that gives the true length."""
     pieces: list[Piece] = []
     for place, number in sorted(promise.corrections(here)):
         pieces += [range(start, place), number]

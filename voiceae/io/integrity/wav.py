@@ -1,4 +1,4 @@
-"""WAV: RIFF, its big-endian form RIFX, and RF64 or BW64 (Microsoft's RIFF description, EBU Tech 3306)."""
+"""WAV: RIFF (Microsoft and IBM 1991), its big-endian form RIFX, and RF64 or BW64 (EBU Tech 3306, ITU-R BS.2088)."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ from typing import BinaryIO
 
 from voiceae.io.integrity.layout import CodedStream, DamageError, Layout, only_zeros
 
-_UNKNOWN = 0x7FFFF000  # writers into a pipe put this or more where they cannot know the length
+_UNKNOWN = (
+    0x7FFFF000  # from here on, the length is one that a writer into a pipe gives because it cannot know
+)
 _LARGEST = 0xFFFFFFFF
 _IGNORED = 1024  # bytes after the samples that belong to no chunk: a tag or padding, not speech
 _FORMS = (b"RIFF", b"RIFX", b"RF64", b"BW64")
-_EXTENSIBLE = 0xFFFE
-_FIXED = {1: "PCM", 3: "float", 6: "A-law", 7: "mu-law"}  # whose block align is one sample of every channel
+_EXTENSIBLE = 0xFFFE  # WAVE_FORMAT_EXTENSIBLE: the codec stands in the first two bytes of a GUID
+_FIXED = {1: "PCM", 3: "float", 6: "A-law", 7: "mu-law"}  # codecs whose block is one sample of every channel
 _FOREIGN = {  # WAVE_FORMAT_* of mmreg.h that libsndfile does not decode
     0x50: "MPEG audio",
     0x55: "MP3",
@@ -36,14 +38,14 @@ _FOREIGN = {  # WAVE_FORMAT_* of mmreg.h that libsndfile does not decode
 
 @dataclass(frozen=True)
 class _Header:
-    """What stands before the samples.
+    """Header of one recording: all before its samples.
 
     Attributes:
         order: of the bytes, for `struct`.
         form: body of the `fmt ` chunk.
         samples: where they start.
         length: of them, as promised.
-        broken: libsndfile would not find its way through the chunks.
+        broken: whether libsndfile could not follow the chunks.
     """
 
     order: str
@@ -63,7 +65,7 @@ class _Header:
 
 
 def examine(file: BinaryIO, start: int, stop: int) -> Layout:
-    """Look through the chunks of one recording, and of those that were appended to it.
+    """Check the chunks of a recording, and of others that were appended to it.
 
     Args:
         file: open.
@@ -121,7 +123,7 @@ def _header(file: BinaryIO, start: int, stop: int) -> _Header:
 
 
 def _after(file: BinaryIO, position: int, length: int) -> tuple[int, bool]:
-    """Where the next chunk starts, and whether it stands where it should: chunks of odd length are padded."""
+    """Start of the next chunk, and whether the padding of an odd length is there."""
     if length % 2 == 0:
         return position, True
     file.seek(position)
@@ -135,18 +137,15 @@ def _is_name(name: bytes) -> bool:
 
 
 def _extent(file: BinaryIO, header: _Header, stop: int) -> tuple[int, int, str]:
-    """End of the samples, start of the next recording (or `stop`), and what is wrong with the promise."""
+    """End of the samples, start of the next recording (or `stop`), and a warning if the length is wrong."""
     start, length = header.samples, header.length
     here = stop - start
     if length > here:
         if length >= _UNKNOWN and length <= _LARGEST:
             return stop, stop, "its header does not say how long it is; all that is there is taken"
         if length <= stop:
-            return (
-                stop,
-                stop,
-                f"its header promises {length - here} bytes too many; all that is there is taken",
-            )
+            excess = f"its header promises {length - here} bytes too many; all that is there is taken"
+            return stop, stop, excess
         raise DamageError(f"is truncated: {length} bytes of samples promised, {here} are there")
     end = start + length
     after = _after(file, end, length)[0]
@@ -156,17 +155,13 @@ def _extent(file: BinaryIO, header: _Header, stop: int) -> tuple[int, int, str]:
         if name == b"data":
             raise DamageError("is damaged: it has more than one data chunk")
         if not known and position == after and stop - end > _IGNORED and not only_zeros(file, end, stop):
-            return (
-                stop,
-                stop,
-                f"its header promises {length} bytes of samples, yet {here} follow (a recorder that "
-                "stopped early?); all of them are taken",
-            )
+            more = f"its header promises {length} bytes of samples, yet {here} follow (a recorder that stopped early?)"
+            return stop, stop, f"{more}; all of them are taken"
     return end, stop, ""
 
 
 def _chunks(file: BinaryIO, position: int, stop: int, order: str) -> Iterator[tuple[bytes, int, bool]]:
-    """Name and place of each chunk, and whether it can be one; ends after the first that cannot."""
+    """Name and place of each chunk, and whether it is plausible; ends after the first that is not."""
     while position + 8 <= stop:
         file.seek(position)
         head = file.read(12)
@@ -182,7 +177,7 @@ def _chunks(file: BinaryIO, position: int, stop: int, order: str) -> Iterator[tu
 
 
 def _rewritten(header: _Header, length: int) -> bytes:
-    """A header that tells the truth."""
+    """A header with the true length, as RF64 where RIFF's 32 bits do not hold it."""
     order, form = header.order, header.form + bytes(len(header.form) % 2)
     chunk = b"fmt " + struct.pack(order + "I", len(form)) + form
     if length > _UNKNOWN and order == "<":
