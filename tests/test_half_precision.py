@@ -206,7 +206,7 @@ def others() -> Iterator[tuple[nn.Module, Callable[[], object]]]:
         (club, (voice[:, None], units.transpose(1, 2), coarse)),
         (CPCLoss(dim=8, hidden=16, prediction_steps=3), (units, coarse)),
         (
-            MultiResolutionSTFTLoss(sizes=[256, 1024], sample_rate=SPEC.sample_rate, f_max=SPEC.f_max),
+            MultiResolutionSTFTLoss(fft_sizes=[256, 1024], sample_rate=SPEC.sample_rate, f_max=SPEC.f_max),
             (made, wav),
         ),
         (LogMel(SPEC), (wav,)),
