@@ -29,7 +29,7 @@ def test_every_loss_is_there_and_weighted():
 def test_the_estimators_learn_from_the_step_s_codes_and_teach_the_model_nothing_then():
     asked, batch = objective(), small_batch()
     result = asked(batch, 0, generator())
-    assert not any(part.requires_grad for pair in result.pairs.values() for part in pair)
+    assert not any(part.requires_grad for pair in result.for_adversary.values() for part in pair)
     before = asked.adversary_loss(batch, result)
     before.backward()
     assert {name.split(".")[0] for name in moved(asked)} == {"adversary"}

@@ -63,7 +63,7 @@ class AutoVC(Reconstruction):
             "content": reconstruction_loss(again.units, content.units, coarse_mask, "l1"),
             **content.bottlenecked.losses,
         }
-        return self.weighted_result(losses, step, batch, content, model.denormalise(output), speaker)
+        return self.reconstructed(losses, step, batch, content, model.denormalise(output), speaker)
 
 
 def take_speaker(model: Autoencoder, source: str, spec: AudioSpec) -> None:

@@ -24,9 +24,10 @@ class StepResult:
         total: scalar to be minimised.
         losses: by name, as weighted; detached.
         stats: by name, what is only logged; detached.
-        mels: (B, M, T) by name: what was heard, wanted, given and, where asked for, converted; detached.
+        mels: (B, M, T) by name: source, target, output and, where there is one, converted; detached.
         speaker: (B, S) of the reference; detached.
         waves: (B, N) by name, where waves are made; detached.
+        for_adversary: what else `adversary_loss` needs, by name; detached.
     """
 
     total: Tensor
@@ -35,6 +36,7 @@ class StepResult:
     mels: dict[str, Tensor] = field(default_factory=dict)
     speaker: Tensor | None = None
     waves: dict[str, Tensor] = field(default_factory=dict)
+    for_adversary: dict[str, Any] = field(default_factory=dict)
 
 
 class Objective(nn.Module):
@@ -45,6 +47,7 @@ class Objective(nn.Module):
         crops: what draws its batches.
         model: what is trained and exported.
         adversary: what `adversary_loss` trains after every update of the model; empty where there is nothing.
+        weights: of the losses.
         sparing: whether some of its steps leave weights of the model without a gradient.
         stage: name of the stage that the training is in; "" where it has none.
     """
@@ -55,6 +58,7 @@ class Objective(nn.Module):
     stage: str = ""
     model: Any
     adversary: Any
+    weights: LossWeights
 
     @classmethod
     def configured(cls, model: Any, store: FeatureStore, options: Mapping[str, Any]) -> Self:
@@ -100,6 +104,39 @@ class Objective(nn.Module):
         """
         raise NotImplementedError
 
+    def result(
+        self,
+        losses: Mapping[str, Tensor],
+        step: int,
+        *,
+        stats: Mapping[str, Tensor] | None = None,
+        mels: Mapping[str, Tensor] | None = None,
+        speaker: Tensor | None = None,
+        waves: Mapping[str, Tensor] | None = None,
+        for_adversary: Mapping[str, Any] | None = None,
+    ) -> StepResult:
+        """The losses as weighted at a step, and detached all that is logged, looked at or learnt from.
+
+        Args:
+            losses: by name.
+            step: for the schedules of the weights.
+            stats: as of `StepResult`, and so the rest.
+            mels: see there.
+            speaker: see there.
+            waves: see there.
+            for_adversary: see there.
+        """
+        total, weighted = self.weights(losses, step)
+        return StepResult(
+            total=total,
+            losses=_detached(weighted),
+            stats=_detached({f"{name}_raw": value for name, value in losses.items()}) | _detached(stats),
+            mels=_detached(mels),
+            speaker=None if speaker is None else speaker.detach(),
+            waves=_detached(waves),
+            for_adversary=dict(for_adversary or {}),
+        )
+
     def examples(self, batch: Batch, count: int) -> dict[str, Tensor]:
         """Mels to look at: `count` items of a batch as (count, M, T) by name, the first as it was given."""
         mel, mask = batch.mel[:count], batch.mask[:count]
@@ -117,3 +154,7 @@ class Objective(nn.Module):
     def adversary_loss(self, batch: Batch, result: StepResult) -> Tensor:
         """What the adversary minimises, after the model's update, on what the model made before it."""
         raise NotImplementedError
+
+
+def _detached(values: Mapping[str, Tensor] | None) -> dict[str, Tensor]:
+    return {name: value.detach() for name, value in (values or {}).items()}

@@ -101,15 +101,7 @@ class Disentangling(Objective):
         if self.adversary.active:
             mels["converted"], scores = self._convert(batch, content, speaker)
             losses |= scores | self._adversarial_losses(mels, speaker.detach(), batch)
-        total, weighted = self.weights(losses, step)
-        return StepResult(
-            total=total,
-            losses={name: value.detach() for name, value in weighted.items()},
-            stats={f"{name}_raw": value.detach() for name, value in losses.items()}
-            | {name: value.detach() for name, value in content.bottlenecked.stats.items()},
-            mels={name: mel.detach() for name, mel in mels.items()},
-            speaker=speaker.detach(),
-        )
+        return self.result(losses, step, stats=content.bottlenecked.stats, mels=mels, speaker=speaker)
 
     def extra_losses(self, batch: Batch, content: Content, step: int) -> dict[str, Tensor]:
         """Further losses by name, of an objective built on this one."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import replace
 from math import log
 from typing import Any
 
@@ -30,17 +30,6 @@ SECOND = "refine"
 
 MOST_CONFUSION = 2.0
 """Times the cross-entropy of guessing: beyond it the code need not be pushed."""
-
-
-@dataclass(frozen=True)
-class TableResult(StepResult):
-    """Losses, and what the adversaries learn from.
-
-    Attributes:
-        units: (B, D, T') of the first stage; detached.
-    """
-
-    units: Tensor | None = None
 
 
 class MultiTarget(Reconstruction):
@@ -100,7 +89,7 @@ class MultiTarget(Reconstruction):
         stage = self.refine if self.stage == SECOND else self.hide
         return stage(batch, step, generator)
 
-    def hide(self, batch: Batch, step: int, generator: torch.Generator) -> TableResult:
+    def hide(self, batch: Batch, step: int, generator: torch.Generator) -> StepResult:
         """First stage: reconstruct, and hide the speaker from the classifier."""
         model, mask = self.model, batch.mask
         content = model.encode(batch.mel, mask, generator=generator)
@@ -121,8 +110,8 @@ class MultiTarget(Reconstruction):
             ),
             **content.bottlenecked.losses,
         }
-        result = self.weighted_result(losses, step, batch, content, output, speaker)
-        return TableResult(**_values(result), units=content.units.detach())
+        units = {"units": content.units.detach()}
+        return self.reconstructed(losses, step, batch, content, output, speaker, for_adversary=units)
 
     def refine(self, batch: Batch, step: int, generator: torch.Generator) -> StepResult:
         """Second stage: add to what the autoencoder says in drawn voices; only the generator learns."""
@@ -144,20 +133,15 @@ class MultiTarget(Reconstruction):
             "speaker_classification": functional.cross_entropy(logits, drawn),
         }
         output = model.denormalise(normalised)
-        result = self.weighted_result(losses, step, batch, content, output, speaker)
-        mels = {**result.mels, "converted": output.detach()}
-        return TableResult(**{**_values(result), "mels": mels})
+        result = self.reconstructed(losses, step, batch, content, output, speaker)
+        return replace(result, mels={**result.mels, "converted": output.detach()})
 
     def adversary_loss(self, batch: Batch, result: StepResult) -> Tensor:
         """The classifier's loss in the first stage, the discriminator's in the second."""
-        assert isinstance(result, TableResult)
-        if result.units is not None:
-            logits = self.adversary["classifier"](result.units, downsample_mask(batch.mask, self.model.rate))
+        if "units" in result.for_adversary:
+            valid = downsample_mask(batch.mask, self.model.rate)
+            logits = self.adversary["classifier"](result.for_adversary["units"], valid)
             return functional.cross_entropy(logits, batch.speaker)
         real, voice = self.adversary["discriminator"](self.model.normalise(batch.mel), batch.mask)
         made, _ = self.adversary["discriminator"](self.model.normalise(result.mels["converted"]), batch.mask)
         return mel_discriminator_loss(real, [made]) + functional.cross_entropy(voice, batch.speaker)
-
-
-def _values(result: StepResult) -> dict[str, Any]:
-    return {each.name: getattr(result, each.name) for each in fields(result)}

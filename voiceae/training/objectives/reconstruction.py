@@ -63,7 +63,7 @@ class Reconstruction(Objective):
             "reconstruction": reconstruction_loss(output, batch.mel, mask, self.distance),
             **content.bottlenecked.losses,
         }
-        return self.weighted_result(losses, step, batch, content, output, speaker)
+        return self.reconstructed(losses, step, batch, content, output, speaker)
 
     def speaker_embedding(self, batch: Batch) -> Tensor:
         """What the speaker part makes of its reference: -> (B, S)."""
@@ -71,7 +71,7 @@ class Reconstruction(Objective):
             return self.model.embed(batch.mel, batch.mask)
         return self.model.embed(batch.reference, batch.reference_mask)
 
-    def weighted_result(
+    def reconstructed(
         self,
         losses: Mapping[str, Tensor],
         step: int,
@@ -79,8 +79,9 @@ class Reconstruction(Objective):
         content: Content,
         output: Tensor,
         speaker: Tensor,
+        **more: Any,
     ) -> StepResult:
-        """The losses as weighted at a step, with all that is logged and looked at.
+        """The result of a batch whose target is its own mel.
 
         Args:
             losses: by name.
@@ -89,13 +90,8 @@ class Reconstruction(Objective):
             content: of the batch.
             output: (B, M, T) what the model made of it.
             speaker: (B, S).
+            more: as of `Objective.result`.
         """
-        total, weighted = self.weights(losses, step)
-        return StepResult(
-            total=total,
-            losses={name: value.detach() for name, value in weighted.items()},
-            stats={f"{name}_raw": value.detach() for name, value in losses.items()}
-            | {name: value.detach() for name, value in content.bottlenecked.stats.items()},
-            mels={"source": batch.mel, "target": batch.mel, "output": output.detach()},
-            speaker=speaker.detach(),
-        )
+        mels = {"source": batch.mel, "target": batch.mel, "output": output}
+        stats = content.bottlenecked.stats
+        return self.result(losses, step, stats=stats, mels=mels, speaker=speaker, **more)

@@ -81,12 +81,7 @@ class Stacked(Reconstruction):
             code, losses, stats = passed.units, dict(passed.losses), dict(passed.stats)
         output = self.give_back(level, code, batch, target.shape[-1], masks[level])
         losses["reconstruction"] = reconstruction_loss(output, target, masks[level], self.distance)
-        total, weighted = self.weights(losses, step)
-        return StepResult(
-            total=total,
-            losses={name: value.detach() for name, value in weighted.items()},
-            stats={f"{name}_raw": value.detach() for name, value in losses.items()} | stats,
-        )
+        return self.result(losses, step, stats=stats)
 
     def give_back(self, level: int, code: Tensor, batch: Batch, frames: int, mask: Tensor | None) -> Tensor:
         """Decode one level: code (B, D, T_out) -> (B, C, T_in), the normalised mel at level 0."""

@@ -85,13 +85,7 @@ class Variational(Reconstruction):
             losses["reconstruction"] = reconstruction_loss(output, batch.mel, mask, self.distance)
             stats |= self.likelihood(output, batch, stats["kl_raw"])
             mels["output"] = output
-        total, weighted = self.weights(losses, step)
-        return StepResult(
-            total=total,
-            losses={name: value.detach() for name, value in weighted.items()},
-            stats={f"{name}_raw": value.detach() for name, value in losses.items()} | stats,
-            mels={name: mel.detach() for name, mel in mels.items()},
-        )
+        return self.result(losses, step, stats=stats, mels=mels)
 
     def coupled(self, content: Content) -> Content:
         """The same content, through whose units only a share of the gradient comes back."""

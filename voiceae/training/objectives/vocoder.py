@@ -101,14 +101,7 @@ class VocoderObjective(Objective):
         }
         if self.adversary.active:
             losses |= wave_adversarial_losses(self.adversary, wav, batch.wav, valid)
-        total, weighted = self.weights(losses, step)
-        return StepResult(
-            total=total,
-            losses={name: value.detach() for name, value in weighted.items()},
-            stats={f"{name}_raw": value.detach() for name, value in losses.items()},
-            mels={"target": batch.mel, "output": mel.detach()},
-            waves={"output": wav.detach()},
-        )
+        return self.result(losses, step, mels={"target": batch.mel, "output": mel}, waves={"output": wav})
 
     def adversary_loss(self, batch: WaveBatch, result: StepResult) -> Tensor:  # type: ignore[override]
         """The discriminators' least-squares loss."""

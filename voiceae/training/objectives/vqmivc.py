@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
 from typing import Any
 
 import torch
@@ -18,17 +17,6 @@ from voiceae.training.objectives.reconstruction import Reconstruction
 
 CONTOUR = 2
 """Numbers a frame that the pitch stream comes down to."""
-
-
-@dataclass(frozen=True)
-class CodedResult(StepResult):
-    """Losses, and the codes that the estimators learn from.
-
-    Attributes:
-        pairs: what is known, what is guessed from it and which frames count, by estimator; detached.
-    """
-
-    pairs: dict[str, tuple[Tensor, Tensor, Tensor]] = field(default_factory=dict)
 
 
 class VQMIVC(Reconstruction):
@@ -66,7 +54,7 @@ class VQMIVC(Reconstruction):
             }
         )
 
-    def forward(self, batch: Batch, step: int, generator: torch.Generator) -> CodedResult:
+    def forward(self, batch: Batch, step: int, generator: torch.Generator) -> StepResult:
         """All losses of one batch; see `Objective.forward`."""
         model, mask = self.model, batch.mask
         content = model.encode(batch.mel, mask, generator=generator)
@@ -81,14 +69,12 @@ class VQMIVC(Reconstruction):
             ).sum(),
             **content.bottlenecked.losses,
         }
-        result = self.weighted_result(losses, step, batch, content, output, speaker)
-        learnt = {name: (x.detach(), y.detach(), counted) for name, (x, y, counted) in pairs.items()}
-        return CodedResult(**{each.name: getattr(result, each.name) for each in fields(result)}, pairs=learnt)
+        codes = {name: (x.detach(), y.detach(), valid) for name, (x, y, valid) in pairs.items()}
+        return self.reconstructed(losses, step, batch, content, output, speaker, for_adversary=codes)
 
     def adversary_loss(self, batch: Batch, result: StepResult) -> Tensor:
         """What the estimators minimise: the negative log-likelihood of the codes."""
-        assert isinstance(result, CodedResult)
-        losses = [self.adversary[name].learning_loss(*pair) for name, pair in result.pairs.items()]
+        losses = [self.adversary[name].learning_loss(*pair) for name, pair in result.for_adversary.items()]
         return torch.stack(losses).sum()
 
     def pairs(
@@ -97,12 +83,12 @@ class VQMIVC(Reconstruction):
         """By estimator: what is known (B, T' or 1, X), what is guessed (B, T', Y), and the mask (B, T')."""
         voice, units = speaker[:, None], content.units.transpose(1, 2)
         contour = pitch_contour(content, self.model.pitch.bins_per_octave, mask, self.model.rate)
-        counted = downsample_mask(mask, self.model.rate)
-        assert counted is not None
+        valid = downsample_mask(mask, self.model.rate)
+        assert valid is not None
         return {
-            "voice_content": (voice, units, counted),
-            "pitch_content": (contour, units, counted),
-            "voice_pitch": (voice, contour, counted),
+            "voice_content": (voice, units, valid),
+            "pitch_content": (contour, units, valid),
+            "voice_pitch": (voice, contour, valid),
         }
 
 
