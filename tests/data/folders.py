@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from voiceae.data.store_identity import PrepareOptions
+from voiceae.data.store import PrepareOptions
 
 OPTIONS = PrepareOptions(valid_speakers=2, valid_utterances=0.1, seed=4)
 

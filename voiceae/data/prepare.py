@@ -19,7 +19,7 @@ import joblib
 import numpy as np
 from tqdm import tqdm
 
-from voiceae.data.corpora import Recording, list_recordings
+from voiceae.data.corpora import TRAIN, Recording, assign_splits, list_recordings
 from voiceae.data.shards import (
     ShardJob,
     ShardRecord,
@@ -27,12 +27,17 @@ from voiceae.data.shards import (
     changed,
     is_changed,
     read_record,
+    shard_path,
     stored_record,
 )
-from voiceae.data.splits import TRAIN, assign_splits
-from voiceae.data.store import COLUMNS, REPORT, SOURCES, STATISTICS, STORE, TABLE, shard_path
-from voiceae.data.store_identity import (
+from voiceae.data.store import (
+    COLUMNS,
     RECORDS,
+    REPORT,
+    SOURCES,
+    STATISTICS,
+    STORE,
+    TABLE,
     PrepareOptions,
     claim,
     is_finished,

@@ -16,8 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from voiceae.data.corpora import Recording
-from voiceae.data.splits import TRAIN
+from voiceae.data.corpora import TRAIN, Recording
 from voiceae.dsp.activity import trim
 from voiceae.dsp.loudness import normalise
 from voiceae.dsp.mel import LogMel

@@ -1,40 +1,28 @@
-"""The feature store: float16 log-mels in memory-mapped shards, with table, statistics and mel contract."""
+"""The feature store: mels of a corpus as memory-mapped shards, their table, and the plan by which a store is known."""
 
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
+import os
+import shutil
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TextIO
 
 import numpy as np
 from numpy.typing import NDArray
 
-from voiceae.data.shards import SHARDS, ShardReader, shard_path
-from voiceae.data.splits import SPLITS, TRAIN
-from voiceae.errors import StoreError
-from voiceae.io.filesystem import exists, is_file
+from voiceae.data.corpora import SPLITS, TRAIN, Recording
+from voiceae.data.shards import SHARDS, ShardReader
+from voiceae.errors import OutputError, StoreError
+from voiceae.io.filesystem import atomic_path, exists, explain, is_dir, is_file
+from voiceae.io.locks import lock_file, locked
 from voiceae.specs import AudioSpec
-
-__all__ = [
-    "COLUMNS",
-    "FORMAT",
-    "PLAN",
-    "REPORT",
-    "SHARDS",
-    "SOURCES",
-    "STATISTICS",
-    "STORE",
-    "TABLE",
-    "WAVES",
-    "FeatureStore",
-    "ShardReader",
-    "Utterance",
-    "shard_path",
-]
 
 FORMAT = 1
 STORE, PLAN = "store.json", "prepare.json"
@@ -190,3 +178,178 @@ def _read_statistics(path: Path, spec: AudioSpec) -> tuple[NDArray[np.float32], 
     if {mean.shape, std.shape} != {(spec.n_mels,)} or not (np.isfinite(mean).all() and (std > 0).all()):
         raise ValueError(f"{path.name} does not hold {spec.n_mels} finite means and positive deviations")
     return mean.astype(np.float32), std.astype(np.float32)
+
+
+RECORDS = "records"  # what is known of finished shards, until the store is complete
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrepareOptions:
+    """What decides the content of a store, besides the corpus.
+
+    Attributes:
+        valid_speakers: speakers held out; None for a tenth of them, at most 8.
+        valid_utterances: part of the utterances of the other speakers held out.
+        seed: of the splits.
+        mic: microphone of VCTK.
+        trim: cut silence at both ends.
+        min_seconds: recordings shorter than this are skipped.
+    """
+
+    valid_speakers: int | None = None
+    valid_utterances: float = 0.02
+    seed: int = 0
+    mic: str = "mic1"
+    trim: bool = True
+    min_seconds: float = 0.5
+
+
+def make_plan(
+    kind: str, root: Path, recordings: Sequence[Recording], spec: AudioSpec, options: PrepareOptions
+) -> dict[str, Any]:
+    """What the store is made of; two plans that agree make the same store."""
+    listing = hashlib.sha256()
+    for recording in recordings:
+        size = _size(recording.path)
+        row = [relative_path(recording.path, root), size, recording.speaker, recording.split, recording.text]
+        listing.update(json.dumps([*row, recording.utterance, recording.gender]).encode())
+    return {
+        "format": FORMAT,
+        "kind": kind,
+        "recordings": len(recordings),
+        "listing": listing.hexdigest(),
+        "spec": spec.to_dict(),
+        "options": asdict(options),
+    }
+
+
+def _size(path: Path) -> int:
+    """Bytes of a file; -1 for one that cannot be looked at, which the report tells."""
+    try:
+        return path.stat().st_size if path.is_file() else -1
+    except OSError:
+        return -1
+
+
+def plan_digest(plan: dict[str, Any]) -> str:
+    """Names a plan: what is made beside a store, of the same recordings, carries it."""
+    known = {name: plan[name] for name in ("format", "kind", "recordings", "listing", "spec", "options")}
+    return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def relative_path(path: Path, root: Path) -> str:
+    """Path below the corpus, links left as they are; absolute for what lies elsewhere."""
+    absolute = Path(os.path.abspath(path))
+    return absolute.relative_to(root).as_posix() if absolute.is_relative_to(root) else absolute.as_posix()
+
+
+@contextmanager
+def store_lock(out: Path) -> Iterator[None]:
+    """One writer at a time for a store, whose folder is made.
+
+    Raises:
+        StoreError: when `out` is a file, or holds something else.
+        OutputError: when the folder cannot be made, or another process is writing the store.
+    """
+    require_ours(out)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{out}: cannot be written: {explain(error)}") from error
+    with locked(out, "wait until that prepare has ended, or give another --out"):
+        yield
+
+
+def require_ours(out: Path) -> None:
+    """Refuse a place that no store can be in; nothing is touched.
+
+    Raises:
+        StoreError: when it is a file, or a folder with something else in it.
+    """
+    if exists(out) and not is_dir(out):
+        raise StoreError(f"{out}: is a file; give a folder for the store")
+    if not exists(out) or _read_plan(out / PLAN) is not None:
+        return
+    # By name: the lock's path is the real one, whatever way `out` is written.
+    if {path.name for path in out.iterdir()} - {path.name for path in (*_leftovers(out), lock_file(out))}:
+        raise StoreError(f"{out}: holds something that is no feature store; give another --out")
+
+
+def is_finished(out: Path, plan: dict[str, Any]) -> bool:
+    """Whether a store of this plan is complete, so that there is nothing to do."""
+    return is_file(out / STORE) and not exists(out / RECORDS) and _read_plan(out / PLAN) == plan
+
+
+def claim(out: Path, plan: dict[str, Any], force: bool) -> None:
+    """Make `out`, which is locked, ours: new, begun with the same plan, or cleared by force."""
+    require_ours(out)
+    theirs = _read_plan(out / PLAN)
+    for leftover in _leftovers(out):
+        leftover.unlink()
+    if theirs is not None and theirs != plan and not force:
+        odd = ", ".join(_differences(theirs, plan))
+        raise StoreError(f"{out}: was begun with another {odd}; use --force to start anew, or another --out")
+    if theirs is not None and force:
+        _clear(out)
+    if _read_plan(out / PLAN) is None:
+        with atomic_path(out / PLAN) as temporary:
+            temporary.write_text(json.dumps(plan, indent=1) + "\n", encoding="utf-8")
+
+
+def _leftovers(out: Path) -> list[Path]:
+    """Temporary files of a killed run; of a running one there are none while its store is locked."""
+    patterns = [f".{Path(name).stem}-*" for name in (PLAN, STORE, TABLE, REPORT, STATISTICS, SOURCES)]
+    patterns += [f"{SHARDS}/.mel-*", f"{RECORDS}/.*-*", f"{WAVES}/.wave-*"]
+    return [path for pattern in patterns for path in out.glob(pattern)]
+
+
+def _read_plan(path: Path) -> dict[str, Any] | None:
+    try:
+        plan = dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
+    return plan if {"format", "listing", "options"} <= set(plan) else None
+
+
+def open_table(path: Path, mode: Literal["r", "w"]) -> TextIO:
+    """A table of a store, in UTF-8; names of files that are none keep their bytes."""
+    return path.open(mode, newline="", encoding="utf-8", errors="surrogateescape")
+
+
+def read_sources(path: Path) -> dict[str, tuple[int, int, str]]:
+    """Size, time and digest of the recordings of a store by their paths; none where it is older than this list.
+
+    Raises:
+        StoreError: when the list is damaged.
+    """
+    if not is_file(path):
+        return {}
+    try:
+        with open_table(path, "r") as file:
+            rows = list(csv.DictReader(file))
+        return {row["path"]: (int(row["size"]), int(row["mtime_ns"]), row["sha256"]) for row in rows}
+    except (OSError, KeyError, TypeError, ValueError, csv.Error) as error:
+        raise StoreError(f"{path}: damaged ({error}); prepare the store again with --force") from None
+
+
+def _differences(theirs: dict[str, Any], plan: dict[str, Any]) -> list[str]:
+    """Names of what differs, options and spec field by field."""
+    names = []
+    for name, value in plan.items():
+        other = theirs.get(name)
+        if isinstance(value, dict) and isinstance(other, dict):
+            names += [
+                f"{key} ({other.get(key)}, now {value[key]})" for key in value if other.get(key) != value[key]
+            ]
+        elif other != value:
+            names.append("corpus" if name in ("listing", "recordings") else f"{name} ({other}, now {value})")
+    return list(dict.fromkeys(names)) or ["plan"]
+
+
+def _clear(out: Path) -> None:
+    """The plan goes last: until then a killed run is still known for a store."""
+    (out / STORE).unlink(missing_ok=True)
+    for folder in (SHARDS, RECORDS, WAVES):
+        shutil.rmtree(out / folder, ignore_errors=True)
+    for name in (TABLE, REPORT, STATISTICS, SOURCES, PLAN):
+        (out / name).unlink(missing_ok=True)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from voiceae.data.splits import TRAIN, VALID_SPEAKERS, VALID_UTTERANCES
+from voiceae.data.corpora import TRAIN, VALID_SPEAKERS, VALID_UTTERANCES
 from voiceae.data.store import FeatureStore, Utterance
 from voiceae.errors import StoreError
 from voiceae.evaluation.scoring import Progress

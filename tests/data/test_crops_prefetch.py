@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from tests.tiny import HANG_GUARD_SECONDS
-from voiceae.data.prefetch import Prefetcher
+from voiceae.data.crops import Prefetcher
 
 
 def test_the_next_step_is_made_on_another_thread() -> None:

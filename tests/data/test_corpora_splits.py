@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from voiceae.data.corpora import Recording
-from voiceae.data.splits import assign_splits
+from voiceae.data.corpora import Recording, assign_splits
 from voiceae.errors import CorpusError
 
 
