@@ -206,7 +206,7 @@ class Stream:
             gain = self._level.update(self._gate.open_powers)
             with inference(self._device, 0.0):
                 mel = self._mel.push(torch.from_numpy(block * gain).to(self._device))
-                if self._gate.closed_hops > self._idle_hops:
+                if self._gate.closed_hops > self._idle_hops:  # a pause costs next to nothing
                     self._model.skip(mel)
                     self._vocoder.reset()
                     out = np.zeros(self._step_samples, np.float32)
@@ -214,6 +214,7 @@ class Stream:
                     converted = self._model.convert(mel, self._gate.is_speech)
                     out = self._vocoder.push(converted).float().cpu().numpy()
 
+            # Every sample is given its own place in the source, and there the source's level and silence.
             leading = min(self._leading, len(out))
             self._leading -= leading
             out = self._level.restore(out[leading:])
