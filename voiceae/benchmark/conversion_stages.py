@@ -1,4 +1,4 @@
-"""Stages that go the whole way: wav to wav at several lengths, memory, cold starts, and on a busy machine."""
+"""Stages of whole conversions: wav to wav at several lengths, memory, cold starts, and on a busy machine."""
 
 from __future__ import annotations
 
@@ -158,7 +158,7 @@ def _beside(bench: Bench, seconds: float, spinner: subprocess.Popen[bytes]) -> F
 
 
 def start(bench: Bench) -> list[Figure]:
-    """How long the command line takes from nothing, beside importing torch."""
+    """Seconds of the command line from a cold start, beside importing torch."""
     source, target = bench.written(CLIP_SECONDS), bench.written(CLIP_SECONDS, seed=1)
     out = bench.scratch / "cold.wav"
     tasks: dict[str, Callable[[], object]] = {

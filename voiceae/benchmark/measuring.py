@@ -198,7 +198,7 @@ def rate(timing: Timing, amount: float) -> Timing:
 
 @dataclass
 class Bench:
-    """What the figures are measured with.
+    """Inputs and settings that all stages measure with.
 
     Args:
         model: to convert with.
@@ -229,7 +229,7 @@ class Bench:
         return None if voice.vocoder.name == GRIFFIN_LIM else voice
 
     def clip(self, seconds: float, seed: int = 0) -> Audio:
-        """A clip at the model's rate."""
+        """Synthetic speech of some length at the model's rate."""
         rate = self.voice.spec.sample_rate
         return Audio(wav=synthetic_speech(seconds, rate, seed), sample_rate=rate)
 
@@ -239,7 +239,7 @@ class Bench:
         return Path(self._kept.enter_context(tempfile.TemporaryDirectory(prefix="voiceae-bench-")))
 
     def written(self, seconds: float, seed: int = 0) -> Path:
-        """A clip as a file."""
+        """Synthetic speech of some length as a WAV file."""
         path = self.scratch / f"clip-{seconds:g}-{seed}.wav"
         if not path.exists():
             audio_io.write(path, self.clip(seconds, seed))
@@ -247,7 +247,7 @@ class Bench:
 
     @cached_property
     def corpus_folder(self) -> Path:
-        """The corpus, or an invented one of some minutes."""
+        """The corpus that was given, or a synthetic one of some minutes."""
         if self.corpus is not None:
             return self.corpus
         for number in range(_SPEAKERS * _CLIPS):

@@ -1,1 +1,1 @@
-"""How good it is: scorers, pairs, systems under test and reports."""
+"""Evaluation of conversions: scorers, pairs, systems under test and reports."""

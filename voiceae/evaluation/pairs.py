@@ -33,7 +33,7 @@ PROTOCOL = (
 
 @dataclass(frozen=True)
 class Clip:
-    """A recording and how long it is."""
+    """A recording with its duration in seconds."""
 
     recording: Recording
     seconds: float

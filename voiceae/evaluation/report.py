@@ -139,7 +139,7 @@ def _intervals(
 
 
 def write_report(report: Report, path: Path) -> None:
-    """Write as JSON; the file appears only when it is complete.
+    """Write a report as JSON; the file appears only when it is complete.
 
     Raises:
         OutputError: when it cannot be written.
@@ -222,7 +222,7 @@ def _versions() -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Change:
-    """One figure in two reports.
+    """Change of one figure between two reports.
 
     Attributes:
         row: of the table.

@@ -31,7 +31,7 @@ PROTOCOL = (
 
 @dataclass(frozen=True)
 class EqualError:
-    """Where a verifier refuses as many of the right speaker as it accepts of the wrong one.
+    """Equal error rate of a verifier: where it refuses as many of the right speaker as it accepts of others.
 
     Attributes:
         rate: share of both errors, 0 to 1.

@@ -84,7 +84,7 @@ class SpeakerBank:
     @classmethod
     @contextmanager
     def changing(cls, path: Path, model: str, *, must_exist: bool = False) -> Iterator[SpeakerBank]:
-        """The bank as it is now, saved when the block succeeds; others who change it wait meanwhile.
+        """Open the bank under a lock and save it when the block succeeds; others who change it wait meanwhile.
 
         Args:
             path: as for `open`, likewise the others.
@@ -215,7 +215,7 @@ def default_bank(model: str) -> Path:
 
 
 def profile_of_target(voice: Voice, target: str, bank: Path | None = None) -> SpeakerProfile:
-    """What a model takes from a target given by name: -> a target for any number of sources.
+    """Speaker profile of a target given by name, to be used for any number of sources.
 
     Args:
         voice: the model.

@@ -28,7 +28,7 @@ _LEVELS = 96  # quantiles that a distribution over pitches is moved by; a clear 
 
 @dataclass(frozen=True)
 class Alignment:
-    """Which code frame of one recording goes with which of another.
+    """Pairs of code frames of two recordings, aligned in time.
 
     Attributes:
         first: (P,) indices that never fall, from 0 to the last code frame of the first recording.
@@ -83,7 +83,7 @@ def align(first: Tensor, second: Tensor) -> Alignment:
 
 
 def sample_at(frames: Tensor, positions: NDArray[np.float64]) -> Tensor:
-    """Frames between frames, linearly: (X, T), (n,) -> (X, n)."""
+    """Interpolate frames linearly at fractional positions: (X, T), (n,) -> (X, n)."""
     place = torch.as_tensor(positions, dtype=frames.dtype, device=frames.device).clamp(
         0, frames.shape[-1] - 1
     )
@@ -93,7 +93,7 @@ def sample_at(frames: Tensor, positions: NDArray[np.float64]) -> Tensor:
 
 
 def interpolate_pitch(first: Tensor, second: Tensor, share: float) -> Tensor:
-    """Distributions over pitches between others: (K, T), (K, T) -> (K, T).
+    """Interpolate between distributions over pitches by moving them: (K, T), (K, T) -> (K, T).
 
     Each is moved rather than faded: the quantiles of the result are the weighted means of theirs (displacement
     interpolation, McCann 1997), so that between 100 and 200 Hz lies one pitch and not two.
@@ -225,7 +225,7 @@ def interpolate(
 def interpolate_content(
     ends: tuple[Content, Content], share: float, alignment: Alignment, rate: int
 ) -> Content:
-    """A content between two: units linearly, pitches by moving them, lengths and clocks in proportion.
+    """Interpolate between two contents: units linearly, pitches by moving them, lengths and clocks in proportion.
 
     Args:
         ends: of one recording each.
@@ -249,7 +249,7 @@ def interpolate_content(
 
 
 def interpolate_mels(ends: tuple[Tensor, Tensor], share: float, alignment: Alignment, rate: int) -> Tensor:
-    """Log-mels mixed linearly on a common clock: (M, T), (M, T') -> (M, T'')."""
+    """Interpolate between log-mels linearly on a common clock: (M, T), (M, T') -> (M, T'')."""
     count = alignment.frames(share, (ends[0].shape[-1], ends[1].shape[-1]))
     places = alignment.positions(share, count, rate)
     first, second = (sample_at(end, at) for end, at in zip(ends, places, strict=True))

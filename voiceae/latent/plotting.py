@@ -150,7 +150,7 @@ def write_similarity(table: EmbeddingTable, path: str | Path, *, force: bool = F
 
 
 def draw_speaker_map(table: EmbeddingTable, path: str | Path, *, force: bool = False) -> None:
-    """Draw the map beside the matrix.
+    """Draw the map of speakers beside their similarity matrix.
 
     Args:
         table: at least one file.
@@ -224,7 +224,7 @@ def _label(name: str) -> str:
 def repel_labels(
     points: NDArray[np.float64], *, width: float, height: float, rounds: int = 400
 ) -> NDArray[np.float64]:
-    """Move the centres of equal boxes as far as needed to stand apart: (n, 2) -> (n, 2).
+    """Move labels of equal size as far as needed not to overlap: (n, 2) -> (n, 2).
 
     Args:
         points: where the boxes would like to be.

@@ -251,7 +251,7 @@ def _mixture(name: str, tensors: Mapping[str, Array]) -> Mixture:
 
 
 def posterior_path(model: Path, fingerprint: str, bundled: Sequence[Path] = ()) -> Path:
-    """Where a model's posterior is kept: beside it, or among the user's data for a model inside the package.
+    """Path of a model's posterior: beside the model, or among the user's data for a model inside the package.
 
     Args:
         model: the model's file.

@@ -39,8 +39,8 @@ _RIDGE = 1e-4  # share of the mean variance that every covariance keeps, so that
 
 
 @dataclass(frozen=True)
-class EncodedClip:
-    """What is kept of one clip.
+class CodedClip:
+    """Codes and pitch of one clip, for the fit.
 
     Attributes:
         frames: (T', D) drawn from the posterior of each frame, or the code's own vector.
@@ -108,7 +108,7 @@ def fit_posterior(
 
 def _encode_clips(
     voice: Voice, clips: Sequence[Clip], rng: np.random.Generator, progress: Progress
-) -> tuple[list[EncodedClip], dict[str, list[SpeakerProfile]], list[Failure]]:
+) -> tuple[list[CodedClip], dict[str, list[SpeakerProfile]], list[Failure]]:
     coded, profiles, failures = [], defaultdict(list), []
     for clip in progress(clips):
         try:
@@ -121,7 +121,7 @@ def _encode_clips(
         codes = content.bottlenecked.codes
         clarity, melody = _read_pitch(voice, content)
         coded.append(
-            EncodedClip(
+            CodedClip(
                 frames=_sampled_frames(voice, content, rng),
                 codes=None if codes is None else codes[0].numpy(force=True).astype(np.int64),
                 clarity=clarity,
@@ -161,7 +161,7 @@ def _read_pitch(voice: Voice, content: Content) -> tuple[Array, Array]:
 
 
 def _fit_content(
-    fit: Sequence[EncodedClip], held: Sequence[EncodedClip], components: int, rng: np.random.Generator
+    fit: Sequence[CodedClip], held: Sequence[CodedClip], components: int, rng: np.random.Generator
 ) -> tuple[ContentPosterior, dict[str, Any]]:
     mixture, chosen = _discrete(fit) if fit[0].codes is not None else _continuous(fit, components, rng)
     transitions = transition_matrix(chosen, mixture.size)
@@ -180,7 +180,7 @@ def _fit_content(
 
 
 def _continuous(
-    fit: Sequence[EncodedClip], components: int, rng: np.random.Generator
+    fit: Sequence[CodedClip], components: int, rng: np.random.Generator
 ) -> tuple[Mixture, list[NDArray[np.int64]]]:
     frames = np.concatenate([each.frames for each in fit])
     drawn = frames if len(frames) <= _MAX_FRAMES else rng.permutation(frames)[:_MAX_FRAMES]
@@ -188,7 +188,7 @@ def _continuous(
     return mixture, [mixture.log_densities(each.frames).argmax(1) for each in fit]
 
 
-def _discrete(fit: Sequence[EncodedClip]) -> tuple[Mixture, list[NDArray[np.int64]]]:
+def _discrete(fit: Sequence[CodedClip]) -> tuple[Mixture, list[NDArray[np.int64]]]:
     """A component without spread for every code in use, or for the most frequent ones of very many."""
     from scipy.cluster.vq import vq
 
@@ -261,7 +261,7 @@ def stationary_distribution(transitions: Array) -> Array:
     return np.asarray(np.maximum(shares, 0) / np.maximum(shares, 0).sum())
 
 
-def _persistence(fit: Sequence[EncodedClip], chosen: Sequence[NDArray[np.int64]], mixture: Mixture) -> Array:
+def _persistence(fit: Sequence[CodedClip], chosen: Sequence[NDArray[np.int64]], mixture: Mixture) -> Array:
     """Correlation of neighbouring frames within a component, of the whitened codes: -> (D,)."""
     from scipy.linalg import solve_triangular
 
@@ -296,7 +296,7 @@ def fit_melody(tracks: Sequence[Array]) -> Melody:
 
 
 def _figures(
-    content: ContentPosterior, fit: Sequence[EncodedClip], held: Sequence[EncodedClip]
+    content: ContentPosterior, fit: Sequence[CodedClip], held: Sequence[CodedClip]
 ) -> dict[str, Any]:
     """Fit on held-out clips: log-likelihood in nats a frame of a continuous code, bits of a discrete one."""
     if fit[0].codes is not None:
@@ -313,7 +313,7 @@ def _figures(
 
 
 def _discrete_figures(
-    content: ContentPosterior, fit: Sequence[EncodedClip], held: Sequence[EncodedClip]
+    content: ContentPosterior, fit: Sequence[CodedClip], held: Sequence[CodedClip]
 ) -> dict[str, Any]:
     from scipy.cluster.vq import vq
 

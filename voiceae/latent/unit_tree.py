@@ -70,7 +70,7 @@ class Purity:
         return float(mutual / entropy) if entropy > 0 else 0.0
 
     def shuffled(self) -> Purity:
-        """As many of each code and of each phone, put together at random.
+        """The same numbers of each code and of each phone, paired at random.
 
         With few frames a code even that looks pure, so this is what the figures of real codes are to be held against.
         """
@@ -102,7 +102,7 @@ class Purity:
 
 
 def count_phones(codes: Sequence[NDArray[np.int64]], phones: Sequence[Sequence[str]]) -> Purity:
-    """Codes against phones, frame by frame: n times (T',), n times T' names ->."""
+    """Count codes against phones, frame by frame: n times (T',), n times T' names ->."""
     every, spoken = np.concatenate(codes), [name for line in phones for name in line]
     names = tuple(sorted(set(spoken), key=lambda name: (CHART.index(name) if name in CHART else 99, name)))
     used, row = np.unique(every, return_inverse=True)

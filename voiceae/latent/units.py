@@ -67,7 +67,7 @@ class UnitText:
 
 
 def require_units(voice: Voice) -> Any:
-    """The discrete bottleneck of a model.
+    """Discrete bottleneck of a model, which units need.
 
     Raises:
         ModelFileError: when it has another one.
@@ -282,7 +282,7 @@ def read_units(path: Path, model: str = "") -> UnitText:
 
 
 def pick_line(text: UnitText, name: str | None) -> Sequence[UnitLine]:
-    """The line of one recording, or all.
+    """Select the line of one recording, or all lines.
 
     Raises:
         ConfigError: for an unknown name.

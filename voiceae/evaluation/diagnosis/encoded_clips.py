@@ -23,7 +23,7 @@ MIN_SPEAKERS, MIN_CLIPS = 4, 5  # a probe needs clips to fit, to stop by and to 
 
 @dataclass(frozen=True, kw_only=True)
 class Size:
-    """How much speech to look at.
+    """Upper bounds on the speech that is diagnosed with.
 
     Attributes:
         speakers: at most.
@@ -41,7 +41,7 @@ QUICK = Size(speakers=40, clips=15, seconds=1.5)
 
 @dataclass(frozen=True)
 class Clips:
-    """Cut clips, speaker after speaker, `per_speaker` each.
+    """Clips cut to length, speaker after speaker, `per_speaker` each.
 
     Attributes:
         mel: (U, T, M) float16, zero behind the end of a short clip.
@@ -59,12 +59,12 @@ class Clips:
 
     @property
     def held(self) -> int:
-        """The last so many clips of a speaker are for scoring."""
+        """Number of a speaker's last clips, which are kept for scoring."""
         return max(1, self.per_speaker // 5)
 
     @property
     def check(self) -> int:
-        """So many before them tell a fit when to stop."""
+        """Number of clips before those, which tell a fit when to stop."""
         return max(1, self.per_speaker // 6)
 
     def rows(self, part: str) -> Tensor:

@@ -46,7 +46,7 @@ class TwoLayerProbe(LinearProbe):
 
 
 class AttentivePooling(nn.Module):
-    """Frames (U, T', X), mask (U, T') -> logits (U, speakers).
+    """A classifier of speakers with attention over time: frames (U, T', X), mask (U, T') -> logits (U, speakers).
 
     Attentive statistics pooling (Okabe et al. 2018, arXiv 1803.10963) over a hidden layer that sees three
     frames at a time.

@@ -85,7 +85,7 @@ Array = NDArray[np.float64]
 def find_spoken_content(
     encoded: EncodedClips, clips: Clips, errors: Mapping[str, float], rng: np.random.Generator
 ) -> Finding:
-    """Can a speaker vector tell its own utterance from others of the speaker by what is said in them?
+    """Test whether a speaker vector identifies its own utterance, among others of the speaker, by its content.
 
     What is said is the share of phone-like clusters in a clip: 64 means of cepstra without level and long-term
     spectrum, found without the model. A ridge regression learns to predict how these shares depart from the speaker's
