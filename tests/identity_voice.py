@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,32 +11,21 @@ from torch import Tensor, nn
 
 import voiceae
 from tests.tiny import SPEC, write_model
+from voiceae.conversion.backends.torch import TorchBackend
 from voiceae.conversion.voice import Voice
 from voiceae.dsp.statistics import active_moments
-from voiceae.models import VoiceTraits
+from voiceae.models import BottleneckOutput, Content, VoiceTraits
 from voiceae.specs import AudioSpec
-from voiceae.vocoders import Vocoder
-
-
-@dataclass
-class Kept:
-    """Content of the identity model: the mel itself."""
-
-    mel: Tensor
-    pitch_centre: Tensor
-
-    @property
-    def frames(self) -> int:
-        return self.mel.shape[-1]
+from voiceae.vocoders.base import Vocoder
 
 
 class Identity(nn.Module):
-    """Decodes what it encoded; a voice is the unit vector of the mel's first four bins."""
+    """Decodes what it encoded, which is the mel itself; a voice is the unit vector of the mel's first four bins."""
 
     matching = 1.0
 
-    def encode(self, mel: Tensor, mask: Tensor | None = None) -> Kept:
-        return Kept(mel, torch.zeros(1))
+    def encode(self, mel: Tensor, mask: Tensor | None = None) -> Content:
+        return Content(mel, BottleneckOutput(mel), mel[:, :0], torch.zeros(1))
 
     def embed(self, mel: Tensor, mask: Tensor | None = None) -> Tensor:
         return nn.functional.normalize(mel[:, :4].mean(-1) + 1, dim=-1)
@@ -45,8 +33,8 @@ class Identity(nn.Module):
     def describe(self, mel: Tensor, mask: Tensor | None = None) -> VoiceTraits:
         return VoiceTraits(self.embed(mel), torch.ones(1), *active_moments(mel))
 
-    def decode(self, content: Kept, speaker: Tensor, *, octaves: Tensor | None = None) -> Tensor:
-        return content.mel
+    def decode(self, content: Content, speaker: Tensor, *, octaves: Tensor | None = None) -> Tensor:
+        return content.units
 
     @staticmethod
     def pitch(mel: Tensor) -> Tensor:
@@ -68,9 +56,9 @@ class Remembering(Vocoder):
 @pytest.fixture
 def exact_voice() -> Voice:
     vocoder = Remembering()
-    voice = Voice(model=Identity(), spec=SPEC, vocoder=vocoder)  # type: ignore[arg-type]
-    voice._transform.register_forward_pre_hook(lambda _, inputs: setattr(vocoder, "wav", inputs[0]))
-    return voice
+    backend = TorchBackend(model=Identity(), spec=SPEC, vocoder=vocoder)  # type: ignore[arg-type]
+    backend.transform.register_forward_pre_hook(lambda _, inputs: setattr(vocoder, "wav", inputs[0]))
+    return Voice(backend)
 
 
 @pytest.fixture(scope="session")

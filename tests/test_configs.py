@@ -16,7 +16,7 @@ from voiceae.io import modelfile
 from voiceae.specs import AudioSpec
 from voiceae.training.config import compose, config_dir
 from voiceae.training.settings import Settings, known_keys
-from voiceae.vocoders import Vocoder
+from voiceae.vocoders.base import Vocoder
 
 CONFIGS = config_dir()
 EXPERIMENTS = sorted(path.stem for path in (CONFIGS / "experiment").glob("*.yaml"))

@@ -9,6 +9,7 @@ from voiceae.io.filesystem import as_path, exists
 from voiceae.io.modelfile import read_header
 from voiceae.specs import AudioSpec
 
+GRIFFIN_LIM = "griffinlim"
 ASSETS = Path(__file__).parent / "assets"
 
 
@@ -39,4 +40,4 @@ def find_vocoder(name_or_path: str | Path, spec: AudioSpec) -> str:
     if str(name_or_path) != "default":
         return str(ours.get(str(name_or_path), name_or_path))
     fitting = (str(path) for path in ours.values() if read_header(path).spec == spec)
-    return next(fitting, "griffinlim")
+    return next(fitting, GRIFFIN_LIM)

@@ -135,13 +135,10 @@ def voice(request: pytest.FixtureRequest, tiny_model: Path, tmp_path_factory: py
         return request.getfixturevalue("tiny_voice")
     pytest.importorskip("onnxruntime")
     from tests.exported import write_exported
-    from voiceae.conversion.backends.numpy_griffinlim import GriffinLim
-    from voiceae.conversion.backends.onnx_voice import PortableVoice
-    from voiceae.conversion.backends.sessions import Export
+    from voiceae.conversion.backends.select import OnnxVoiceLoader
 
-    folder = write_exported(tmp_path_factory.mktemp("exported")).with_suffix(".onnx")
-    export = Export(folder, "autoencoder")
-    return PortableVoice(export=export, vocoder=GriffinLim(export.manifest.spec))
+    model = write_exported(tmp_path_factory.mktemp("exported"))
+    return OnnxVoiceLoader(model=str(model)).load()
 
 
 @pytest.mark.parametrize("name", BAD_RECORDINGS)

@@ -11,14 +11,13 @@ import torch
 
 from tests.tiny import SPEC, full_disk
 from voiceae import Audio
-from voiceae.conversion import voice as module
-from voiceae.conversion.chunked import ChunkedConversion, ChunkOptions, spans, whole_hops
+from voiceae.conversion.backends.torch import TorchBackend
+from voiceae.conversion.chunked import ChunkedConversion, ChunkOptions
 from voiceae.conversion.speaker_profile import SpeakerProfile
-from voiceae.conversion.statistics_matching import Engine, decode, match
-from voiceae.conversion.voice import Voice
+from voiceae.conversion.statistics_matching import decode, match
+from voiceae.conversion.voice import Voice, _spans
 from voiceae.errors import AudioError, OutputError
 from voiceae.io import audio as audio_io
-from voiceae.specs import AudioSpec
 from voiceae.vocoders.griffinlim import GriffinLim
 
 RATE = SPEC.sample_rate
@@ -36,8 +35,7 @@ def speechlike(seconds: float, seed: int = 0) -> np.ndarray:
 def conversion(
     voice: Voice, wav: np.ndarray, profile: SpeakerProfile, chunks: ChunkOptions
 ) -> ChunkedConversion:
-    engine = Engine(voice.model, voice._transform, voice.vocoder)
-    return ChunkedConversion(engine, lambda: iter(np.array_split(wav, 7)), profile, 1.0, chunks)
+    return ChunkedConversion(voice.torch_backend, lambda: iter(np.array_split(wav, 7)), profile, 1.0, chunks)
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +45,7 @@ def profile(tiny_voice: Voice) -> SpeakerProfile:
 
 @pytest.mark.parametrize("frames", [1, 99, 100, 101, 150, 190, 191, 1000, 1234])
 def test_spans_cover_everything_and_overlap(frames: int) -> None:
-    chunks = spans(frames, 100, 10)
+    chunks = _spans(frames, 100, 10)
     assert chunks[0][0] == 0 and chunks[-1][1] == frames
     assert all(0 < stop - start <= 100 for start, stop in chunks)
     assert len({stop - start for start, stop in chunks}) == 1
@@ -55,10 +53,9 @@ def test_spans_cover_everything_and_overlap(frames: int) -> None:
     assert all(later[1] > earlier[1] for earlier, later in itertools.pairwise(chunks))
 
 
-@pytest.mark.parametrize(("samples", "wanted"), [(1, 256), (256, 256), (257, 512)])
-def test_frames_reach_the_last_sample(samples: int, wanted: int) -> None:
-    padded = whole_hops(torch.ones(samples), AudioSpec())
-    assert len(padded) == wanted and padded.sum() == samples
+@pytest.mark.parametrize(("samples", "frames"), [(600, 3), (768, 3), (769, 4)])
+def test_frames_reach_the_last_sample(tiny_voice: Voice, samples: int, frames: int) -> None:
+    assert tiny_voice.backend.features(np.ones(samples, np.float32)).shape == (SPEC.n_mels, frames)
 
 
 @pytest.mark.numeric
@@ -70,7 +67,7 @@ def test_chunks_equal_the_whole_where_both_use_the_same_statistics(
     chunks, whole = (
         conversion(tiny_voice, wav, profile, ChunkOptions(chunk_seconds=s)) for s in (1.0, 100.0)
     )
-    mel = tiny_voice._mel(tiny_voice._levelled(Audio(wav, RATE), 0.1, "a source").wav)
+    mel = tiny_voice.mel(Audio(wav, RATE))
     with torch.inference_mode():
         plain = match(decode(tiny_voice.model, tiny_voice.model.encode(mel[None]), profile), profile, 1.0)
         frozen = chunks.freeze_statistics()
@@ -110,7 +107,7 @@ def test_the_wave_in_chunks_is_the_wave_of_the_whole(tiny_voice: Voice, profile:
     chunks = tiny_voice.convert(source, profile, chunks=ChunkOptions(chunk_seconds=1.3)).wav
     assert len(chunks) == len(whole) == len(source.wav)
     transform, engine = (
-        tiny_voice._transform,
+        tiny_voice.torch_backend.transform,
         conversion(tiny_voice, source.wav, profile, ChunkOptions(chunk_seconds=1.3)),
     )
     frames = [part.shape[1] for part in engine.converted_mels(engine.freeze_statistics())]
@@ -126,7 +123,7 @@ def test_a_long_source_is_cut_by_itself(
     tiny_voice: Voice, profile: SpeakerProfile, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     soundfile.write(tmp_path / "a.wav", speechlike(3.0), RATE)
-    monkeypatch.setattr(module, "WHOLE_SECONDS", 2.0)
+    monkeypatch.setattr(TorchBackend, "whole_seconds", 2.0)
     cut: list[float] = []
     blocks = ChunkedConversion.blocks
     monkeypatch.setattr(ChunkedConversion, "blocks", lambda self: (cut.append(self.frames), blocks(self))[1])
@@ -143,7 +140,7 @@ def test_a_long_source_is_cut_by_itself(
 def test_memory_does_not_grow(tiny_voice: Voice, profile: SpeakerProfile) -> None:
     """Every tensor that is alive early and late, where the vocoder is at the same place in its pieces of 48 blocks."""
     wav, sizes = speechlike(24.0), []
-    quick = Engine(tiny_voice.model, tiny_voice._transform, GriffinLim(SPEC, n_iter=1))
+    quick = TorchBackend(model=tiny_voice.model, spec=SPEC, vocoder=GriffinLim(SPEC, n_iter=1))
     long = ChunkedConversion(quick, lambda: iter(np.array_split(wav, 7)), profile, 1.0, SHORT)
     for index, _ in enumerate(long.blocks()):
         if index in (60, 60 + 4 * 48):
@@ -199,7 +196,7 @@ def test_a_file_in_chunks_is_the_wave_in_chunks(
     tiny_voice: Voice, profile: SpeakerProfile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        module, "_SCRATCH_BYTES", 4 * 10_000
+        "voiceae.conversion.voice._SCRATCH_BYTES", 4 * 10_000
     )  # several blocks, each at its place in the envelope
     source = speechlike(6.0)
     source[RATE:] *= np.float32(0.03)  # where the toy speaks on, as loud as before

@@ -13,8 +13,9 @@ from tests.conversion.test_chunked import speechlike
 from tests.systems import SMALL, small_system
 from tests.tiny import SPEC
 from voiceae import Audio
+from voiceae.conversion.backends.torch import TorchBackend
 from voiceae.conversion.chunked import ChunkedConversion, ChunkOptions
-from voiceae.conversion.statistics_matching import Engine, decode, match
+from voiceae.conversion.statistics_matching import decode, match
 from voiceae.conversion.streaming.stream import StreamOptions
 from voiceae.conversion.voice import Voice
 from voiceae.nn.receptive_field import receptive_field
@@ -36,18 +37,18 @@ def voice_of(name: str) -> Voice:
                 scale = gain * weight[0].numel() ** -0.5
                 weight.copy_(torch.from_numpy(scale * rng.standard_normal(weight.shape)))
     model.set_statistics(torch.full((SPEC.n_mels,), -4.0), torch.full((SPEC.n_mels,), 2.0))
-    return Voice(model=model, spec=SPEC, vocoder=GriffinLim(SPEC, n_iter=4))
+    return Voice(TorchBackend(model=model, spec=SPEC, vocoder=GriffinLim(SPEC, n_iter=4)))
 
 
 def log_mel(voice: Voice, audio: Audio) -> Tensor:
-    return voice._transform(torch.from_numpy(audio.wav))
+    return voice.torch_backend.transform(torch.from_numpy(audio.wav))
 
 
 @pytest.mark.parametrize("name", SMALL)
 def test_the_mel_in_chunks_is_that_of_the_whole(name: str) -> None:
     voice, wav = voice_of(name), speechlike(9.0)
     profile = voice.profile(Audio(speechlike(2.0, seed=5), RATE))
-    engine = Engine(voice.model, voice._transform, voice.vocoder)
+    engine = voice.torch_backend
     chunks = ChunkedConversion(engine, lambda: iter((wav,)), profile, 1.0, ChunkOptions(chunk_seconds=1.0))
     with torch.inference_mode():
         mel = voice.mel(Audio(wav, RATE))

@@ -89,7 +89,7 @@ def voice(request: pytest.FixtureRequest) -> Any:
     pytest.importorskip("onnxruntime")
     from voiceae.conversion.backends.select import OnnxVoiceLoader
 
-    return OnnxVoiceLoader(model="base", vocoder="griffinlim").load()
+    return OnnxVoiceLoader(model="base").load()
 
 
 def said(call: Callable[[], Any]) -> list[str]:

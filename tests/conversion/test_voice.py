@@ -10,6 +10,7 @@ import torch
 import voiceae
 from tests.tiny import SPEC, write_model
 from voiceae import Audio
+from voiceae.conversion.backends.torch import TorchBackend
 from voiceae.conversion.speaker_profile import SpeakerProfile
 from voiceae.conversion.voice import Voice
 from voiceae.dsp.loudness import active_power, frame_powers
@@ -22,7 +23,7 @@ from voiceae.errors import (
     VocoderError,
 )
 from voiceae.specs import AudioSpec
-from voiceae.vocoders import load_vocoder
+from voiceae.vocoders.load import load_vocoder
 
 RATE = SPEC.sample_rate
 
@@ -194,7 +195,7 @@ def test_load_refuses_what_is_not_there(tiny_model: Path, tmp_path: Path) -> Non
 def test_vocoder_of_another_mel_is_refused() -> None:
     other = AudioSpec(hop_length=128)
     with pytest.raises(SpecMismatchError, match="hop_length: model 256, vocoder 128"):
-        Voice(model=torch.nn.Identity(), spec=SPEC, vocoder=load_vocoder("griffinlim", other))  # type: ignore[arg-type]
+        TorchBackend(model=torch.nn.Identity(), spec=SPEC, vocoder=load_vocoder("griffinlim", other))  # type: ignore[arg-type]
 
 
 def test_same_file_same_fingerprint(tiny_model: Path, tiny_voice: Voice, tmp_path: Path) -> None:

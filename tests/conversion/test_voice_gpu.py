@@ -12,13 +12,15 @@ from tests import tiny
 from tests.fake_cuda import fake_cuda
 from tests.systems import SMALL, small_system, speechlike
 from voiceae.assets import find_vocoder
+from voiceae.conversion.backends.torch import TorchBackend
 from voiceae.conversion.chunked import ChunkOptions
 from voiceae.conversion.voice import Voice
 from voiceae.models import Autoencoder
 from voiceae.specs import AudioSpec
-from voiceae.vocoders.base import Vocoder, load_vocoder
+from voiceae.vocoders.base import Vocoder
 from voiceae.vocoders.griffinlim import GriffinLim
 from voiceae.vocoders.hifigan import HiFiGAN
+from voiceae.vocoders.load import load_vocoder
 
 SPEC = AudioSpec()
 RATE = SPEC.sample_rate
@@ -52,7 +54,8 @@ def parts(vocoder: Vocoder, bottleneck: str = "gaussian") -> tuple[Autoencoder, 
 
 
 def on_gpu(model: Autoencoder, vocoder: Vocoder) -> Voice:
-    return Voice(model=model.to("cuda"), spec=SPEC, vocoder=vocoder.to("cuda"), fingerprint="0")
+    backend = TorchBackend(model=model.to("cuda"), spec=SPEC, vocoder=vocoder.to("cuda"), fingerprint="0")
+    return Voice(backend)
 
 
 def wave(seconds: float, seed: int = 0) -> tuple[np.ndarray, int]:

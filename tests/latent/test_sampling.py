@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from voiceae.conversion.backends.torch import TorchBackend
 from voiceae.conversion.voice import Voice
 from voiceae.errors import ModelFileError
 from voiceae.latent.posterior import ContentPosterior, Melody, Mixture, VoicePosterior
@@ -86,7 +87,7 @@ def test_without_a_prior_there_is_nothing_to_draw(tiny_voice: Voice, rng: np.ran
 
 
 def replace_model(voice: Voice, model: object) -> Voice:
-    return Voice(model=model, spec=voice.spec, vocoder=voice.vocoder, name="bare")  # type: ignore[arg-type]
+    return Voice(TorchBackend(model=model, spec=voice.spec, vocoder=voice.vocoder, name="bare"))  # type: ignore[arg-type]
 
 
 def test_voices(tiny_voice: Voice, rng: np.random.Generator) -> None:

@@ -15,8 +15,8 @@ from torch.nn.utils import parametrizations
 from voiceae.dsp.mel import LogMel
 from voiceae.io import modelfile
 from voiceae.specs import AudioSpec
-from voiceae.vocoders import load_vocoder
 from voiceae.vocoders.hifigan import HiFiGAN, read_config
+from voiceae.vocoders.load import load_vocoder
 
 V1 = {
     "resblock": "1",

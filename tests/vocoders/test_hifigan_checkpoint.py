@@ -17,7 +17,7 @@ from voiceae.errors import OutputError, SpecMismatchError, VocoderError
 from voiceae.io import modelfile
 from voiceae.specs import AudioSpec
 from voiceae.vocoders import hifigan as checkpoint
-from voiceae.vocoders import load_vocoder
+from voiceae.vocoders.load import load_vocoder
 
 CONFIG: dict[str, Any] = {
     "resblock": "2",

@@ -8,9 +8,10 @@ import torch
 import voiceae
 from tests.io.waves import harmonic
 from voiceae.dsp.mel import LogMel
+from voiceae.errors import VoiceAEError
 from voiceae.io import modelfile
 from voiceae.specs import AudioSpec
-from voiceae.vocoders import base, load_vocoder
+from voiceae.vocoders.load import load_vocoder
 from voiceae.vocoders.sourcefilter import PitchReader, SourceFilter
 
 pytestmark = pytest.mark.numeric
@@ -68,10 +69,10 @@ def test_silence_stays_silent(vocoder: SourceFilter) -> None:
     assert float(wav.abs().max()) < 1e-4
 
 
-def test_pieces_are_the_whole(vocoder: SourceFilter, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pieces_are_the_whole(vocoder: SourceFilter) -> None:
     mel = mel_of(2.0) + 0.3 * torch.randn(1, 80, 1, generator=torch.Generator().manual_seed(1))
     whole = vocoder(mel)
-    monkeypatch.setattr("voiceae.vocoders.sourcefilter.PIECE_FRAMES", 31)
+    vocoder.piece_frames = 31
     pieces = torch.cat(list(vocoder.blocks(mel.split(17, dim=-1), mel.shape[-1])), dim=-1)
     assert pieces.shape == whole.shape
     assert torch.allclose(pieces, whole, atol=2e-3 * float(whole.abs().max()))
@@ -122,7 +123,7 @@ def test_each_item_may_start_elsewhere(vocoder: SourceFilter) -> None:
         turns, first = vocoder.excitation.draw(3, torch.Generator().manual_seed(0))
         together = vocoder.spectra(mel, f0, turns, first)
         alone = [vocoder.spectra(mel[:1], f0[:1], turns[n, None], int(first[n])) for n in range(3)]
-    apart = (together - torch.cat(alone)).abs().mean() / together.abs().mean()
+    apart = (together - torch.cat(alone, dim=1)).abs().mean() / together.abs().mean()
     assert float(apart) < 1e-4
     assert len(turns.unique()) == len(first.unique()) == 3
     assert float(turns.min()) >= 0 and float(turns.max()) < 1
@@ -133,7 +134,7 @@ def test_is_loaded_as_a_vocoder_of_its_mel_only(vocoder: SourceFilter, tmp_path:
     modelfile.save(path, vocoder, kind="vocoder", description=DESCRIPTION, spec=SPEC)
     mel = mel_of(0.3)
     assert torch.equal(load_vocoder(path, SPEC)(mel), vocoder(mel))
-    with pytest.raises(base.VocoderError.__mro__[1]):
+    with pytest.raises(VoiceAEError):
         load_vocoder(path, AudioSpec(hop_length=200))
 
 
@@ -142,5 +143,5 @@ def test_is_loaded_as_a_vocoder_of_its_mel_only(vocoder: SourceFilter, tmp_path:
 def test_a_span_of_frames_is_a_span_of_the_whole(vocoder: SourceFilter, span: tuple[int, int]) -> None:
     torch.nn.init.normal_(vocoder.leave.weight, std=0.1)  # so that the network can be heard
     mel, f0 = mel_of(0.5)[..., :40], torch.linspace(100, 200, 40)[None]
-    whole = vocoder.spectra(mel, f0, first=7)[:, slice(*span)]
+    whole = vocoder.spectra(mel, f0, first=7)[:, :, slice(*span)]
     assert torch.allclose(vocoder.spectra(mel, f0, first=7, span=span), whole, atol=1e-5, rtol=1e-4)

@@ -5,12 +5,15 @@ import torch
 from torch import Tensor
 
 from tests.tiny import SPEC
+from tests.vocoders.test_sourcefilter import DESCRIPTION
 from voiceae.dsp.mel import LogMel
-from voiceae.vocoders import Vocoder
+from voiceae.io.modelfile import build
+from voiceae.vocoders.base import Vocoder
 from voiceae.vocoders.griffinlim import GriffinLim
 from voiceae.vocoders.streaming import (
     SlidingWindowVocoder,
     StreamingGriffinLim,
+    StreamingSourceFilter,
     StreamingVocoder,
     streaming_vocoder,
 )
@@ -84,11 +87,8 @@ def test_silence_again_after_a_reset(look_ahead: int) -> None:
     torch.testing.assert_close(speak(vocoder, mel), first)
 
 
-def test_a_vocoder_may_bring_its_own() -> None:
-    class Own(Held):
-        def streaming_vocoder(self, look_ahead: int) -> StreamingVocoder:
-            return SlidingWindowVocoder(self, look_ahead=look_ahead + 7)
-
-    assert streaming_vocoder(Own(), 1).delay_samples == SPEC.samples(8)
+def test_every_kind_has_its_form_for_streams() -> None:
+    own = build(DESCRIPTION).eval()
+    assert isinstance(streaming_vocoder(own), StreamingSourceFilter)
     assert isinstance(streaming_vocoder(GRIFFIN_LIM), StreamingGriffinLim)
     assert isinstance(streaming_vocoder(Held()), SlidingWindowVocoder)

@@ -156,8 +156,8 @@ def model(bench: Bench) -> list[Figure]:
 
 def hifigan(bench: Bench) -> list[Figure]:
     """HiFi-GAN in pieces beside one pass: time, and memory above the loaded model."""
-    from voiceae.vocoders.base import load_vocoder
     from voiceae.vocoders.hifigan import HiFiGAN
+    from voiceae.vocoders.load import load_vocoder
 
     if bench.hifigan is None:
         raise ConfigError("needs --hifigan, a checkpoint folder")
@@ -189,7 +189,7 @@ def _hifigan_memory(bench: Bench, frames: int, method: str) -> float:
     """MB above the loaded vocoder."""
     before, peak = peak_memory_mb(
         "import torch; torch.set_num_threads(1)\n"
-        "from voiceae.specs import AudioSpec\nfrom voiceae.vocoders.base import load_vocoder\n"
+        "from voiceae.specs import AudioSpec\nfrom voiceae.vocoders.load import load_vocoder\n"
         f"vocoder = load_vocoder({str(bench.hifigan)!r}, AudioSpec())\n"
         f"mel = torch.randn(1, {bench.voice.spec.n_mels}, {frames}) - 4\n"
         "with torch.inference_mode(): vocoder(mel[..., :20])\n"

@@ -13,7 +13,6 @@ from torch import Tensor
 
 from voiceae.conversion.arguments import as_number
 from voiceae.conversion.statistics_matching import (
-    Engine,
     SourceStatistics,
     decode,
     known_centre,
@@ -33,30 +32,15 @@ from voiceae.nn.norm import (
     with_norm_statistics,
 )
 from voiceae.nn.receptive_field import context_windows, receptive_field
-from voiceae.specs import AudioSpec
 
 if TYPE_CHECKING:
+    from voiceae.conversion.backends.torch import TorchBackend
     from voiceae.conversion.speaker_profile import SpeakerProfile
     from voiceae.models import Autoencoder
 
 _BLOCK_SAMPLES = (
     1 << 16
 )  # whose mel is computed at once: 3 s, so that a file read in one block needs no more memory
-
-
-def whole_hops(wav: Tensor, spec: AudioSpec) -> Tensor:
-    """Zero-extend so that the frames cover every sample: (N,) -> (N',), N' the next multiple of the hop."""
-    return torch.nn.functional.pad(wav, (0, spec.pad_to_hop(wav.shape[-1])))
-
-
-def spans(frames: int, longest: int, overlap: int) -> list[tuple[int, int]]:
-    """Spans of equal length, at most `longest`, that cover all frames; neighbours share `overlap` frames."""
-    if frames <= longest:
-        return [(0, frames)]
-    count = -(-(frames - overlap) // (longest - overlap))
-    length = -(-(frames - overlap) // count) + overlap
-    starts = [min(index * (length - overlap), frames - length) for index in range(count)]
-    return [(start, start + length) for start in starts]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,7 +101,7 @@ class ChunkedConversion:
 
     def __init__(
         self,
-        engine: Engine,
+        engine: TorchBackend,
         recording: Callable[[], Iterable[NDArray[np.float32]]],
         profile: SpeakerProfile,
         matching: float,

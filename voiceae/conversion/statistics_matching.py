@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -15,28 +14,8 @@ from voiceae.dsp.covariance_matching import CovarianceMatch, covariance_match
 from voiceae.dsp.statistics import active_moments, match_moments
 from voiceae.models import Autoencoder, Content, VoiceTraits
 
-if TYPE_CHECKING:
-    from voiceae.dsp.mel import LogMel
-    from voiceae.vocoders.base import Vocoder
-
-
-@dataclass(frozen=True)
-class Engine:
-    """The parts of a voice that compute.
-
-    Attributes:
-        model: the network.
-        transform: wave -> log-mel.
-        vocoder: log-mel -> wave.
-    """
-
-    model: Autoencoder
-    transform: LogMel
-    vocoder: Vocoder
-
-
-LoudMoments = tuple[Tensor, Tensor, Tensor]
-"""What `active_moments` gives: mean and deviation (1, M) and number (1,) of loud frames."""
+Moments = tuple[Tensor, Tensor, Tensor]
+"""What `active_moments` gives: mean and deviation (1, M), and number (1,), of active frames."""
 
 
 def decode(
@@ -51,20 +30,19 @@ def decode(
         centre: where the source's pitch is, octaves, NaN where that is not known; the content's own by default.
     """
     device = content.pitch_centre.device
-    speaker = torch.as_tensor(profile.embedding, device=device)[None]
+    embedding = torch.as_tensor(profile.embedding, device=device)[None]
     octaves = None
     own = known_centre(content) if centre is None else centre
     if profile.pitch_centre is not None and not math.isnan(own):
         octaves = torch.full_like(content.pitch_centre, profile.pitch_centre - own)
-    return model.decode(content, speaker, octaves=octaves)[0]
+    return model.decode(content, embedding, octaves=octaves)[0]
 
 
 def known_centre(content: Content | VoiceTraits) -> float:
     """Where the pitch of one recording is, octaves; NaN where it has none that can be relied on."""
     sure = getattr(content, "pitch_confidence", None)
-    return (
-        float(content.pitch_centre[0]) if sure is None or float(sure[0]) >= MIN_PITCH_CONFIDENCE else math.nan
-    )
+    reliable = sure is None or float(sure[0]) >= MIN_PITCH_CONFIDENCE
+    return float(content.pitch_centre[0]) if reliable else math.nan
 
 
 @dataclass(frozen=True)
@@ -76,7 +54,7 @@ class SourceStatistics:
         covariance_match: brings it to the target's covariance after its moments were matched; None where it does not.
     """
 
-    moments: LoudMoments
+    moments: Moments
     covariance_match: CovarianceMatch | None
 
 
@@ -88,10 +66,11 @@ def source_statistics(mel: Tensor, profile: SpeakerProfile, strength: float) -> 
         profile: the voice that it is to be given the statistics of.
         strength: as in `match`.
     """
-    moments, colour = active_moments(mel[None]), profile.mel_statistics
-    if colour is None:
+    moments, wanted = active_moments(mel[None]), profile.mel_statistics
+    if wanted is None or wanted.covariance is None or not strength:
         return SourceStatistics(moments, None)
-    return SourceStatistics(moments, _reshaping(_matched(mel, colour, strength, moments), colour, strength))
+    matched = with_moments(mel, wanted, strength, moments).numpy(force=True)
+    return SourceStatistics(moments, covariance_match(matched, wanted.covariance, wanted.frames, strength))
 
 
 def match(
@@ -107,21 +86,22 @@ def match(
     """
     if profile.mel_statistics is None:
         return mel
-    moments = active_moments(mel[None]) if own is None else own.moments
-    matched = _matched(mel, profile.mel_statistics, strength, moments)
-    change = _reshaping(matched, profile.mel_statistics, strength) if own is None else own.covariance_match
-    return matched if change is None else torch.from_numpy(change(matched.numpy(force=True))).to(mel.device)
+    own = source_statistics(mel, profile, strength) if own is None else own
+    matched = with_moments(mel, profile.mel_statistics, strength, own.moments)
+    if own.covariance_match is None:
+        return matched
+    return torch.from_numpy(own.covariance_match(matched.numpy(force=True))).to(mel.device)
 
 
-def _matched(mel: Tensor, colour: MelStatistics, strength: float, own: LoudMoments) -> Tensor:
-    """(M, T) -> (M, T) with the mean and the deviation of the voice."""
-    mean, deviation = (torch.as_tensor(x, device=mel.device)[None] for x in (colour.mean, colour.deviation))
-    frames = torch.tensor([colour.frames], device=mel.device)
+def with_moments(mel: Tensor, wanted: MelStatistics, strength: float, own: Moments | None = None) -> Tensor:
+    """Give a mel the voice's mean and deviation of every bin: (M, T) -> (M, T).
+
+    Args:
+        mel: natural log.
+        wanted: statistics of the voice.
+        strength: as in `match`.
+        own: moments of the whole, where the mel is a piece.
+    """
+    mean, deviation = (torch.as_tensor(x, device=mel.device)[None] for x in (wanted.mean, wanted.deviation))
+    frames = torch.tensor([wanted.frames], device=mel.device)
     return match_moments(mel[None], mean, deviation, frames, strength=strength, own=own)[0]
-
-
-def _reshaping(matched: Tensor, colour: MelStatistics, strength: float) -> CovarianceMatch | None:
-    """What gives a mel with the voice's moments (M, T) its covariance too; None where that is not known or wanted."""
-    if colour.covariance is None or not strength:
-        return None
-    return covariance_match(matched.numpy(force=True), colour.covariance, colour.frames, strength)

@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-import math
 import tempfile
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import replace
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
-from tqdm import tqdm
 
-from voiceae.assets import find_model, find_vocoder
 from voiceae.conversion.arguments import as_mel, as_source, as_strength, finite, name_of
-from voiceae.conversion.chunked import ChunkedConversion, ChunkOptions, spans, whole_hops
 from voiceae.conversion.reference_quality import (
     ReferenceQuality,
     agreement,
@@ -27,10 +19,9 @@ from voiceae.conversion.reference_quality import (
     stretches,
     warn_of_reference,
 )
-from voiceae.conversion.speaker_profile import Embedding, MelStatistics, SpeakerProfile
-from voiceae.conversion.statistics_matching import Engine, decode, known_centre, match
+from voiceae.conversion.speaker_profile import Embedding, SpeakerProfile
 from voiceae.conversion.targets import Source, Target, as_targets, first_recording, known_voice
-from voiceae.dsp.covariance_matching import active_covariance
+from voiceae.dsp.covariance_matching import active_covariance, match_covariance
 from voiceae.dsp.loudness import (
     LevelCorrection,
     LevelMeter,
@@ -39,33 +30,32 @@ from voiceae.dsp.loudness import (
     normalise,
     restore_level,
 )
-from voiceae.dsp.mel import LogMel
-from voiceae.errors import ConfigError, OutputError
-from voiceae.hardware import inference, resolve_device
+from voiceae.errors import AudioError, ConfigError, OutputError
 from voiceae.io import audio as audio_io
-from voiceae.io import modelfile
 from voiceae.io.audio import Audio, header_seconds
 from voiceae.io.filesystem import as_path, atomic_path, require_new
 from voiceae.io.writer import block_writer
-from voiceae.specs import AudioSpec
 
 if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from voiceae.conversion.backends.base import Backend, Floats
+    from voiceae.conversion.backends.torch import TorchBackend
+    from voiceae.conversion.chunked import ChunkOptions
     from voiceae.conversion.streaming.stream import Stream, StreamOptions
     from voiceae.models import Autoencoder, Content
     from voiceae.vocoders.base import Vocoder
 
 SOURCE_SECONDS = 0.1
 TARGET_SECONDS = 0.5
-WHOLE_SECONDS = 300.0
-"""A source that lasts no longer is converted whole, a longer one in chunks."""
 PIECE_SECONDS = 300.0
-"""Of a target; what is heard of each chunk is averaged."""
+"""Of a target; the profiles of its pieces are averaged."""
 OVERLAP_SECONDS = 1.0
 PRIOR_SECONDS = 60.0
 """Of a recording that a stream begins with."""
 
 _SCRATCH_BYTES = 1 << 20
-_VOCODER_GFLOP_PER_SECOND = 0.5  # 32 iterations of Griffin-Lim; a network states its own
 
 
 class Voice:
@@ -74,32 +64,56 @@ class Voice:
     Its methods may be called from several threads at once. Torch computes with as many threads as the program has given
     it; for short clips beside other work `torch.set_num_threads(1)` is quickest, as the commands do it by themselves.
 
-    Args:
-        model: the autoencoder, in eval mode on its device.
-        spec: its mel contract.
-        vocoder: of the same contract, on the same device.
-        name: what to call it in messages.
-        fingerprint: of the weights; stored embeddings carry it. Computed when empty.
+    What is whole goes through any backend. Streams, chunks, and tensors between the steps are torch's.
 
-    Raises:
-        SpecMismatchError: when the vocoder has another mel contract.
+    Args:
+        backend: model, mel contract and vocoder, on torch or onnxruntime.
     """
 
-    def __init__(
-        self, *, model: Autoencoder, spec: AudioSpec, vocoder: Vocoder, name: str = "", fingerprint: str = ""
-    ) -> None:
-        spec.require_same(vocoder.spec, ours="model", theirs="vocoder")
-        self.model, self.spec, self.vocoder, self.name = model, spec, vocoder, name
-        self.fingerprint = fingerprint or modelfile.checksum(model.state_dict())
-        self.device = next((weight.device for weight in model.state_dict().values()), torch.device("cpu"))
-        self.parameters = sum(weight.numel() for weight in model.parameters())
-        self._transform = LogMel(spec).to(self.device)
+    def __init__(self, backend: Backend) -> None:
+        self.backend = backend
+        self.spec, self.name, self.fingerprint = backend.spec, backend.name, backend.fingerprint
 
-    @cached_property
+    @property
     def embedding_size(self) -> int:
         """Numbers in a speaker embedding, S."""
-        with self._inference(1):
-            return self.model.embed(torch.zeros(1, self.spec.n_mels, 1, device=self.device)).shape[-1]
+        return self.backend.embedding_size
+
+    @property
+    def torch_backend(self) -> TorchBackend:
+        """The backend, which must be torch's.
+
+        Raises:
+            ConfigError: when it is another.
+        """
+        if self.backend.runtime == "torch":
+            from voiceae.conversion.backends.torch import TorchBackend
+
+            if isinstance(self.backend, TorchBackend):
+                return self.backend
+        raise ConfigError(
+            f"runtime {self.backend.runtime} converts whole recordings, and nothing else; use --runtime torch"
+        )
+
+    @property
+    def model(self) -> Autoencoder:
+        """The network, on torch."""
+        return self.torch_backend.model
+
+    @property
+    def vocoder(self) -> Vocoder:
+        """The vocoder, on torch."""
+        return self.torch_backend.vocoder
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network is."""
+        return self.torch_backend.device
+
+    @property
+    def parameters(self) -> int:
+        """Numbers that the network has learned."""
+        return self.torch_backend.parameters
 
     def convert(
         self,
@@ -126,18 +140,24 @@ class Voice:
             AudioError: for audio that is missing, damaged, silent or too short.
             EmbeddingError: for a stored embedding that cannot be used.
         """
-        rate, source = self.spec.sample_rate, as_source(source)
-        matching = self._strength(matching)
+        backend, rate = self.backend, self.spec.sample_rate
+        source, strength = as_source(source), as_strength(matching, backend.matching)
         profile = self.profile(target)
         if chunks is not None or self._is_long(source):
-            parts: list[NDArray[np.float32]] = []
-            level = self._convert_long(source, profile, (matching, chunks, progress), parts.append)
+            parts: list[Floats] = []
+            level = self._convert_long(source, profile, (strength, chunks, progress), parts.append)
             return Audio(wav=level.apply(np.concatenate(parts)), sample_rate=rate)
+
         levelled = self._levelled(source, SOURCE_SECONDS, "a source")
-        mel = self._mel(levelled.wav)
-        with self._inference(mel.shape[-1]):
-            converted = decode(self.model, self.model.encode(mel[None]), profile)
-            wav = self._wav(self._match(converted, profile, matching))[: len(levelled.wav)]
+        speech = backend.encode(backend.features(levelled.wav))
+        # The decoder says it at the voice's pitch, and with its mean and deviation of every mel bin; how the bins vary
+        # together is matched here.
+        mel = backend.decode(speech, profile, strength)
+        if profile.mel_statistics is not None:
+            wanted = profile.mel_statistics
+            mel = match_covariance(mel, wanted.covariance, wanted.frames, strength)
+        wav = finite(backend.vocode(mel))[: len(levelled.wav)]
+        # As loud as the source was, and as silent in its pauses, which a vocoder fills with breath.
         wav = SilenceEnvelope.from_wave(levelled.wav, rate).apply(restore_level(wav, levelled, rate))
         return Audio(wav=wav, sample_rate=rate)
 
@@ -172,9 +192,9 @@ class Voice:
             OutputError: for an existing file, an unknown suffix, or a full disk.
         """
         out, source = as_path(out, "out", OutputError), as_source(source)
-        matching = self._strength(matching)
+        strength = as_strength(matching, self.backend.matching)
         if chunks is None and not self._is_long(source):
-            return audio_io.write(out, self.convert(source, target, matching=matching), force=force)
+            return audio_io.write(out, self.convert(source, target, matching=strength), force=force)
         audio_io.require_format(out)
         require_new(out, force)
         profile = self.profile(target)
@@ -183,7 +203,7 @@ class Voice:
             def keep(block: NDArray[np.float32]) -> None:
                 scratch.write(block.tobytes())
 
-            level, start = self._convert_long(source, profile, (matching, chunks, progress), keep), 0
+            level, start = self._convert_long(source, profile, (strength, chunks, progress), keep), 0
             scratch.seek(0)
             with block_writer(temporary, self.spec.sample_rate, out) as append:
                 while data := scratch.read(_SCRATCH_BYTES):
@@ -215,19 +235,18 @@ class Voice:
         """
         from voiceae.conversion.streaming.stream import InitialStatistics, Stream, StreamOptions
 
-        strength = self._strength(matching)
+        backend, strength = self.torch_backend, as_strength(matching, self.backend.matching)
         if not isinstance(options, StreamOptions | None):
             raise ConfigError(f"options: a value of type {type(options).__name__}; give StreamOptions")
         profile, initial = self.profile(target), None
         known = source_sample if source_sample is not None else first_recording(target)
         if known is not None:
             mel = self.mel(known)[:, : self.spec.seconds_to_frames(PRIOR_SECONDS)]
-            with self._inference(mel.shape[-1]):
+            with backend.inference(mel.shape[-1]):
                 initial = InitialStatistics.measure(
-                    self.model, mel, profile, of_source=source_sample is not None
+                    backend.model, mel, profile, of_source=source_sample is not None
                 )
-        engine = Engine(self.model, self._transform, self.vocoder)
-        return Stream(engine, profile, strength, options or StreamOptions(), initial)
+        return Stream(backend, profile, strength, options or StreamOptions(), initial)
 
     def embed(self, source: Target) -> Embedding:
         """Speaker embedding: -> (S,), unit length.
@@ -253,7 +272,9 @@ class Voice:
             return known
         given = as_source(target, "a target")
         profile, quality = self._reference(given)
-        warn_of_reference(name_of(given), quality, profile.pitch_centre is not None or not self._reads_pitch)
+        warn_of_reference(
+            name_of(given), quality, profile.pitch_centre is not None or not self.backend.reads_pitch
+        )
         return profile
 
     def quality(self, target: Source) -> ReferenceQuality:
@@ -287,7 +308,9 @@ class Voice:
         Raises:
             AudioError: for audio that is missing, damaged, silent or shorter than 0.1 s.
         """
-        return self._mel(self._levelled(as_source(source), SOURCE_SECONDS, "a source").wav)
+        levelled = self._levelled(as_source(source), SOURCE_SECONDS, "a source")
+        with self.torch_backend.inference(0):
+            return self.torch_backend.tensor(self.backend.features(levelled.wav))
 
     def encode(self, source: Source) -> Content:
         """What is said, without who says it: -> units (1, D, T').
@@ -296,7 +319,7 @@ class Voice:
             AudioError: for audio that is missing, damaged, silent or shorter than 0.1 s.
         """
         mel = self.mel(source)
-        with self._inference(mel.shape[-1]):
+        with self.torch_backend.inference(mel.shape[-1]):
             return self.model.encode(mel[None])
 
     def decode(self, content: Content, speaker: Target, *, matching: float | None = None) -> Tensor:
@@ -307,11 +330,13 @@ class Voice:
             speaker: whatever `convert` takes as a target.
             matching: as in `convert`.
         """
-        strength, voice = self._strength(matching), self.profile(speaker)
+        from voiceae.conversion.statistics_matching import decode, match
+
+        strength, profile = as_strength(matching, self.backend.matching), self.profile(speaker)
         if not hasattr(content, "units") and not hasattr(content, "frames"):
             raise ConfigError(f"content: a value of type {type(content).__name__}; give what `encode` gave")
-        with self._inference(content.frames):
-            return self._match(decode(self.model, content, voice), voice, strength)
+        with self.torch_backend.inference(content.frames):
+            return match(decode(self.model, content, profile), profile, strength)
 
     def synthesise(self, mel: Tensor | NDArray[np.float32]) -> Audio:
         """Let the vocoder speak a mel: (M, T) -> wav (N,).
@@ -319,28 +344,37 @@ class Voice:
         Raises:
             AudioError: for another shape.
         """
-        given = torch.from_numpy(as_mel(mel, self.spec.n_mels)).to(self.device)
-        return Audio(wav=self._wav(given), sample_rate=self.spec.sample_rate)
+        wav = finite(self.backend.vocode(as_mel(mel, self.spec.n_mels)))
+        return Audio(wav=wav, sample_rate=self.spec.sample_rate)
 
     def _is_long(self, source: Path | Audio) -> bool:
-        return header_seconds(source) > WHOLE_SECONDS
+        return header_seconds(source) > self.backend.whole_seconds
 
     def _convert_long(
         self,
         source: Path | Audio,
         profile: SpeakerProfile,
-        options: tuple[float | None, ChunkOptions | None, bool],
-        keep: Callable[[NDArray[np.float32]], object],
+        options: tuple[float, ChunkOptions | None, bool],
+        keep: Callable[[Floats], object],
     ) -> LevelCorrection:
         """Convert in chunks, each handed to `keep` at some level; returns what makes them as loud as the source."""
-        (matching, chunks, progress), rate = options, self.spec.sample_rate
+        if self.backend.runtime != "torch":
+            raise AudioError(
+                f"{name_of(source)}: {header_seconds(source):.0f} s of audio; runtime {self.backend.runtime} takes a "
+                f"source of at most {self.backend.whole_seconds:.0f} s, whole; use --runtime torch"
+            )
+        from tqdm import tqdm
+
+        from voiceae.conversion.chunked import ChunkedConversion
+
+        (strength, chunks, progress), rate = options, self.spec.sample_rate
         met = LevelMeter(rate)
-        with self._inference(0):
+        with self.torch_backend.inference(0):
             conversion = ChunkedConversion(
-                Engine(self.model, self._transform, self.vocoder),
+                self.torch_backend,
                 lambda: audio_io.blocks(source, rate, min_seconds=SOURCE_SECONDS, what="a source"),
                 profile,
-                self._strength(matching),
+                strength,
                 chunks,
             )
             seconds, silence = conversion.level.samples / rate, SilenceEnvelope.from_meter(conversion.level)
@@ -351,70 +385,42 @@ class Voice:
                     bar.update(round(met.samples / rate) - bar.n)
         return LevelCorrection.from_meters(conversion.level, met)
 
-    def _strength(self, matching: float | None) -> float:
-        return as_strength(matching, self.model.matching)
-
-    def _match(self, mel: Tensor, profile: SpeakerProfile, matching: float | None) -> Tensor:
-        """(M, T) -> (M, T) with the statistics of the voice, where they are known."""
-        with self._inference(0):
-            return match(mel, profile, self._strength(matching))
-
-    def _spans(self, mel: Tensor) -> list[tuple[int, int]]:
-        rate = self.spec.seconds_to_frames
-        return spans(mel.shape[-1], rate(PIECE_SECONDS), rate(OVERLAP_SECONDS))
-
-    @property
-    def _reads_pitch(self) -> bool:
-        return bool(getattr(self.model.pitch, "n_bins", 0))
-
     def _reference(self, target: Path | Audio) -> tuple[SpeakerProfile, ReferenceQuality]:
-        """What is heard of a recording, and how good it is; its pitch is known only where both say so."""
+        """Profile of a recording, and how good it is; its pitch is known only where both say so."""
         levelled = self._levelled(target, TARGET_SECONDS, "a target")
-        mel = self._mel(levelled.wav)
-        profile = self._listen(mel)
-        parts = stretches(mel.shape[-1], self.spec.frame_rate)
-        with self._inference(sum(stop - start for start, stop in parts)):
-            vectors = [
-                self.model.embed(mel[None, :, start:stop])[0].float().numpy(force=True)
-                for start, stop in parts
-            ]
+        mel = self.backend.features(levelled.wav)
+        frames = self.spec.seconds_to_frames
+        pieces = _spans(mel.shape[1], frames(PIECE_SECONDS), frames(OVERLAP_SECONDS))
+        profile = SpeakerProfile.mean([self._described(mel[:, start:stop]) for start, stop in pieces])
+        vectors = [
+            self.backend.embed(mel[:, start:stop])
+            for start, stop in stretches(mel.shape[1], self.spec.frame_rate)
+        ]
         measured = measure(levelled.wav, self.spec.sample_rate, levelled.gain_db)
         quality = replace(measured, agreement=agreement(vectors))
         return profile if quality.has_pitch else replace(profile, pitch_centre=None), quality
 
-    def _listen(self, mel: Tensor) -> SpeakerProfile:
-        """Mean over chunks of a long recording: (M, T) ->."""
-        parts = []
-        for start, stop in self._spans(mel):
-            with self._inference(stop - start):
-                traits = self.model.describe(mel[None, :, start:stop])
-            mean, deviation = (x[0].numpy(force=True) for x in (traits.mel_mean, traits.mel_deviation))
-            covariance = active_covariance(mel[:, start:stop].numpy(force=True))
-            colour = MelStatistics(mean, deviation, float(traits.active_frames[0]), covariance)
-            centre = known_centre(traits)
-            speaker = traits.speaker[0].float().numpy(force=True)
-            parts.append(SpeakerProfile(speaker, None if math.isnan(centre) else centre, colour))
-        return SpeakerProfile.mean(parts)
-
-    def _wav(self, mel: Tensor) -> NDArray[np.float32]:
-        """(M, T) -> (N,)."""
-        seconds = mel.shape[-1] / self.spec.frame_rate
-        with inference(self.device, _VOCODER_GFLOP_PER_SECOND * seconds):
-            return finite(self.vocoder(mel[None])[0].float().cpu().numpy())
-
-    def _mel(self, wav: NDArray[np.float32]) -> Tensor:
-        """(N,) -> (M, T), with frames up to the last sample."""
-        with self._inference(0):
-            return self._transform(whole_hops(torch.from_numpy(wav).to(self.device), self.spec))
+    def _described(self, mel: Floats) -> SpeakerProfile:
+        """Profile of a piece of a recording, with the covariance of its mel: (M, T) ->."""
+        profile = self.backend.describe(np.ascontiguousarray(mel))
+        assert profile.mel_statistics is not None
+        statistics = replace(profile.mel_statistics, covariance=active_covariance(mel))
+        return replace(profile, mel_statistics=statistics)
 
     def _levelled(self, source: Path | Audio, min_seconds: float, what: str) -> NormalisedWave:
         """Audio at the model's rate and the common level."""
         audio = audio_io.load(source, self.spec.sample_rate, min_seconds=min_seconds, what=what)
         return normalise(audio.wav, self.spec.sample_rate)
 
-    def _inference(self, frames: int) -> AbstractContextManager[None]:
-        """A convolution does two operations a weight and frame."""
-        return inference(self.device, 2e-9 * self.parameters * frames)
+
+def _spans(frames: int, longest: int, overlap: int) -> list[tuple[int, int]]:
+    """Spans of equal length, at most `longest`, that cover all frames; neighbours share `overlap` frames."""
+    if frames <= longest:
+        return [(0, frames)]
+    count = -(-(frames - overlap) // (longest - overlap))
+    length = -(-(frames - overlap) // count) + overlap
+    starts = [min(index * (length - overlap), frames - length) for index in range(count)]
+    return [(start, start + length) for start in starts]
 
 
 def load(
@@ -433,16 +439,6 @@ def load(
         SpecMismatchError: when model and vocoder do not share one mel.
         ConfigError: for a device that this machine does not have.
     """
-    from voiceae.vocoders.base import load_vocoder
+    from voiceae.conversion.backends.torch import load_backend
 
-    where = resolve_device(device)
-    path = find_model(name_or_path)
-    loaded = modelfile.load(path, kind="autoencoder", device=where)
-    spec = loaded.header.spec
-    return Voice(
-        model=loaded.module,  # type: ignore[arg-type]  # the file's kind says that it is one
-        spec=spec,
-        vocoder=load_vocoder(find_vocoder(vocoder, spec), spec, where),
-        name=path.stem,
-        fingerprint=loaded.header.checksum,
-    )
+    return Voice(load_backend(name_or_path, vocoder, device))

@@ -93,6 +93,13 @@ def covariance_match(
     return CovarianceMatch(centre.astype(np.float32), change.astype(np.float32))
 
 
+def match_covariance(mel: Floats, covariance: Floats | None, frames: float, strength: float) -> Floats:
+    """Bring a whole mel to a covariance of its low cepstra, where that is known: (M, T), (Q, Q) -> (M, T)."""
+    if covariance is None or not strength:
+        return mel
+    return covariance_match(mel, covariance, frames, strength)(mel)
+
+
 def _covariance(mel: Floats) -> Doubles:
     """(M, T) -> (Q, Q)."""
     cepstra = _product(basis(len(mel)), mel - mel.mean(1, keepdims=True, dtype=np.float64))

@@ -25,7 +25,8 @@ from voiceae.io import audio as audio_io
 from voiceae.io.audio import Audio
 from voiceae.io.modelfile import read_header
 from voiceae.specs import AudioSpec
-from voiceae.vocoders.base import Vocoder, load_vocoder
+from voiceae.vocoders.base import Vocoder
+from voiceae.vocoders.load import load_vocoder
 
 if TYPE_CHECKING:
     from voiceae.conversion.voice import Voice

@@ -24,7 +24,7 @@ from voiceae.models.bottlenecks import codebook_figures
 from voiceae.models.discrete_bottlenecks import bit_figures
 from voiceae.training.settings import LAST, Settings
 from voiceae.training.throughput import Throughput
-from voiceae.vocoders import load_vocoder
+from voiceae.vocoders.load import load_vocoder
 
 if TYPE_CHECKING:
     from voiceae.training.loop import Training

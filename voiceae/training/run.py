@@ -29,7 +29,7 @@ from voiceae.training.objectives.base import Objective
 from voiceae.training.precision import decided
 from voiceae.training.schema import check_parts
 from voiceae.training.settings import Settings, TrainerSettings, is_first_process
-from voiceae.vocoders import load_vocoder
+from voiceae.vocoders.load import load_vocoder
 
 START_METHODS = {"ddp": "popen", "ddp_spawn": "spawn", "ddp_fork": "fork"}
 

@@ -1,5 +1,1 @@
-"""Log-mel to wave, behind one interface."""
-
-from voiceae.vocoders.base import Vocoder, load_vocoder
-
-__all__ = ["Vocoder", "load_vocoder"]
+"""Log-mel to wave, behind one interface: source-filter, HiFi-GAN, Griffin-Lim."""

@@ -1,4 +1,4 @@
-"""What is filtered into speech: harmonics of a fundamental, and noise."""
+"""What is filtered into speech, harmonics of a fundamental and noise, and the transform that filters it."""
 
 from __future__ import annotations
 
@@ -8,14 +8,76 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from voiceae.dsp.fourier import NOISE_FRAMES, noise_spectra
 from voiceae.specs import AudioSpec
 
-_NOISE_SAMPLES = 1 << 17  # repeated; six seconds on, nobody hears that it is the same noise
 _ROOM_ABOVE = 1.1  # harmonics go on so far above the mel's upper edge, where the filter ends them
+_LEAST_COVER = 1e-3  # of the squared windows; the first and last samples fade instead of being blown up
+_NEAR_ZERO = 1e-4  # sine below which Dirichlet's kernel is its limit; float32 has lost half its digits there
+
+
+class ShortTimeTransform(nn.Module):
+    """Spectra of overlapping frames, and the wave whose frames come nearest to given spectra.
+
+    Spectra are real and imaginary parts, (2, B, T, F), since ONNX knows no complex numbers; F are the lowest bins,
+    those above are zero. Frames are not centred: T of them span (T - 1) * hop + n_fft samples.
+
+    Args:
+        spec: the mel contract.
+        bins: F.
+
+    Attributes:
+        full_cover: sum of the squared windows, at most, where all frames are there.
+    """
+
+    window: Tensor
+
+    def __init__(self, spec: AudioSpec, bins: int) -> None:
+        super().__init__()
+        self.spec, self.bins = spec, bins
+        self.register_buffer("window", torch.from_numpy(spec.window()).float(), persistent=False)
+        self.full_cover = float(self.cover(2 * spec.overlap).max())
+
+    def forward(self, wave: Tensor) -> Tensor:
+        """Analyse: (B, (T - 1) * hop + n_fft) -> (2, B, T, F)."""
+        return self.spectra(wave.unfold(-1, self.spec.n_fft, self.spec.hop_length) * self.window)
+
+    def spectra(self, frames: Tensor) -> Tensor:
+        """Transform of windowed frames: (B, T, n_fft) -> (2, B, T, F)."""
+        return torch.view_as_real(torch.fft.rfft(frames)[..., : self.bins]).movedim(-1, 0)
+
+    def frames(self, spectra: Tensor) -> Tensor:
+        """Its inverse: (2, B, T, F) -> (B, T, n_fft)."""
+        return torch.fft.irfft(torch.complex(spectra[0], spectra[1]), n=self.spec.n_fft)
+
+    def overlap_add(self, spectra: Tensor) -> Tensor:
+        """Sum of windowed frames, not yet divided by `cover`: (2, B, T, F) -> (B, (T - 1) * hop + n_fft)."""
+        return self._added(self.frames(spectra) * self.window)
+
+    def cover(self, frames: int) -> Tensor:
+        """Sum of the squared windows of so many frames: -> ((frames - 1) * hop + n_fft,)."""
+        return self._added(self.window.square().expand(1, frames, -1))[0]
+
+    def invert(self, spectra: Tensor) -> Tensor:
+        """Wave of least squared error (Griffin and Lim 1984): (2, B, T, F) -> (B, T * hop_length)."""
+        frames, spec = spectra.shape[2], self.spec
+        cover = self.cover(frames).clamp_min(_LEAST_COVER * self.full_cover)
+        wave = self.overlap_add(spectra) / cover
+        return wave[:, spec.padding : spec.padding + spec.samples(frames)]
+
+    def _added(self, frames: Tensor) -> Tensor:
+        """Overlapping frames added up: (B, T, n_fft) -> (B, (T - 1) * hop + n_fft)."""
+        hop, overlap = self.spec.hop_length, self.spec.overlap
+        unused = overlap * hop - self.spec.n_fft
+        rows = functional.pad(frames, (0, unused)).unflatten(-1, (overlap, hop)).unbind(2)
+        last = overlap - 1
+        shifted = [functional.pad(row, (0, 0, shift, last - shift)) for shift, row in enumerate(rows)]
+        added = sum(shifted[1:], shifted[0]).flatten(1)
+        return added[:, : added.shape[1] - unused]
 
 
 class Excitation(nn.Module):
-    """Spectra of a flat harmonic series and of white noise: f0 (B, T) Hz -> two (B, T, F), complex.
+    """Spectra of a flat harmonic series and of white noise: f0 (B, T) Hz -> two (2, B, T, F).
 
     The fundamental is interpolated between frames and integrated to a phase; the sum of `K` equal cosines has the
     closed form `sin((K + 1/2) phi) / (2 sin(phi / 2)) - 1/2` (Dirichlet's kernel). Both have about unit power. The
@@ -23,22 +85,20 @@ class Excitation(nn.Module):
 
     Args:
         spec: the mel contract.
-        seed: of the noise.
+        bins: F, the lowest.
 
     Attributes:
-        margin: how many frames to either side a frame hears the fundamental of.
+        margin: how many frames to either side share samples with a frame, and hear its fundamental.
     """
 
-    window: Tensor
     noise: Tensor
 
-    def __init__(self, spec: AudioSpec, seed: int = 0) -> None:
+    def __init__(self, spec: AudioSpec, bins: int) -> None:
         super().__init__()
         self.spec = spec
         self.margin = math.ceil(spec.n_fft / (2 * spec.hop_length))
-        self.register_buffer("window", torch.from_numpy(spec.window()).float(), persistent=False)
-        noise = torch.randn(_NOISE_SAMPLES, generator=torch.Generator().manual_seed(seed))
-        self.register_buffer("noise", noise, persistent=False)
+        self.transform = ShortTimeTransform(spec, bins)
+        self.register_buffer("noise", torch.from_numpy(noise_spectra(spec, bins)), persistent=False)
 
     def forward(
         self,
@@ -56,30 +116,31 @@ class Excitation(nn.Module):
             span: of the frames that noise is wanted of, all by default.
         """
         start, stop = span or (0, f0.shape[-1])
-        begin = ((first[:, None] if isinstance(first, Tensor) else first) + start) * self.spec.hop_length
-        steps = torch.arange(self._samples(stop - start), device=f0.device)[None] + begin
-        return self._spectra(self.harmonics(f0, turns)), self._spectra(self.noise[steps % _NOISE_SAMPLES])
+        begin = first[:, None] if isinstance(first, Tensor) else first
+        frames = (begin + torch.arange(start, stop, device=f0.device)[None]) % NOISE_FRAMES
+        return self.transform(self.harmonics(f0, turns)), self.noise[:, frames]
 
     def draw(self, items: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Somewhere to start for each item: -> turns (B,) in [0, 1), first frames (B,), on the generator's device."""
         turns = torch.rand(items, generator=generator, device=generator.device)
-        frames = _NOISE_SAMPLES // self.spec.hop_length
-        return turns, torch.randint(frames, (items,), generator=generator, device=generator.device)
+        return turns, torch.randint(NOISE_FRAMES, (items,), generator=generator, device=generator.device)
 
     def harmonics(self, f0: Tensor, turns: Tensor | None = None) -> Tensor:
-        """Flat harmonic series over the samples that the frames hear: (B, T) -> (B, (T - 1) * hop + n_fft)."""
-        hop, rate = self.spec.hop_length, self.spec.sample_rate
-        margin = self.margin
+        """Flat harmonic series over the samples of the frames: (B, T) -> (B, (T - 1) * hop + n_fft)."""
+        hop, rate, margin = self.spec.hop_length, self.spec.sample_rate, self.margin
         wide = functional.pad(f0[:, None], (margin, margin), mode="replicate")[:, 0]
+        # In float64: after a minute at 200 Hz the digits of a float32 end at a thousandth of a turn, and the
+        # hundredth harmonic would be off by a tenth.
         phase = self.advance(wide)  # from the first of the added frames on
         phase = phase - phase[:, margin, None] + (0.0 if turns is None else turns[:, None].double())
         step = torch.arange(hop, device=f0.device, dtype=torch.float64)
-        left, slope = wide[:, :-1, None].double(), wide.diff(dim=-1)[..., None].double() / hop
-        inner = (left * step + 0.5 * slope * step.square()) / rate
-        cycles = (phase[:, :-1, None] + inner).flatten(1)
-        pitch = (left + slope * step).flatten(1).float()
-        skipped = margin * hop - self.spec.n_fft // 2
-        return self._series(cycles, pitch)[:, skipped : skipped + self._samples(f0.shape[-1])]
+        left = wide[:, :-1, None].double()
+        slope = (wide[:, 1:] - wide[:, :-1])[..., None].double() / hop
+        cycles = phase[:, :-1, None] + (left * step + 0.5 * slope * step.square()) / rate
+        series = self._series(cycles.flatten(1), (left + slope * step).flatten(1).float())
+        # The frames around the first and the last share only half their samples with them.
+        before, after = margin * hop - self.spec.n_fft // 2, margin * hop - (self.spec.n_fft + 1) // 2
+        return series[:, before : series.shape[1] - after]
 
     def advance(self, f0: Tensor) -> Tensor:
         """Turns from the first frame to each: (B, T) Hz -> (B, T), float64."""
@@ -87,45 +148,11 @@ class Excitation(nn.Module):
         return functional.pad(between.cumsum(-1), (1, 0))
 
     def _series(self, cycles: Tensor, f0: Tensor) -> Tensor:
+        """Sum of equal cosines up to the mel's upper edge: phase in turns (B, N), Hz (B, N) -> (B, N)."""
         top = min(_ROOM_ABOVE * self.spec.f_max, self.spec.sample_rate / 2)
         count = (top / f0).floor().clamp_min(1.0)
         angle = (2.0 * math.pi) * (cycles - cycles.round()).float()
         below = (0.5 * angle).sin()
-        near = below.abs() < 1e-4
+        near = below.abs() < _NEAR_ZERO
         ratio = ((count + 0.5) * angle).sin() / (2.0 * torch.where(near, 1.0, below))
         return (torch.where(near, count + 0.5, ratio) - 0.5) * (2.0 / count).sqrt()
-
-    def _spectra(self, wave: Tensor) -> Tensor:
-        frames = wave.unfold(-1, self.spec.n_fft, self.spec.hop_length)
-        return torch.fft.rfft(frames * self.window)
-
-    def overlap_add(self, spectra: Tensor) -> Tensor:
-        """Wave whose frames come nearest to the spectra: (B, T, F) -> (B, (T - 1) * hop + n_fft), not yet divided.
-
-        Divide by `cover` (Griffin and Lim 1984); the two are apart so that pieces can be added up first.
-        """
-        frames = torch.fft.irfft(spectra, n=self.spec.n_fft) * self.window
-        return self._added(frames)
-
-    def cover(self, frames: int) -> Tensor:
-        """Sum of the squared windows of so many frames: -> ((frames - 1) * hop + n_fft,)."""
-        return self._added(self.window.square().expand(1, frames, -1))[0]
-
-    def _added(self, frames: Tensor) -> Tensor:
-        """Overlapping frames added up: (B, T, n_fft) -> (B, (T - 1) * hop + n_fft)."""
-        hop, count = self.spec.hop_length, frames.shape[1]
-        overlap = self.spec.overlap
-        frames = functional.pad(frames, (0, overlap * hop - self.spec.n_fft)).unflatten(-1, (overlap, hop))
-        out = frames.new_zeros(frames.shape[0], count + overlap - 1, hop)
-        for shift in range(overlap):
-            out[:, shift : shift + count] += frames[:, :, shift]
-        return out.flatten(1)[:, : self._samples(count)]
-
-    def _samples(self, frames: int) -> int:
-        """Samples that so many frames hear."""
-        return (frames - 1) * self.spec.hop_length + self.spec.n_fft
-
-
-def onto(tail: Tensor, wave: Tensor) -> Tensor:
-    """Add what is left of the frames before: (B, n), (B, N) -> (B, N)."""
-    return wave + functional.pad(tail, (0, wave.shape[-1] - tail.shape[-1]))

@@ -43,12 +43,8 @@ class GriffinLim(Vocoder):
     @torch.inference_mode()
     def forward(self, mel: Tensor) -> Tensor:
         """Synthesise: (B, M, T) -> (B, T * hop_length)."""
-        self._require_mel(mel)
-        pieces = mel.float().transpose(1, 2).split(self.piece_frames, dim=1)
-        energy = torch.cat([(2.0 * piece).exp().sum(-1) for piece in pieces], dim=1)
-        bins = self.magnitudes.bins
-        magnitudes = (self.magnitudes(piece) for piece in pieces)
-        return self._run(magnitudes, self._phases(energy, bins), (mel.shape[0], bins, mel.shape[2]))
+        self.require_mel(mel)
+        return self._joined(self.blocks([mel], mel.shape[2]), mel.shape[0], mel.shape[2])
 
     @torch.inference_mode()
     def blocks(self, mels: Iterable[Tensor], frames: int) -> Iterator[Tensor]:
@@ -56,15 +52,17 @@ class GriffinLim(Vocoder):
 
         A block is overwritten when the next one is asked for.
         """
-        pieces, heard = tee(_regrouped(mels, self.piece_frames))
+        pieces, copies = tee(_regrouped(mels, self.piece_frames))
         first = next(pieces, None)
         if first is None:
             return
         pieces = chain((first,), pieces)
-        energies = ((2.0 * piece.transpose(1, 2)).exp().sum(-1) for piece in heard)
+        energies = ((2.0 * piece.transpose(1, 2)).exp().sum(-1) for piece in copies)
         shape = (first.shape[0], self.magnitudes.bins, frames)
         magnitudes = (self.magnitudes(piece.transpose(1, 2)) for piece in pieces)
-        yield from self._waves(magnitudes, self._first(_positions(energies, self.spec), shape[1]), shape)
+        yield from self._waves(
+            magnitudes, self._first_phases(_positions(energies, self.spec), shape[1]), shape
+        )
 
     @torch.inference_mode()
     def invert(self, magnitude: Tensor, phase: Tensor | None = None) -> Tensor:
@@ -77,20 +75,17 @@ class GriffinLim(Vocoder):
         batch, bins, frames = magnitude.shape
         pieces = magnitude.transpose(1, 2).split(self.piece_frames, dim=1)
         if phase is None:
-            phases = self._phases(magnitude.square().sum(1), bins)
+            positions = click_positions(magnitude.square().sum(1), self.spec)
+            phases = self._first_phases(positions.split(self.piece_frames, dim=1), bins)
         else:
             phases = (_unit(part) for part in phase.transpose(1, 2).split(self.piece_frames, dim=1))
-        return self._run(pieces, phases, (batch, bins, frames))
+        return self._joined(self._waves(pieces, phases, (batch, bins, frames)), batch, frames)
 
-    def _phases(self, energy: Tensor, bins: int) -> Iterator[Tensor]:
-        """First phases, piece by piece: (B, T) -> (B, L, F).
+    def _first_phases(self, positions: Iterable[Tensor], bins: int) -> Iterator[Tensor]:
+        """First phases, piece by piece: (B, L), ... -> (B, L, F), ...
 
-        Those of a click where a frame hears a lone one; else random, the same for every device and batch.
+        Those of a click where `click_positions` finds a lone one; else random, the same for every device and batch.
         """
-        return self._first(click_positions(energy, self.spec).split(self.piece_frames, dim=1), bins)
-
-    def _first(self, positions: Iterable[Tensor], bins: int) -> Iterator[Tensor]:
-        """The same, from where `click_positions` hears clicks."""
         generator = torch.Generator().manual_seed(self.seed)
         frequency = 2.0 * torch.pi / self.spec.n_fft * torch.arange(bins, device=self.window.device)
         for position in positions:
@@ -99,12 +94,11 @@ class GriffinLim(Vocoder):
             click = -frequency * position[..., None]  # not finite where there is none
             yield _unit(torch.where(position.isfinite()[..., None], click, angle))
 
-    def _run(
-        self, magnitudes: Iterable[Tensor], phases: Iterable[Tensor], shape: tuple[int, int, int]
-    ) -> Tensor:
-        wav = self.window.new_empty(shape[0], self.spec.samples(shape[2]))
+    def _joined(self, blocks: Iterable[Tensor], batch: int, frames: int) -> Tensor:
+        """One wave of blocks, each of which is overwritten when the next is made: (B, n), ... -> (B, T * hop)."""
+        wav = self.window.new_empty(batch, self.spec.samples(frames))
         done = 0
-        for block in self._waves(magnitudes, phases, shape):
+        for block in blocks:
             wav[:, done : done + block.shape[1]] = block
             done += block.shape[1]
         return wav
@@ -113,9 +107,11 @@ class GriffinLim(Vocoder):
         self, magnitudes: Iterable[Tensor], phases: Iterable[Tensor], shape: tuple[int, int, int]
     ) -> Iterator[Tensor]:
         """Finished samples in order, less the reflection at both ends: -> (B, n), ..."""
-        relay = PipelinedGriffinLim(self.spec, self.window, shape, n_iter=self.n_iter, momentum=self.momentum)
+        pipeline = PipelinedGriffinLim(
+            self.spec, self.window, shape, n_iter=self.n_iter, momentum=self.momentum
+        )
         done, samples = -self.spec.padding, self.spec.samples(shape[2])
-        for block in relay.run(zip(magnitudes, phases, strict=True)):
+        for block in pipeline.run(zip(magnitudes, phases, strict=True)):
             start, stop = max(0, -done), min(block.shape[1], samples - done)
             if start < stop:
                 yield block[:, start:stop]
@@ -135,7 +131,7 @@ def _regrouped(mels: Iterable[Tensor], frames: int) -> Iterator[Tensor]:
 
 
 def _positions(energies: Iterable[Tensor], spec: AudioSpec) -> Iterator[Tensor]:
-    """Clicks as `click_positions` hears them in the whole: energies (B, L), ... -> (B, L), ...
+    """Clicks as `click_positions` finds them in the whole: energies (B, L), ... -> (B, L), ...
 
     What it says of a frame depends on a few frames around it; the neighbouring pieces have those.
     """

@@ -1,7 +1,7 @@
 """Accelerated Griffin-Lim in one pass over the frames, in constant memory.
 
 Iteration `k` of a block of frames needs iteration `k - 1` of that block and of its neighbours only. So the
-iterations run as a relay: at step `s`, iteration `k` works on block `s - 2 k`, all at once, as one batch.
+iterations run as a pipeline: at step `s`, iteration `k` works on block `s - 2 k`, all at once, as one batch.
 
     step      0   1   2   3   4   5   6 ...
     k = 0     b0  b1  b2  b3  b4  b5  b6      first phase -> wave
@@ -9,7 +9,7 @@ iterations run as a relay: at step `s`, iteration `k` works on block `s - 2 k`, 
     k = 2                     b0  b1  b2
 
 What leaves the last iteration is what iterating over the whole utterance gives, seamless at any length, while
-only the blocks between the first and the last runner are held; they stay in the cache.
+only the blocks between the first and the last iteration are held; they stay in the cache.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ class PipelinedGriffinLim:
         new = self._window.new_zeros
         count, rows, bins = self.n_iter + 1, self.rows, self.bins
         self._waves = new(count + 1, batch, (_HISTORY + _ROOM) * self._block + self._tail)
-        self._at = (_HISTORY - 1) * self._block  # start of the block that every runner is at
+        self._at = (_HISTORY - 1) * self._block  # start of the block that every iteration is at
         self._spectra = new(count, batch, rows, self.spec.n_bins, dtype=torch.complex64)
         self._power = new(count, batch, rows, 2 * bins + 1)
         self._scale = new(count, batch, rows, 2 * bins)
@@ -146,9 +146,9 @@ class PipelinedGriffinLim:
             self._analyse(low, min(high, self.n_iter), magnitudes)
         self._synthesise(low, high)
         for block, gain in self._ends.items():
-            runner, odd = divmod(step - block, 2)
-            if not odd and 0 <= runner <= self.n_iter:
-                self._waves[self.n_iter - runner, :, self._at : self._at + self._block] *= gain
+            iteration, odd = divmod(step - block, 2)
+            if not odd and 0 <= iteration <= self.n_iter:
+                self._waves[self.n_iter - iteration, :, self._at : self._at + self._block] *= gain
 
     def _analyse(self, low: int, high: int, magnitudes: Tensor) -> None:
         """Spectra of the iterations in rows `low` to `high`: given magnitudes, phases of the waves before."""

@@ -177,22 +177,6 @@ class HiFiGAN(Vocoder):
     def _stage_blocks(self, stage: int) -> nn.ModuleList:
         return self.resblocks[stage * self.parallel : (stage + 1) * self.parallel]
 
-    @torch.inference_mode()
-    def forward(self, mel: Tensor) -> Tensor:
-        """Synthesise piece by piece, in memory that does not grow with T: (B, M, T) -> (B, T * hop_length).
-
-        Every piece brings `context_frames` real frames on each side, so it is what `generate` gives.
-        """
-        self._require_mel(mel)
-        total, hop = mel.shape[2], self.spec.hop_length
-        wav = mel.new_empty(mel.shape[0], self.spec.samples(total), dtype=self.conv_post.weight.dtype)
-        for start in range(0, total, self.piece_frames):
-            stop = min(total, start + self.piece_frames)
-            first, last = max(0, start - self.context_frames), min(total, stop + self.context_frames)
-            piece = self.generate(mel[..., first:last])
-            wav[:, start * hop : stop * hop] = piece[:, (start - first) * hop : (stop - first) * hop]
-        return wav
-
     def generate(self, mel: Tensor) -> Tensor:
         """Synthesise in one pass: (B, M, T) -> (B, T * hop_length)."""
         x = mel.to(self.conv_post.weight.dtype).unsqueeze(2).contiguous(memory_format=torch.channels_last)

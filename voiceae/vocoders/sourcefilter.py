@@ -11,22 +11,22 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from voiceae.dsp.fourier import reached_bins
 from voiceae.dsp.mel_filters import mel_corners, mel_filters
 from voiceae.hardware import full_precision
 from voiceae.nn.layers import Block
 from voiceae.nn.norm import FrameNorm
 from voiceae.nn.receptive_field import context_windows
 from voiceae.specs import AudioSpec
-from voiceae.vocoders.base import PIECE_FRAMES, Vocoder
-from voiceae.vocoders.excitation import Excitation, onto
-from voiceae.vocoders.streaming import StreamingSourceFilter
+from voiceae.vocoders.base import Vocoder
+from voiceae.vocoders.excitation import Excitation
 
-_LEAST_COVER = 1e-3  # of the squared windows; the first and last samples fade instead of being blown up
 _CORRECTION_NATS = 3.0  # by which the network may bend the filter that the mel asks for
-_CONTRAST_NATS = (
-    4.0  # by which a band of the excitation may lie below its neighbours before it counts as empty
-)
-_NEIGHBOURS = 4
+# A band of the excitation so far below its neighbours counts as empty; a filter that asked for more than that there
+# would blow up what the window leaks into it.
+_CONTRAST_NATS = 4.0
+_NEIGHBOURS = 4  # to either side: nine bands, 37 Hz wide below 1 kHz, always hold a harmonic of up to 330 Hz
+_LEAST_NOISE = 1e-6  # power; the root of nothing at all has no gradient
 
 
 @dataclass(frozen=True)
@@ -145,11 +145,11 @@ class SourceFilter(Vocoder):
         super().__init__()
         self.spec = AudioSpec.from_dict(audio)
         n_mels = self.spec.n_mels
-        self.excitation = Excitation(self.spec)
         self.pitch = PitchReader(n_mels=n_mels, **pitch)
-        filters = mel_filters(self.spec)
-        self.bins = int(np.flatnonzero(filters.any(axis=0)).max()) + 1
-        self.register_buffer("filters", torch.tensor(filters[:, : self.bins].T).float(), persistent=False)
+        self.bins = reached_bins(self.spec)
+        filters = mel_filters(self.spec)[:, : self.bins].T
+        self.register_buffer("filters", torch.tensor(filters).float(), persistent=False)
+        self.excitation = Excitation(self.spec, self.bins)
         self.register_buffer("spread", _between_bands(self.spec, self.bins), persistent=False)
         self.register_buffer("mel_mean", torch.zeros(n_mels))
         self.register_buffer("mel_deviation", torch.ones(n_mels))
@@ -163,18 +163,13 @@ class SourceFilter(Vocoder):
         nn.init.trunc_normal_(self.leave.weight, std=0.002)
         nn.init.zeros_(self.leave.bias)
         self.reach = n_blocks * (kernel_size // 2)
-        self.context_frames = self.reach + self.pitch.reach + 1
+        # A sample depends on frames that share it, these on blocks, and those on frames whose harmonics they hear.
+        self.context_frames = self.reach + self.pitch.reach + 2 * self.excitation.margin
 
     def set_statistics(self, mean: Tensor, deviation: Tensor) -> None:
         """Per-bin statistics of the training mels: (M,), (M,)."""
         self.mel_mean.copy_(mean)
         self.mel_deviation.copy_(deviation)
-
-    @torch.inference_mode()
-    def forward(self, mel: Tensor) -> Tensor:
-        """Synthesise: (B, M, T) -> (B, T * hop_length)."""
-        self._require_mel(mel)
-        return torch.cat(list(self.blocks([mel], mel.shape[-1])), dim=-1)
 
     @torch.inference_mode()
     def blocks(self, mels: Iterable[Tensor], frames: int) -> Iterator[Tensor]:
@@ -184,27 +179,30 @@ class SourceFilter(Vocoder):
             mels: pieces of any lengths.
             frames: how many there are in all.
         """
-        hop, done, turns = self.spec.hop_length, 0, None
-        tail = self.excitation.window.new_zeros(1, self.spec.n_fft - hop)
-        cover = tail
-        most = self.excitation.cover(2 * self.context_frames).max()
-        for window, start, stop in context_windows(mels, PIECE_FRAMES, self.context_frames):
-            f0 = self.read_pitch(window.float())[1]
-            phase = self.excitation.advance(f0)
-            phase = phase if turns is None else phase - phase[:, start, None] + turns[:, None]
-            spectra = self.spectra(window.float(), f0, phase[:, 0], done - start)[:, start:stop]
+        first, turns = 0, torch.zeros(1, dtype=torch.float64, device=self.mel_mean.device)
+        for window, start, stop in context_windows(mels, self.piece_frames, self.context_frames):
+            anchor = torch.tensor([start], device=window.device)
+            wav, phase = self.speak(window.float(), first - start, anchor, turns)
+            yield wav[:, self.spec.samples(start) : self.spec.samples(stop)]
             turns = phase[:, min(stop, phase.shape[1] - 1)]
-            wide = onto(tail, self.excitation.overlap_add(spectra))
-            cover = onto(cover, self.excitation.cover(stop - start)[None])
-            last = done + stop - start == frames
-            ready = wide.shape[-1] - self.spec.padding if last else (stop - start) * hop
-            wave = wide / cover.clamp_min(_LEAST_COVER * most)
-            yield wave[:, self.spec.padding if done == 0 else 0 : ready]
-            tail, cover, done = wide[:, ready:], cover[:, ready:], done + stop - start
+            first += stop - start
 
-    def frame_wise(self, look_ahead: int) -> StreamingSourceFilter:
-        """The same for streams, `look_ahead` frames late."""
-        return StreamingSourceFilter(self, look_ahead)
+    def speak(self, mel: Tensor, first: int | Tensor, anchor: Tensor, turns: Tensor) -> tuple[Tensor, Tensor]:
+        """A window of an utterance in one pass: mel (B, M, T) -> wav (B, T * hop_length), phase (B, T) in turns.
+
+        This is what is exported; what runs around it, here and there, is a loop that hands the phase on.
+
+        Args:
+            mel: natural log, with `context_frames` around what is kept of the wave.
+            first: number of the window's first frame in the utterance.
+            anchor: (1,) place of a frame whose phase is known.
+            turns: (B,) or (1,) that phase.
+        """
+        f0 = self.read_pitch(mel)[1]
+        phase = self.excitation.advance(f0)
+        phase = phase - phase.index_select(1, anchor) + turns[:, None]
+        spectra = self.spectra(mel, f0, phase[:, 0], first)
+        return self.excitation.transform.invert(spectra), phase
 
     def synthesise(self, mel: Tensor, generator: torch.Generator | None = None) -> Synthesis:
         """With gradients, and all that losses need: (B, M, T) ->.
@@ -217,7 +215,7 @@ class SourceFilter(Vocoder):
         logits, f0 = self.read_pitch(mel)
         turns, first = self.excitation.draw(len(mel), generator) if generator else (None, 0)
         spectra = self.spectra(mel, f0.detach(), turns, first)
-        return Synthesis(self._cut(self.excitation.overlap_add(spectra), mel.shape[-1]), logits, f0)
+        return Synthesis(self.excitation.transform.invert(spectra), logits, f0)
 
     def read_pitch(self, mel: Tensor) -> tuple[Tensor, Tensor]:
         """Logits and fundamental: (B, M, T) -> (B, T, K), (B, T) Hz."""
@@ -232,40 +230,48 @@ class SourceFilter(Vocoder):
         first: int | Tensor = 0,
         span: tuple[int, int] | None = None,
     ) -> Tensor:
-        """Filtered excitation: mel (B, M, T), f0 (B, T) -> (B, T, F), complex.
+        """Filtered excitation: mel (B, M, T), f0 (B, T) -> real and imaginary parts (2, B, T, F).
 
         Args:
             mel: natural log.
             f0: Hz.
             turns: as in `Excitation`.
             first: likewise.
-            span: of the frames that are wanted, all by default; the others are heard, and computed as far as they
+            span: of the frames that are wanted, all by default; the others are read, and computed as far as they
                 reach into the span.
         """
         with full_precision(mel.device.type), torch.no_grad():
-            harmonics, noise = (x[..., : self.bins] for x in self.excitation(f0.float(), turns, first, span))
-            heard = self._mel_of(harmonics)
-        gain, share, phase = self.corrections(mel, heard, f0, span)
+            harmonics, noise = self.excitation(f0.float(), turns, first, span)
+            harmonic_mel = self._mel_of(harmonics)
+        gain, share, phase = self.corrections(mel, harmonic_mel, f0, span)
         if span is not None:
-            mel, harmonics = mel[..., slice(*span)], harmonics[:, slice(*span)]
+            mel, harmonics = mel[..., slice(*span)], harmonics[:, :, slice(*span)]
         with full_precision(mel.device.type):
+            # Harmonics and noise share the power of every bin, the harmonics turned by the network's phase.
             voiced = torch.sigmoid(share.float())
-            rotation = torch.polar(voiced.sqrt(), torch.pi * torch.tanh(phase.float()))
-            mixed = harmonics * rotation + noise * (1.0 - voiced + 1e-6).sqrt()
+            angle = torch.pi * torch.tanh(phase.float())
+            cosine, sine = voiced.sqrt() * angle.cos(), voiced.sqrt() * angle.sin()
+            turned = torch.stack(
+                (
+                    harmonics[0] * cosine - harmonics[1] * sine,
+                    harmonics[0] * sine + harmonics[1] * cosine,
+                )
+            )
+            mixed = turned + noise * (1.0 - voiced + _LEAST_NOISE).sqrt()
+            # The filter: what the mel asks for above what the excitation has, spread over the bins, and a correction.
             wanted = mel.float().transpose(1, 2) - self._mel_of(mixed)
             correction = _CORRECTION_NATS * torch.tanh(gain.float() / _CORRECTION_NATS)
-            spectra = mixed * (wanted @ self.spread + correction).exp()
-            return functional.pad(spectra, (0, self.spec.n_bins - self.bins))
+            return mixed * (wanted @ self.spread + correction).exp()
 
     def corrections(
-        self, mel: Tensor, heard: Tensor, f0: Tensor, span: tuple[int, int] | None = None
+        self, mel: Tensor, harmonic_mel: Tensor, f0: Tensor, span: tuple[int, int] | None = None
     ) -> tuple[Tensor, ...]:
         """What the network adds: mel (B, M, T), mel of the harmonics (B, T, M), f0 (B, T) -> three (B, T, F).
 
         With a span of the frames, only theirs.
         """
         height = (f0.float() / 200.0).log2()[..., None]
-        x = self.enter(torch.cat((self._normalise(mel), heard, height), dim=-1))
+        x = self.enter(torch.cat((self._normalise(mel), harmonic_mel, height), dim=-1))
         margins = (0, 0) if span is None else (span[0], x.shape[1] - span[1])
         count = len(self.layers)
         for done, block in enumerate(self.layers, 1):
@@ -273,22 +279,17 @@ class SourceFilter(Vocoder):
         return tuple(self.leave(self.norm(x)).chunk(3, dim=-1))
 
     def _mel_of(self, spectra: Tensor) -> Tensor:
-        """Log-mel relative to that of a flat unit spectrum, holes filled: (B, T, F) -> (B, T, M)."""
-        squares = torch.view_as_real(spectra).square()
-        magnitude = (squares[..., 0] + squares[..., 1] + self.spec.magnitude_epsilon).sqrt()
-        mel = (magnitude @ self.filters).clamp_min(self.spec.log_floor).log()
+        """Log-mel relative to that of a flat unit spectrum, holes filled: (2, B, T, F) -> (B, T, M)."""
+        power = spectra[0].square() + spectra[1].square()
+        mel = (
+            ((power + self.spec.magnitude_epsilon).sqrt() @ self.filters).clamp_min(self.spec.log_floor).log()
+        )
         around = functional.max_pool1d(mel, 2 * _NEIGHBOURS + 1, stride=1, padding=_NEIGHBOURS)
         return torch.maximum(mel, around - _CONTRAST_NATS)
 
     def _normalise(self, mel: Tensor) -> Tensor:
         """(B, M, T) -> (B, T, M)."""
         return (mel.transpose(1, 2) - self.mel_mean) / self.mel_deviation
-
-    def _cut(self, wide: Tensor, frames: int) -> Tensor:
-        """Divide by what the windows cover, and take the margins off."""
-        cover = self.excitation.cover(frames)
-        wave = wide / cover.clamp_min(_LEAST_COVER * cover.max())
-        return wave[:, self.spec.padding : self.spec.padding + self.spec.samples(frames)]
 
 
 def _narrowed(x: Tensor, margins: tuple[int, int], reach: int) -> tuple[Tensor, tuple[int, int]]:

@@ -3,19 +3,48 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from voiceae.vocoders.base import Vocoder
-from voiceae.vocoders.excitation import onto
 from voiceae.vocoders.griffinlim import GriffinLim
+from voiceae.vocoders.sourcefilter import SourceFilter
 
-if TYPE_CHECKING:
-    from voiceae.vocoders.sourcefilter import SourceFilter
+_LEAST_COVER = 1e-2  # of the squared windows; where fewer frames reach, the wave is not blown up further
+_TINY = 1e-8
 
-_LEAST_COVER = 1e-2  # of the squared windows, while the first frames fade in
+
+class StreamingVocoder(Protocol):
+    """What a stream asks of a vocoder.
+
+    Attributes:
+        delay_samples: how far what comes out lies behind what went in.
+    """
+
+    delay_samples: int
+
+    def push(self, mel: Tensor) -> Tensor:
+        """Frames in, as many hops out, `delay_samples` late: (M, t) -> (t * hop_length,)."""
+
+    def reset(self) -> None:
+        """Forget what was spoken, as after a long silence."""
+
+
+def streaming_vocoder(vocoder: Vocoder, look_ahead: int = 1) -> StreamingVocoder:
+    """The form of a vocoder that speaks frame by frame.
+
+    Args:
+        vocoder: in eval mode; one that is neither source-filter nor Griffin-Lim is run over a sliding window.
+        look_ahead: frames that are seen before one is spoken.
+    """
+    if isinstance(vocoder, SourceFilter):
+        return StreamingSourceFilter(vocoder, look_ahead)
+    if isinstance(vocoder, GriffinLim):
+        return StreamingGriffinLim(vocoder, look_ahead=look_ahead)
+    return SlidingWindowVocoder(vocoder, look_ahead=look_ahead)
 
 
 class StreamingSourceFilter:
@@ -33,9 +62,9 @@ class StreamingSourceFilter:
     """
 
     def __init__(self, vocoder: SourceFilter, look_ahead: int) -> None:
-        self._vocoder, self._ahead = vocoder, look_ahead
+        self._vocoder, self._look_ahead = vocoder, look_ahead
         self.delay_samples = vocoder.spec.samples(look_ahead) + vocoder.spec.padding
-        self._most = vocoder.excitation.cover(64).max()
+        self._transform = vocoder.excitation.transform
         self._covers: dict[int, Tensor] = {}
         self.reset()
 
@@ -43,7 +72,9 @@ class StreamingSourceFilter:
         """Silence before the next frame."""
         spec, context = self._vocoder.spec, self._vocoder.context_frames
         floor = math.log(spec.log_floor)
-        self._past = torch.full((spec.n_mels, context + self._ahead), floor, device=self._most.device)
+        self._past = torch.full(
+            (spec.n_mels, context + self._look_ahead), floor, device=self._vocoder.mel_mean.device
+        )
         self._done = 0  # frames
         self._f0: Tensor | None = None
         self._turns = self._past.new_zeros(1, dtype=torch.float64)
@@ -63,16 +94,16 @@ class StreamingSourceFilter:
         span = (start, start + count)
         spectra = vocoder.spectra(window[None, :, settled:], f0, turns, self._done - start, span)
         self._done += count
-        sums = onto(self._tail, vocoder.excitation.overlap_add(spectra))
-        cover = onto(self._cover, self._cover_of(count))
+        sums = _added(self._tail, self._transform.overlap_add(spectra))
+        cover = _added(self._cover, self._cover_of(count))
         ready = vocoder.spec.samples(count)
         self._tail, self._cover = sums[:, ready:], cover[:, ready:]
-        return (sums / cover.clamp_min(_LEAST_COVER * self._most))[0, :ready]
+        return (sums / cover.clamp_min(_LEAST_COVER * self._transform.full_cover))[0, :ready]
 
     def _cover_of(self, count: int) -> Tensor:
         """Squared windows of so many frames, -> (1, n); pushes of one size after the other need them once."""
         if count not in self._covers:
-            self._covers = {count: self._vocoder.excitation.cover(count)[None]}
+            self._covers = {count: self._transform.cover(count)[None]}
         return self._covers[count]
 
     def _phase(self, f0: Tensor, start: int, count: int) -> Tensor:
@@ -87,41 +118,9 @@ class StreamingSourceFilter:
         return first
 
 
-_LEAST_WINDOW_COVER = (
-    1e-2  # of the squared windows; where fewer frames reach, the wave is not blown up further
-)
-_TINY = 1e-8
-
-
-class StreamingVocoder(Protocol):
-    """What a stream asks of a vocoder; one that has a method `streaming_vocoder` brings its own.
-
-    Attributes:
-        delay_samples: how far what comes out lies behind what went in.
-    """
-
-    delay_samples: int
-
-    def push(self, mel: Tensor) -> Tensor:
-        """Frames in, as many hops out, `delay_samples` late: (M, t) -> (t * hop_length,)."""
-
-    def reset(self) -> None:
-        """Forget what was spoken, as after a long silence."""
-
-
-def streaming_vocoder(vocoder: Vocoder, look_ahead: int = 1) -> StreamingVocoder:
-    """A vocoder for streams.
-
-    Args:
-        vocoder: brings its own frame-wise form, or is Griffin-Lim, or a network that looks at a window.
-        look_ahead: frames that are heard before one is spoken.
-    """
-    if hasattr(vocoder, "frame_wise"):
-        own: StreamingVocoder = vocoder.frame_wise(look_ahead)  # type: ignore[operator]  # a module's attributes may be anything
-        return own
-    if isinstance(vocoder, GriffinLim):
-        return StreamingGriffinLim(vocoder, look_ahead=look_ahead)
-    return SlidingWindowVocoder(vocoder, look_ahead=look_ahead)
+def _added(tail: Tensor, wave: Tensor) -> Tensor:
+    """Add what is left of the frames before: (B, n), (B, N) -> (B, N)."""
+    return wave + functional.pad(tail, (0, wave.shape[-1] - tail.shape[-1]))
 
 
 class SlidingWindowVocoder:
@@ -133,7 +132,7 @@ class SlidingWindowVocoder:
     """
 
     def __init__(self, vocoder: Vocoder, *, look_ahead: int) -> None:
-        self._vocoder, self._ahead = vocoder, look_ahead
+        self._vocoder, self._look_ahead = vocoder, look_ahead
         self.delay_samples = vocoder.spec.samples(look_ahead)
         self._past = torch.zeros(0)
         self.reset()
@@ -142,16 +141,15 @@ class SlidingWindowVocoder:
         """Silence before the next frame."""
         spec = self._vocoder.spec
         floor = float(torch.tensor(spec.log_floor).log())
-        self._past = torch.full((spec.n_mels, self._vocoder.context_frames + self._ahead), floor)
+        self._past = torch.full((spec.n_mels, self._vocoder.context_frames + self._look_ahead), floor)
 
     def push(self, mel: Tensor) -> Tensor:
         """(M, t) -> (t * hop_length,)."""
         window = torch.cat((self._past.to(mel), mel), dim=-1)
         self._past = window[:, mel.shape[-1] :]
         wav = self._vocoder(window[None])[0]
-        return wav[len(wav) - self.delay_samples - self._vocoder.spec.samples(mel.shape[-1]) :][
-            : self._vocoder.spec.samples(mel.shape[-1])
-        ]
+        stop = len(wav) - self.delay_samples
+        return wav[stop - self._vocoder.spec.samples(mel.shape[-1]) : stop]
 
 
 class StreamingGriffinLim:
@@ -170,12 +168,12 @@ class StreamingGriffinLim:
     def __init__(self, vocoder: GriffinLim, *, look_ahead: int = 1, n_iter: int = 4) -> None:
         spec = vocoder.spec
         self._magnitudes, self._window, self._spec = vocoder.magnitudes, vocoder.window, spec
-        self._ahead, self._n_iter = look_ahead, n_iter
+        self._look_ahead, self._n_iter = look_ahead, n_iter
         self._overlap = spec.overlap
         self._tail = (self._overlap - 1) * spec.hop_length
         self.delay_samples = spec.samples(look_ahead) + spec.padding
         square = vocoder.window.square()
-        self._square = torch.nn.functional.pad(square, (0, self._overlap * spec.hop_length - spec.n_fft))
+        self._square = functional.pad(square, (0, self._overlap * spec.hop_length - spec.n_fft))
         self._most = float(self._square.view(self._overlap, -1).sum(0).max())
         self._bins = vocoder.magnitudes.bins
         turns = torch.rand(self._bins, generator=torch.Generator().manual_seed(vocoder.seed))
@@ -186,7 +184,7 @@ class StreamingGriffinLim:
         """Nothing was spoken yet."""
         self._sum = self._window.new_zeros(self._tail)  # of the fixed frames, beyond what was given out
         self._cover = self._window.new_zeros(self._tail)
-        self._target = self._window.new_zeros(self._ahead, self._bins)
+        self._target = self._window.new_zeros(self._look_ahead, self._bins)
         self._spectra = torch.zeros_like(self._target, dtype=torch.complex64)
 
     def push(self, mel: Tensor) -> Tensor:
@@ -210,13 +208,13 @@ class StreamingGriffinLim:
     def _wave(self) -> Tensor:
         """Fixed and other frames together, their overlap evened out: -> (n,)."""
         total, cover = self._sums(len(self._spectra))
-        return total / cover.clamp_min(_LEAST_WINDOW_COVER * self._most)
+        return total / cover.clamp_min(_LEAST_COVER * self._most)
 
     def _sums(self, count: int) -> tuple[Tensor, Tensor]:
         """Windowed frames and squared windows, summed onto what is fixed: -> (n,), (n,)."""
         hop, overlap = self._spec.hop_length, self._overlap
         frames = torch.fft.irfft(self._spectra[:count], n=self._spec.n_fft) * self._window
-        frames = torch.nn.functional.pad(frames, (0, overlap * hop - self._spec.n_fft))
+        frames = functional.pad(frames, (0, overlap * hop - self._spec.n_fft))
         total = self._sum.new_zeros(2, (count + overlap - 1) * hop)
         total[0, : self._tail] = self._sum
         total[1, : self._tail] = self._cover
@@ -238,7 +236,7 @@ class StreamingGriffinLim:
         hops = self._spec.samples(count)
         self._sum, self._cover = total[hops:], cover[hops:]
         self._spectra, self._target = self._spectra[count:], self._target[count:]
-        return total[:hops] / cover[:hops].clamp_min(_LEAST_WINDOW_COVER * self._most)
+        return total[:hops] / cover[:hops].clamp_min(_LEAST_COVER * self._most)
 
 
 def _with_magnitudes(spectra: Tensor, magnitudes: Tensor) -> Tensor:

@@ -19,10 +19,8 @@ pytest.importorskip("onnxruntime")
 
 from voiceae.assets import ASSETS
 from voiceae.conversion.backends import export as write
-from voiceae.conversion.backends import export_check as check
 from voiceae.conversion.backends.export import export
-from voiceae.conversion.backends.onnx_vocoders import NetworkVocoder
-from voiceae.conversion.backends.sessions import Export
+from voiceae.conversion.backends.onnx import ExportedGraphs, ExportedVocoder
 
 HIFIGAN = {
     "_target_": "voiceae.vocoders.hifigan.HiFiGAN",
@@ -61,12 +59,12 @@ def test_an_export_stands_alone(tmp_path: Path, vocoder: Path) -> None:
     assert (out / "model.safetensors").read_bytes() == model.read_bytes()
     assert manifest.checked["largest"]["mel_max"] <= 1e-2
     model.unlink()
-    assert Export(out, "autoencoder").manifest == manifest
-    inner = Export(out / "vocoder", "vocoder")
+    assert ExportedGraphs(out, "autoencoder").manifest == manifest
+    inner = ExportedGraphs(out / "vocoder", "vocoder")
     mel = np.random.default_rng(0).standard_normal((80, 300)).astype(np.float32)
     with torch.inference_mode():
         wanted = modelfile.load(vocoder, kind="vocoder").module(torch.from_numpy(mel)[None])[0].numpy()
-    found = NetworkVocoder(inner)(mel)  # 300 frames are three pieces
+    found = ExportedVocoder(inner)(mel)  # 300 frames are three pieces
     np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-4 * np.abs(wanted).max())
 
 
@@ -79,7 +77,7 @@ def test_a_vocoder_can_be_exported_by_itself(vocoder: Path) -> None:
 
 def test_a_wrong_export_is_not_left_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = write_model(tmp_path / "tiny.safetensors")
-    monkeypatch.setitem(check.LIMITS, "mel_mean", 0.0)
+    monkeypatch.setitem(write.LIMITS, "mel_mean", 0.0)
     with pytest.raises(ModelFileError, match="differ from torch: mel_mean"):
         export(model, tmp_path / "tiny.onnx", clips=CLIPS, graphs_only=True)
     assert [path.name for path in tmp_path.iterdir()] == ["tiny.safetensors"]
@@ -91,7 +89,7 @@ def test_a_model_whose_lengths_cannot_be_traced_is_refused(
     def failing(*_: object) -> None:
         raise ExportError("decode.onnx failed")
 
-    monkeypatch.setattr(write, "check_voice", failing)
+    monkeypatch.setattr(write, "compare_models", failing)
     with pytest.raises(ModelFileError, match=r"cannot be exported: .* \(decode\.onnx failed\)"):
         export(write_model(tmp_path / "a.safetensors"), tmp_path / "a.onnx", clips=CLIPS, graphs_only=True)
     assert [path.name for path in tmp_path.iterdir()] == ["a.safetensors"]
@@ -116,7 +114,7 @@ def test_what_is_bundled_was_made_of_the_model_beside_it(path: Path) -> None:
     header = read_header(path.with_suffix(".safetensors"))
     assert (manifest["checksum"], manifest["fingerprint"]) == (header.checksum, header.spec.fingerprint)
     largest = {"autoencoder": "mel_max", "vocoder": "turned_wav"}[header.kind]
-    assert Export(path, header.kind).manifest.checked["largest"][largest] <= 1e-2
+    assert ExportedGraphs(path, header.kind).manifest.checked["largest"][largest] <= 1e-2
 
 
 def test_all_that_is_bundled_is_exported() -> None:

@@ -41,14 +41,15 @@ def test_another_kind(export_folder: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"format": 99}, "is of export format 99, this voiceae reads up to 1"),
+        ({"format": 99}, "is of export format 99, this voiceae reads 2 to 2"),
+        ({"format": 1}, "is of export format 1, this voiceae reads 2 to 2; export it again"),
         ({"format": None}, "export format None"),
         ({"fingerprint": "0" * 12}, "its fingerprint is not that of its mel contract"),
         ({"spec": {"sample_rate": 22050}}, "unknown or missing fields"),
         ({"graphs": {"features": "0"}}, "it names no graph decode, describe, encode"),
         ({"graphs": None}, "damaged export"),
         ({"kind": "vocoder"}, "it is of the unknown design None"),
-        ({"kind": "vocoder", "values": {"design": "sourcefilter"}}, "it names no graph corrections, pitch"),
+        ({"kind": "vocoder", "values": {"design": "sourcefilter"}}, "it names no graph vocoder"),
     ],
 )
 def test_damage_is_said_in_one_line(spoilt: Path, changes: dict[str, Any], said: str) -> None:

@@ -10,8 +10,9 @@ import pytest
 from tests.exported import CLIPS
 from tests.tiny import write_model
 from voiceae.conversion.backends import select as choose
-from voiceae.conversion.backends.onnx_voice import PortableVoice
+from voiceae.conversion.backends.onnx import OnnxBackend
 from voiceae.conversion.backends.select import OnnxVoiceLoader, find_export, select_backend
+from voiceae.conversion.backends.torch import TorchBackend
 from voiceae.conversion.batch import VoiceLoader
 from voiceae.conversion.voice import Voice
 from voiceae.errors import ConfigError, ExportError, ModelFileError
@@ -21,13 +22,13 @@ RECORDINGS = [str(clip) for clip in CLIPS]
 
 @pytest.fixture
 def loader(exported_model: Path) -> VoiceLoader:
-    return VoiceLoader(model=str(exported_model), vocoder="griffinlim")
+    return VoiceLoader(model=str(exported_model))
 
 
 def test_auto_takes_onnxruntime_for_a_short_recording(loader: VoiceLoader) -> None:
     found = select_backend(loader, "auto", RECORDINGS)
     assert isinstance(found, OnnxVoiceLoader)
-    assert isinstance(found.load(), PortableVoice)
+    assert isinstance(found.load().backend, OnnxBackend)
 
 
 @pytest.mark.parametrize("runtime", ["torch", "onnx"])
@@ -49,13 +50,20 @@ def test_auto_leaves_to_torch_what_torch_does_better(
     assert isinstance(select_backend(loader, "auto", ["voices.npz:bob"]), OnnxVoiceLoader)
 
 
+def test_auto_leaves_griffin_lim_to_torch(exported_model: Path) -> None:
+    loader = VoiceLoader(model=str(exported_model), vocoder="griffinlim")
+    assert type(select_backend(loader, "auto", RECORDINGS)) is VoiceLoader
+    with pytest.raises(ConfigError, match="needs torch: use --runtime torch, or another vocoder"):
+        select_backend(loader, "onnx", RECORDINGS).load()
+
+
 def test_auto_goes_on_with_torch_where_an_export_is_damaged(spoilt: Path) -> None:
     (spoilt / "encode.onnx").unlink()
-    loader = VoiceLoader(model=str(spoilt.with_suffix(".safetensors")), vocoder="griffinlim", device="cpu")
+    loader = VoiceLoader(model=str(spoilt.with_suffix(".safetensors")), device="cpu")
     found = select_backend(loader, "auto", RECORDINGS)
     with pytest.warns(UserWarning, match=r"damaged export: encode\.onnx.*going on with torch"):
         voice = found.load()
-    assert type(voice) is Voice
+    assert type(voice) is Voice and isinstance(voice.backend, TorchBackend)
     with pytest.raises(ExportError, match="damaged export"):
         select_backend(loader, "onnx", RECORDINGS).load()
 
@@ -91,7 +99,8 @@ def test_the_vocoder_inside_an_export_is_its_default(spoilt: Path) -> None:
     assert found.vocoder == str(inner / "vocoder.safetensors")
     manifest = choose.read_manifest(spoilt, "autoencoder")
     assert choose._vocoder_export(spoilt, "default", manifest.spec) == inner
-    assert choose._vocoder_export(spoilt, "griffinlim", manifest.spec) is None
+    with pytest.raises(ConfigError, match="vocoder griffinlim needs torch"):
+        choose._vocoder_export(spoilt, "griffinlim", manifest.spec)
 
 
 def test_bad_wishes_are_refused(loader: VoiceLoader, monkeypatch: pytest.MonkeyPatch) -> None:

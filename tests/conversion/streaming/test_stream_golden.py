@@ -15,6 +15,7 @@ from torch import Tensor
 
 from tests.tiny import SPEC, small_model
 from voiceae import Audio
+from voiceae.conversion.backends.torch import TorchBackend
 from voiceae.conversion.speaker_profile import SpeakerProfile
 from voiceae.conversion.streaming.stream import Stream, StreamOptions
 from voiceae.conversion.voice import Voice
@@ -32,7 +33,7 @@ def drawn_voice() -> Voice:
             scale = weight[0].numel() ** -0.5 if weight.dim() > 1 else 0.1
             weight.copy_(torch.from_numpy(scale * rng.standard_normal(weight.shape)))
     model.set_statistics(torch.full((SPEC.n_mels,), -4.0), torch.full((SPEC.n_mels,), 2.0))
-    return Voice(model=model, spec=SPEC, vocoder=GriffinLim(SPEC, n_iter=1))
+    return Voice(TorchBackend(model=model, spec=SPEC, vocoder=GriffinLim(SPEC, n_iter=1)))
 
 
 def speech(seconds: float, hz: tuple[float, float], seed: int) -> np.ndarray:

@@ -24,7 +24,7 @@ from voiceae.training.config import compose
 from voiceae.training.objectives.vocoder import VocoderObjective
 from voiceae.training.run import build_objective
 from voiceae.training.settings import Settings
-from voiceae.vocoders import load_vocoder
+from voiceae.vocoders.load import load_vocoder
 
 SMALL = ["model.channels=16", "model.hidden=32", "model.n_blocks=1"]
 SMALL += ["model.pitch={channels: 16, hidden: 32, n_blocks: 1}", "trainer=debug", "trainer.precision=fp32"]

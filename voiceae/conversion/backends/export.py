@@ -1,4 +1,4 @@
-"""`export`: a model, and its vocoder, as a folder of graphs that `voiceae.onnx` runs."""
+"""`export`: a model, and its vocoder, as a folder of ONNX graphs, which is compared with torch before it is let out."""
 
 from __future__ import annotations
 
@@ -6,37 +6,31 @@ import hashlib
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import torch
-from numpy.typing import NDArray
 
 from voiceae import __version__
-from voiceae.assets import find_model, find_vocoder
-from voiceae.conversion.backends.export_check import LIMITS, Differences, check_vocoder, check_voice
+from voiceae.assets import GRIFFIN_LIM, find_model, find_vocoder
+from voiceae.conversion.backends.base import Backend, Floats
 from voiceae.conversion.backends.export_graphs import (
     OPSET,
-    Correct,
-    Decode,
-    Describe,
-    Encode,
-    ReadPitch,
-    Speak,
-    features_graph,
+    Graph,
+    model_graphs,
     point_into,
     trace,
-    without_docs,
+    vocoder_graph,
 )
-from voiceae.conversion.backends.manifest import Manifest, is_export
-from voiceae.conversion.backends.onnx_vocoders import GRIFFIN_LIM, exported_vocoder, open_vocoder
-from voiceae.conversion.backends.onnx_voice import PortableVoice
-from voiceae.conversion.backends.sessions import Export, stored_tensors
-from voiceae.conversion.voice import TARGET_SECONDS, Voice, load
+from voiceae.conversion.backends.manifest import Manifest, is_export, stored_tensors
+from voiceae.conversion.backends.onnx import ExportedGraphs, ExportedVocoder, OnnxBackend
+from voiceae.conversion.backends.torch import TorchBackend, load_backend
+from voiceae.conversion.speaker_profile import SpeakerProfile
+from voiceae.conversion.voice import SOURCE_SECONDS, TARGET_SECONDS
 from voiceae.dsp.loudness import normalise
 from voiceae.dsp.mel import LogMel
 from voiceae.errors import ConfigError, ExportError, ModelFileError, OutputError
@@ -44,11 +38,27 @@ from voiceae.io import audio as audio_io
 from voiceae.io import modelfile
 from voiceae.io.filesystem import atomic_folder, exists
 from voiceae.io.locks import locked
-from voiceae.models import Autoencoder
 from voiceae.specs import AudioSpec
-from voiceae.vocoders import hifigan as checkpoint
-from voiceae.vocoders.base import PIECE_FRAMES, Vocoder, load_vocoder
+from voiceae.vocoders import hifigan
+from voiceae.vocoders.base import Vocoder
+from voiceae.vocoders.load import load_vocoder
 from voiceae.vocoders.sourcefilter import SourceFilter
+
+VOCODER_FOLDER = "vocoder"
+_AUDIBLE = np.log(1e-3)  # natural-log mel; weaker bins carry few digits in float32
+LIMITS = {
+    "features_mean": 1e-5,
+    "features_loud": 1e-3,
+    "features_quiet": 1e-2,
+    "speaker": 1e-4,
+    "mel_mean": 1e-3,
+    "mel_max": 1e-2,
+    "wav": 1e-3,
+    "turned_wav": 1e-2,
+}
+"""Largest differences that are let through: the features' from the exact log-mel, as the tests of `LogMel` have them
+against librosa; the others from torch's result. `wav` is relative to the root mean square of the wave; `turned_wav` is
+that of a vocoder which adds up a phase from frame to frame, and with it every rounding of the fundamental."""
 
 
 def require_free(path: Path, force: bool) -> None:
@@ -78,10 +88,6 @@ def whole_folder(path: Path) -> Iterator[Path]:
         yield temporary
 
 
-VOCODER_FOLDER = "vocoder"
-_TRACED_FRAMES = 127  # of the example that is followed; a multiple of nothing
-
-
 @dataclass(frozen=True)
 class Source:
     """A model file, and the name that graphs know it by.
@@ -106,7 +112,7 @@ def export(
 ) -> Manifest:
     """Write a model as ONNX graphs, and with it the vocoder where that is a network.
 
-    Nothing is written when the graphs differ from torch on the clips by more than `check.LIMITS`.
+    Nothing is written when the graphs differ from torch on the clips by more than `LIMITS`.
 
     Args:
         model: a bundled name or a path; of a model or of a vocoder alone.
@@ -140,21 +146,16 @@ def export(
 
 
 def _export_model(source: Source, folder: Path, clips: Sequence[Path]) -> Manifest:
-    voice = load(source.path, GRIFFIN_LIM, "cpu")
-    model = voice.model
-    mel = torch.randn(1, voice.spec.n_mels, _TRACED_FRAMES, generator=torch.Generator().manual_seed(0)) - 5.0
-    graphs = {
-        "features": features_graph(voice.spec),
-        "describe": trace(Describe(model), [mel], {"mel": 2}),
-        "encode": trace(Encode(model), [mel], {"mel": 2, "units": 2, "pitch": 2}),
-        "decode": trace(Decode(model), _example(voice, mel), {"units": 2, "pitch": 2, "mel": 2}),
+    ours = load_backend(source.path, GRIFFIN_LIM, "cpu")
+    values = {
+        "embedding_size": ours.embedding_size,
+        "matching": float(ours.matching),
+        "reads_pitch": ours.reads_pitch,
     }
-    values = {"embedding_size": voice.embedding_size, "matching": float(model.matching)}
-    statistics = _statistics(model)
-    manifest = _describe(source, folder, _written(source, folder, graphs), values, statistics)
-    portable = PortableVoice(export=Export(folder, "autoencoder"), vocoder=open_vocoder(None, voice.spec))
+    written = _written(source, folder, model_graphs(ours.model, ours.spec))
+    manifest = _describe(source, folder, written, values, _statistics(ours))
     try:
-        found = check_voice(voice, portable, clips)
+        found = compare_models(ours, ExportedGraphs(folder, "autoencoder"), clips)
     except ExportError as error:
         raise ModelFileError(
             f"{source.path}: cannot be exported: a trace of it is not free in length ({error})"
@@ -173,7 +174,7 @@ def _export_beside(vocoder: str | Path, spec: AudioSpec, folder: Path, clips: Se
     if Path(found).suffix == ".safetensors":
         shutil.copyfile(found, source.path)
     else:
-        checkpoint.convert(Path(found), source.path)
+        hifigan.convert(Path(found), source.path)
     _export_vocoder(source, folder, clips)
 
 
@@ -181,46 +182,27 @@ def _export_vocoder(source: Source, folder: Path, clips: Sequence[Path]) -> Mani
     module = modelfile.load(source.path, kind="vocoder").module
     if not isinstance(module, Vocoder):
         raise ModelFileError(f"{source.path}: {type(module).__name__} is no vocoder")
-    own = isinstance(module, SourceFilter)
     values = {
-        "design": "sourcefilter" if own else "network",
-        "piece_frames": PIECE_FRAMES if own else int(module.piece_frames),  # type: ignore[arg-type]
+        "design": "sourcefilter" if isinstance(module, SourceFilter) else "network",
+        "piece_frames": int(module.piece_frames),
         "context_frames": int(module.context_frames),
     }
-    graphs = _own_graphs(module) if isinstance(module, SourceFilter) else _network_graph(module)
-    manifest = _describe(source, folder, _written(source, folder, graphs), values, {})
-    portable = exported_vocoder(Export(folder, "vocoder"))
-    mels = [_mel(clip, module.spec) for clip in clips]
-    return _finished(manifest, check_vocoder(module, portable, mels), clips, folder)
+    written = _written(source, folder, {"vocoder": vocoder_graph(module)})
+    manifest = _describe(source, folder, written, values, {})
+    transform, spec = LogMel(module.spec), module.spec
+    with torch.inference_mode():
+        mels = [transform(torch.from_numpy(_normalised(clip, spec))).numpy() for clip in clips]
+    found = compare_vocoders(module, ExportedVocoder(ExportedGraphs(folder, "vocoder")), mels)
+    return _finished(manifest, found, clips, folder)
 
 
-def _network_graph(module: Vocoder) -> dict[str, onnx.ModelProto]:
-    """A vocoder that is one pass, and says so by having a `generate`."""
-    if not hasattr(module, "generate"):
-        raise ModelFileError(
-            f"{module.name}: {type(module).__name__} cannot be exported; it is not one network"
-        )
-    example = torch.full((1, module.spec.n_mels, _TRACED_FRAMES), -5.0)
-    return {"vocoder": trace(Speak(module), [example], {"mel": 2, "wav": 1})}
-
-
-def _own_graphs(module: SourceFilter) -> dict[str, onnx.ModelProto]:
-    mel = torch.full((1, module.spec.n_mels, _TRACED_FRAMES), -5.0)
-    f0 = torch.full((1, _TRACED_FRAMES), 150.0)
-    lengths = {"mel": 2, "heard": 1, "f0": 1, "gain": 1, "share": 1, "phase": 1}
-    return {
-        "pitch": trace(ReadPitch(module), [mel], {"mel": 2, "f0": 1}),
-        "corrections": trace(Correct(module), [mel, mel.transpose(1, 2), f0], lengths),
-    }
-
-
-def _written(source: Source, folder: Path, graphs: Mapping[str, onnx.ModelProto]) -> dict[str, str]:
+def _written(source: Source, folder: Path, graphs: Mapping[str, Graph]) -> dict[str, str]:
     """Write the graphs; returns their SHA-256 by name."""
     tensors, sums = stored_tensors(source.path.read_bytes()), {}
     for name, graph in graphs.items():
-        prefix = "vocoder." if name in ("vocoder", "pitch", "corrections") else "model."
-        point_into(graph, prefix, source.name, tensors)
-        data = without_docs(graph).SerializeToString(deterministic=True)
+        traced = trace(graph)
+        point_into(traced, source.name, tensors)
+        data = traced.SerializeToString(deterministic=True)
         (folder / f"{name}.onnx").write_bytes(data)
         sums[name] = hashlib.sha256(data).hexdigest()
     return sums
@@ -260,26 +242,110 @@ def _finished(manifest: Manifest, found: Differences, clips: Sequence[Path], fol
     return manifest
 
 
-def _example(voice: Voice, mel: torch.Tensor) -> list[torch.Tensor]:
-    """What `Decode` takes, plausible enough to be followed."""
-    with torch.no_grad():
-        content = voice.model.encode(mel)
-    units, pitch = content.units, content.pitch
-    speaker = torch.nn.functional.normalize(torch.ones(1, voice.embedding_size), dim=-1)
-    mean, deviation = torch.full((1, voice.spec.n_mels), -5.0), torch.ones(1, voice.spec.n_mels)
-    octaves, many = torch.full((1,), 0.2), torch.full((1,), 100.0)
-    return [units, pitch, speaker, octaves, mean, deviation, many, torch.tensor(1.0)]
-
-
-def _statistics(model: Autoencoder) -> dict[str, list[float]]:
+def _statistics(backend: TorchBackend) -> dict[str, list[float]]:
+    model = backend.model
     pairs = {"mel_mean": model.mel_mean, "mel_deviation": model.mel_deviation}
     return {name: [float(f"{x:.6g}") for x in value.flatten().tolist()] for name, value in pairs.items()}
 
 
-def _mel(clip: Path, spec: AudioSpec) -> NDArray[np.float32]:
-    """Log-mel of a clip at the common level: -> (M, T)."""
-    wav = normalise(
-        audio_io.load(clip, spec.sample_rate, min_seconds=TARGET_SECONDS).wav, spec.sample_rate
-    ).wav
+def _normalised(clip: Path, spec: AudioSpec) -> Floats:
+    """A clip at the model's rate and the common level: -> (N,)."""
+    wav = audio_io.load(clip, spec.sample_rate, min_seconds=TARGET_SECONDS).wav
+    return normalise(wav, spec.sample_rate).wav
+
+
+@dataclass
+class Differences:
+    """The largest difference of every kind so far."""
+
+    largest: dict[str, float] = field(default_factory=dict)
+
+    def note(self, name: str, value: float) -> None:
+        """Take note of one; NaN counts as infinite."""
+        value = float(value) if np.isfinite(value) else np.inf
+        self.largest[name] = max(self.largest.get(name, 0.0), value)
+
+    def require_small(self, what: str) -> None:
+        """Refuse an export that differs.
+
+        Raises:
+            ModelFileError: when any difference is beyond its limit.
+        """
+        wrong = {name: value for name, value in self.largest.items() if not value <= LIMITS[name]}
+        if wrong:
+            listed = ", ".join(
+                f"{name} by {value:.2g} (at most {LIMITS[name]:g})" for name, value in wrong.items()
+            )
+            raise ModelFileError(f"{what}: the graphs differ from torch: {listed}; nothing was written")
+
+
+def compare_models(ours: TorchBackend, graphs: ExportedGraphs, clips: Sequence[Path]) -> Differences:
+    """Every clip in the voice of the next, by torch and by the graphs.
+
+    Args:
+        ours: the model on torch, on the CPU.
+        graphs: what was exported of it.
+        clips: real speech, each at least 0.5 s long.
+    """
+    theirs = OnnxBackend(graphs)
+    found, exact = Differences(), LogMel(ours.spec).double()
+    for clip, other in zip(clips, islice(cycle(clips), 1, None), strict=False):
+        wav, reference = (_normalised(each, ours.spec) for each in (clip, other))
+        _compare_features(found, exact, wav, theirs.features(wav))
+        mel, reference_mel = ours.features(wav), ours.features(reference)
+        profile, exported = ours.describe(reference_mel), theirs.describe(theirs.features(reference))
+        found.note("speaker", np.abs(profile.embedding - exported.embedding).max())
+        _compare_mels(
+            found, _converted(ours, mel, profile), _converted(theirs, theirs.features(wav), exported)
+        )
+        shortest = ours.spec.seconds_to_frames(SOURCE_SECONDS)
+        for length in _lengths(mel.shape[1], ours.model.rate, shortest):
+            part = np.ascontiguousarray(mel[:, :length])
+            for voice in (
+                profile,
+                SpeakerProfile(profile.embedding),
+            ):  # the latter: all that an embedding says
+                _compare_mels(found, _converted(ours, part, voice), _converted(theirs, part, voice))
+    return found
+
+
+def compare_vocoders(vocoder: Vocoder, exported: ExportedVocoder, mels: Sequence[Floats]) -> Differences:
+    """Every mel (M, T) spoken by both; one of them several times over, so that it takes more than one piece."""
+    found, name = Differences(), "turned_wav" if isinstance(vocoder, SourceFilter) else "wav"
+    for mel in (*mels, np.tile(mels[0], (1, 4))):
+        with torch.inference_mode():
+            wanted = vocoder(torch.from_numpy(mel)[None])[0].numpy()
+        error, size = (float(np.sqrt(np.mean(np.square(x)))) for x in (exported(mel) - wanted, wanted))
+        found.note(name, error / max(size, 1e-12))
+    return found
+
+
+def _compare_features(found: Differences, exact: LogMel, wav: Floats, mel: Floats) -> None:
+    padded = np.pad(wav, (0, exact.spec.pad_to_hop(len(wav))))
     with torch.inference_mode():
-        return LogMel(spec)(torch.from_numpy(wav)).numpy()
+        wanted = exact(torch.from_numpy(padded).double()).numpy()
+    difference, audible = np.abs(mel - wanted), wanted > _AUDIBLE
+    found.note("features_mean", difference.mean())
+    found.note("features_loud", difference[audible].max(initial=0.0))
+    found.note("features_quiet", difference[~audible].max(initial=0.0))
+
+
+def _compare_mels(found: Differences, wanted: Floats, exported: Floats) -> None:
+    if wanted.shape != exported.shape:
+        raise ModelFileError(
+            f"a mel of {wanted.shape} came out of the graphs as {exported.shape}; nothing was written"
+        )
+    difference = np.abs(exported - wanted)
+    found.note("mel_mean", difference.mean())
+    found.note("mel_max", difference.max())
+
+
+def _converted(backend: Backend, mel: Floats, profile: SpeakerProfile) -> Floats:
+    """(M, T) -> (M, T), in the voice."""
+    return backend.decode(backend.encode(mel), profile, backend.matching)
+
+
+def _lengths(frames: int, rate: int, shortest: int) -> list[int]:
+    """Lengths that a trace may have frozen: every remainder of the code's rate, half, and the shortest there is."""
+    lengths = {*(frames - cut for cut in range(rate + 1)), frames // 2, shortest}
+    return sorted(length for length in lengths if shortest <= length <= frames)

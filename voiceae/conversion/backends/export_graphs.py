@@ -1,232 +1,341 @@
-"""What of a model is exported as an ONNX graph, and how it is traced."""
+"""What of a model is exported as ONNX graphs: functions of its modules, traced, with the weights left in their file."""
 
 from __future__ import annotations
 
+import copy
 import io
 import warnings
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import onnx
 import torch
-from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
+from torch.nn import functional
 
-from voiceae.conversion.backends.sessions import Stored
+from voiceae.conversion.backends.manifest import Stored
+from voiceae.dsp.fourier import fourier_basis, noise_spectra, reached_bins
 from voiceae.dsp.mel_filters import mel_filters
 from voiceae.dsp.statistics import match_moments
 from voiceae.errors import ModelFileError
 from voiceae.models import Autoencoder, BottleneckOutput, Content
 from voiceae.specs import AudioSpec
+from voiceae.vocoders.base import Vocoder
+from voiceae.vocoders.excitation import ShortTimeTransform
 from voiceae.vocoders.sourcefilter import SourceFilter
 
-
-class Describe(nn.Module):
-    """What a reference says of a voice: mel (1, M, T) -> (1, S), (1,), (1, M), (1, M), (1,).
-
-    Args:
-        model: the autoencoder, in eval mode.
-    """
-
-    inputs = ("mel",)
-    outputs = ("speaker", "pitch_centre", "mel_mean", "mel_deviation", "loud_frames")
-
-    def __init__(self, model: Autoencoder) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, mel: Tensor) -> tuple[Tensor, ...]:
-        """Speaker vector, pitch centre in octaves, mean and deviation of the loud frames, and how many those are."""
-        traits = self.model.describe(mel)
-        loud = traits.active_frames.float()
-        return traits.speaker, traits.pitch_centre, traits.mel_mean, traits.mel_deviation, loud
+OPSET = 18
+IR_VERSION = 9  # of opset 18's time; onnxruntime refuses files from its future
+_EXAMPLE_FRAMES = 127  # of the run that is followed; a multiple of nothing
+_QUIET = -5.0  # natural-log mel of the example
 
 
-class Encode(nn.Module):
-    """What is said, and how high: mel (1, M, T) -> units (1, D, T'), pitch (1, K, T), pitch centre (1,).
+class MatrixTransform(ShortTimeTransform):
+    """`ShortTimeTransform` in operators that ONNX has: products of folded frames with a basis.
 
-    Apart from `Decode`, since a trace keeps no length free that it works out on the way; as an input, that of the units
-    is.
+    As near to the exact result as a fast transform in float32. On one core onnxruntime needs 0.7 ms for a second of
+    audio at the default spec; its own STFT takes twice as long, and errs ten times as much on the weakest bins.
 
     Args:
-        model: the autoencoder, in eval mode.
+        spec: the mel contract.
+        basis: (2, n_fft // 2 + 1, F), what `fourier_basis` gives. It is an input of the graphs, since it has 1.5 MB and
+            whoever runs them works it out in 2 ms.
     """
 
-    inputs = ("mel",)
-    outputs = ("units", "pitch", "pitch_centre")
+    def __init__(self, spec: AudioSpec, basis: Tensor) -> None:
+        super().__init__(spec, basis.shape[2])
+        self.cosine, self.sine = basis.unbind()
+        self.folded = spec.n_fft // 2 + 1
 
-    def __init__(self, model: Autoencoder) -> None:
-        super().__init__()
-        self.model = model
+    def forward(self, wave: Tensor) -> Tensor:
+        """Analyse: (B, (T - 1) * hop + n_fft) -> (2, B, T, F)."""
+        hop, overlap = self.spec.hop_length, self.spec.overlap
+        rows = functional.pad(wave, (0, overlap * hop - self.spec.n_fft)).reshape(len(wave), -1, hop)
+        count = rows.shape[1] - overlap + 1
+        frames = torch.cat([rows[:, shift : shift + count] for shift in range(overlap)], dim=2)
+        return self.spectra(frames[..., : self.spec.n_fft] * self.window)
 
-    def forward(self, mel: Tensor) -> tuple[Tensor, ...]:
-        """Encode."""
-        content = self.model.encode(mel)
-        return content.units, content.pitch, content.pitch_centre
+    def spectra(self, frames: Tensor) -> Tensor:
+        """Transform of windowed frames: (B, T, n_fft) -> (2, B, T, F)."""
+        mirrored = torch.cat((frames[..., :1], frames[..., 1:].flip(-1)), dim=-1)[..., : self.folded]
+        first = frames[..., : self.folded]
+        own_mirror = 2 * torch.arange(self.folded) % self.spec.n_fft == 0
+        even = (first + mirrored) * torch.where(own_mirror, 0.5, 1.0)
+        return torch.stack((even @ self.cosine, (mirrored - first) @ self.sine))
+
+    def frames(self, spectra: Tensor) -> Tensor:
+        """Its inverse: (2, B, T, F) -> (B, T, n_fft)."""
+        # Every bin stands for its mirror too, but for those that are their own.
+        own_mirror = 2 * torch.arange(self.bins) % self.spec.n_fft == 0
+        scaled = spectra * (torch.where(own_mirror, 1.0, 2.0) / self.spec.n_fft)
+        even, odd = scaled[0] @ self.cosine.T, scaled[1] @ self.sine.T
+        return torch.cat((even - odd, (even + odd)[..., 1 : (self.spec.n_fft + 1) // 2].flip(-1)), dim=-1)
 
 
-class Decode(nn.Module):
-    """A content in a voice: units (1, D, T'), pitch (1, K, T) and the voice -> mel (1, M, T).
+class FeatureExtractor(nn.Module):
+    """`LogMel` of float32 for tracing: wav (N,) of whole hops, and the basis -> mel (1, M, T).
 
     Args:
-        model: the autoencoder, in eval mode.
+        spec: the mel contract.
     """
 
-    inputs = ("units", "pitch", "speaker", "octaves", "mean", "deviation", "frames", "strength")
-    outputs = ("mel",)
+    filters: Tensor
 
-    def __init__(self, model: Autoencoder) -> None:
+    def __init__(self, spec: AudioSpec) -> None:
         super().__init__()
-        self.model = model
+        self.spec, self.bins = spec, reached_bins(spec)
+        self.register_buffer("filters", torch.tensor(mel_filters(spec)[:, : self.bins].T).float())
 
-    def forward(
-        self,
-        units: Tensor,
-        pitch: Tensor,
-        speaker: Tensor,
-        octaves: Tensor,
-        mean: Tensor,
-        deviation: Tensor,
-        frames: Tensor,
-        strength: Tensor,
-    ) -> Tensor:
-        """Move the pitch, decode, match the statistics.
-
-        Args:
-            units: (1, D, T').
-            pitch: (1, K, T).
-            speaker: (1, S).
-            octaves: (1,) by which the pitch is moved.
-            mean: (1, M) of the voice's loud frames.
-            deviation: (1, M) of the same.
-            frames: (1,) how many those are.
-            strength: () how far those are taken on, 0 to 1.
-        """
-        content = Content(units, BottleneckOutput(units), pitch, octaves)
-        converted = self.model.decode(content, speaker, octaves=octaves)
-        return match_moments(converted, mean, deviation, frames, strength=strength)  # type: ignore[arg-type]
+    def forward(self, wav: Tensor, basis: Tensor) -> Tensor:
+        """Extract."""
+        spec = self.spec
+        padded = functional.pad(wav[None, None], (spec.padding, spec.padding), mode="reflect")[0]
+        real, imaginary = MatrixTransform(spec, basis)(padded).unbind()
+        magnitude = (real.square() + imaginary.square() + spec.magnitude_epsilon).sqrt()
+        return (magnitude @ self.filters).clamp_min(spec.log_floor).log().transpose(1, 2)
 
 
-class Speak(nn.Module):
-    """A network vocoder that is one pass: mel (1, M, T) -> wav (1, T * hop_length).
+@dataclass(frozen=True)
+class Graph:
+    """A function of a module that becomes a graph; its inputs and outputs are known by name.
+
+    Attributes:
+        module: in eval mode.
+        run: (module, *inputs) -> outputs.
+        inputs: an example of each, whose run is followed.
+        outputs: their names.
+        free: the axis of free length, of inputs and outputs that have one.
+    """
+
+    module: nn.Module
+    run: Callable[..., Tensor | tuple[Tensor, ...]]
+    inputs: dict[str, Tensor]
+    outputs: tuple[str, ...]
+    free: dict[str, int]
+
+
+def model_graphs(model: Autoencoder, spec: AudioSpec) -> dict[str, Graph]:
+    """What a conversion runs of a model, by the name of the graph.
+
+    Encoding and decoding are apart, since a trace keeps no length free that it works out on the way; as an input, that
+    of the units is.
+    """
+    n_mels = spec.n_mels
+    basis = torch.from_numpy(fourier_basis(spec, reached_bins(spec)).copy())
+    noise = torch.Generator().manual_seed(0)
+    mel = torch.randn(1, n_mels, _EXAMPLE_FRAMES, generator=noise) + _QUIET
+    with torch.no_grad():
+        units, pitch, *_ = encode(model, mel)
+        speaker = model.embed(mel)
+    voice = {
+        "octaves": torch.full((1,), 0.2),
+        "mean": torch.full((1, n_mels), _QUIET),
+        "deviation": torch.ones(1, n_mels),
+        "frames": torch.full((1,), 100.0),
+        "strength": torch.tensor(1.0),
+    }
+    centre = ("pitch_centre", "pitch_confidence")
+    return {
+        "features": Graph(
+            FeatureExtractor(spec),
+            FeatureExtractor.forward,
+            {"wav": torch.zeros(spec.samples(_EXAMPLE_FRAMES)), "basis": basis},
+            ("mel",),
+            {"wav": 0, "mel": 2},
+        ),
+        "describe": Graph(
+            model,
+            describe,
+            {"mel": mel},
+            ("speaker", *centre, "mel_mean", "mel_deviation", "active_frames"),
+            {"mel": 2},
+        ),
+        "encode": Graph(
+            model, encode, {"mel": mel}, ("units", "pitch", *centre), {"mel": 2, "units": 2, "pitch": 2}
+        ),
+        "decode": Graph(
+            model,
+            decode,
+            {"units": units, "pitch": pitch, "speaker": speaker, **voice},
+            ("mel",),
+            {"units": 2, "pitch": 2, "mel": 2},
+        ),
+    }
+
+
+def vocoder_graph(vocoder: Vocoder) -> Graph:
+    """A vocoder as one graph: a network that is one pass, or the source-filter chain of a window.
+
+    Raises:
+        ModelFileError: for one that is neither.
+    """
+    spec = vocoder.spec
+    mel = torch.full((1, spec.n_mels, _EXAMPLE_FRAMES), _QUIET)
+    if isinstance(vocoder, SourceFilter):
+        inputs = {
+            "mel": mel,
+            "first": torch.tensor([3]),
+            "anchor": torch.tensor([2]),
+            "turns": torch.zeros(1, dtype=torch.float64),
+            "noise": torch.from_numpy(noise_spectra(spec, vocoder.bins)),
+            "basis": torch.from_numpy(fourier_basis(spec, vocoder.bins).copy()),
+        }
+        lengths = {"mel": 2, "wav": 1, "phase": 1}
+        return Graph(copy.deepcopy(vocoder), speak, inputs, ("wav", "phase"), lengths)
+    if type(vocoder).generate is Vocoder.generate:
+        raise ModelFileError(
+            f"{vocoder.name}: {type(vocoder).__name__} cannot be exported; it is not one network"
+        )
+    return Graph(vocoder, type(vocoder).generate, {"mel": mel}, ("wav",), {"mel": 2, "wav": 1})
+
+
+def describe(model: Autoencoder, mel: Tensor) -> tuple[Tensor, ...]:
+    """What a reference says of a voice: mel (1, M, T) -> (1, S), (1,), (1,), (1, M), (1, M), (1,).
+
+    Speaker vector, pitch centre in octaves and its confidence, mean and deviation of the active frames, and how many
+    those are.
+    """
+    traits = model.describe(mel)
+    assert traits.pitch_confidence is not None
+    pitch = traits.pitch_centre, traits.pitch_confidence
+    return traits.speaker, *pitch, traits.mel_mean, traits.mel_deviation, traits.active_frames.float()
+
+
+def encode(model: Autoencoder, mel: Tensor) -> tuple[Tensor, ...]:
+    """What is said, and how high: mel (1, M, T) -> (1, D, T'), (1, K, T), (1,), (1,).
+
+    Units, pitch, pitch centre in octaves and its confidence.
+    """
+    content = model.encode(mel)
+    assert content.pitch_confidence is not None
+    return content.units, content.pitch, content.pitch_centre, content.pitch_confidence
+
+
+def decode(
+    model: Autoencoder,
+    units: Tensor,
+    pitch: Tensor,
+    speaker: Tensor,
+    octaves: Tensor,
+    mean: Tensor,
+    deviation: Tensor,
+    frames: Tensor,
+    strength: Tensor,
+) -> Tensor:
+    """Move the pitch, decode, match the moments: -> mel (1, M, T).
 
     Args:
-        vocoder: with a `generate` that does the whole of a piece at once.
+        model: the network.
+        units: (1, D, T').
+        pitch: (1, K, T).
+        speaker: (1, S).
+        octaves: (1,) by which the pitch is moved.
+        mean: (1, M) of the voice's active frames.
+        deviation: (1, M) of the same.
+        frames: (1,) how many those are.
+        strength: () how far those are taken on, 0 to 1.
     """
-
-    inputs = ("mel",)
-    outputs = ("wav",)
-
-    def __init__(self, vocoder: nn.Module) -> None:
-        super().__init__()
-        self.vocoder = vocoder
-
-    def forward(self, mel: Tensor) -> Tensor:
-        """Synthesise."""
-        wav: Tensor = self.vocoder.generate(mel)  # type: ignore[operator]
-        return wav
+    content = Content(units, BottleneckOutput(units), pitch, octaves)
+    converted = model.decode(content, speaker, octaves=octaves)
+    return match_moments(converted, mean, deviation, frames, strength=strength)  # type: ignore[arg-type]
 
 
-class ReadPitch(nn.Module):
-    """The first network of the toolkit's own vocoder: mel (1, M, T) -> f0 (1, T) Hz.
+def speak(
+    vocoder: SourceFilter,
+    mel: Tensor,
+    first: Tensor,
+    anchor: Tensor,
+    turns: Tensor,
+    noise: Tensor,
+    basis: Tensor,
+) -> tuple[Tensor, Tensor]:
+    """`SourceFilter.speak` in operators that ONNX has: mel (1, M, T) -> wav (1, T * hop), phase (1, T).
 
     Args:
-        vocoder: in eval mode.
+        vocoder: a copy, whose noise and transform are exchanged.
+        mel: natural log.
+        first: (1,) number of the window's first frame.
+        anchor: (1,) place of a frame whose phase is known.
+        turns: (1,) that phase, float64.
+        noise: what `noise_spectra` gives.
+        basis: what `fourier_basis` gives.
     """
-
-    inputs = ("mel",)
-    outputs = ("f0",)
-
-    def __init__(self, vocoder: SourceFilter) -> None:
-        super().__init__()
-        self.vocoder = vocoder
-
-    def forward(self, mel: Tensor) -> Tensor:
-        """Read."""
-        return self.vocoder.read_pitch(mel)[1]
-
-
-class Correct(nn.Module):
-    """The second one: mel (1, M, T), mel of the harmonics (1, T, M), f0 (1, T) -> three (1, T, F).
-
-    Args:
-        vocoder: in eval mode.
-    """
-
-    inputs = ("mel", "heard", "f0")
-    outputs = ("gain", "share", "phase")
-
-    def __init__(self, vocoder: SourceFilter) -> None:
-        super().__init__()
-        self.vocoder = vocoder
-
-    def forward(self, mel: Tensor, profile: Tensor, f0: Tensor) -> tuple[Tensor, ...]:
-        """Correct the filter, the share of noise and the phase."""
-        return self.vocoder.corrections(mel, profile, f0)
+    vocoder.excitation.noise = noise
+    vocoder.excitation.transform = MatrixTransform(vocoder.spec, basis)
+    return vocoder.speak(mel, first, anchor, turns)
 
 
 _KINDS = {"F16": TensorProto.FLOAT16, "F32": TensorProto.FLOAT}
+WEIGHTS = "module."
+"""What the names of a module's weights begin with in its graph."""
 
 
-def trace(module: nn.Module, example: Sequence[Tensor], dynamic: Mapping[str, int]) -> onnx.ModelProto:
-    """Trace a module that names its `inputs` and `outputs`.
+class _Traced(nn.Module):
+    def __init__(self, graph: Graph) -> None:
+        super().__init__()
+        self.module, self._run = graph.module, graph.run
+
+    def forward(self, *inputs: Tensor) -> Tensor | tuple[Tensor, ...]:
+        return self._run(self.module, *inputs)
+
+
+def trace(graph: Graph) -> onnx.ModelProto:
+    """Trace a function.
 
     By the exporter that follows a run: the one built on `torch.export` takes forty times as long and needs two more
-    packages. What a trace freezes by mistake is found by running the graph at other lengths (`export.check`).
-
-    Args:
-        module: in eval mode.
-        example: inputs that it is run on.
-        dynamic: the axis of free length, by the name of an input or output.
+    packages. What a trace freezes by mistake is found by running the graph at other lengths before it is let out.
 
     Raises:
-        ModelFileError: when the module does something that ONNX has no operator for.
+        ModelFileError: when it does something that ONNX has no operator for.
     """
-    assert isinstance(module.inputs, tuple) and isinstance(module.outputs, tuple)
     buffer = io.BytesIO()
     try:
         with warnings.catch_warnings(), torch.no_grad():
             warnings.simplefilter("ignore")
             torch.onnx.export(
-                module.eval(),
-                tuple(example),
+                _Traced(graph).eval(),
+                tuple(graph.inputs.values()),
                 buffer,  # type: ignore[arg-type]  # its annotation knows paths alone
                 dynamo=False,
                 opset_version=OPSET,
-                input_names=list(module.inputs),
-                output_names=list(module.outputs),
-                dynamic_axes={name: {axis: f"{name}_length"} for name, axis in dynamic.items()},
+                input_names=list(graph.inputs),
+                output_names=list(graph.outputs),
+                dynamic_axes={name: {axis: f"{name}_length"} for name, axis in graph.free.items()},
                 do_constant_folding=False,  # weights keep their names and shapes, and can be found in the file
             )
     except (torch.onnx.errors.OnnxExporterError, RuntimeError, TypeError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise ModelFileError(
-            f"{type(module).__name__}: cannot be written as an ONNX graph: {reason}"
+            f"{type(graph.module).__name__}: cannot be written as an ONNX graph: {reason}"
         ) from None
     model = onnx.load_from_string(buffer.getvalue())
     model.ir_version = IR_VERSION
     model.producer_name, model.producer_version = "voiceae", ""
+    for node in (
+        model.graph.node
+    ):  # what only a reader of the trace wants: lines of source, with this machine's paths
+        node.doc_string = ""
+        del node.metadata_props[:]
     return model
 
 
-def point_into(model: onnx.ModelProto, prefix: str, name: str, tensors: Mapping[str, Stored]) -> None:
+def point_into(model: onnx.ModelProto, name: str, tensors: Mapping[str, Stored]) -> None:
     """Let a graph take its weights from a model file: external data at the tensors' own offsets.
 
     Half-precision weights are cast by the graph; onnxruntime does that once, when it loads it.
 
     Args:
         model: changed in place.
-        prefix: of the weights' names in the graph.
         name: of the model file.
         tensors: what lies in it.
     """
     casts, kept = [], []
     for initializer in model.graph.initializer:
-        stored = tensors.get(initializer.name.removeprefix(prefix))
+        stored = tensors.get(initializer.name.removeprefix(WEIGHTS))
         same = stored is not None and stored.kind in _KINDS and stored.shape == tuple(initializer.dims)
-        if stored is None or not same or not initializer.name.startswith(prefix):
+        if stored is None or not same or not initializer.name.startswith(WEIGHTS):
             kept.append(initializer)
             continue
         outside = _external(initializer.name, name, stored)
@@ -239,14 +348,6 @@ def point_into(model: onnx.ModelProto, prefix: str, name: str, tensors: Mapping[
     nodes = [*casts, *model.graph.node]
     del model.graph.node[:]
     model.graph.node.extend(nodes)
-
-
-def without_docs(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Drop what only a reader of the trace wants: source lines, which hold this machine's paths."""
-    for node in model.graph.node:
-        node.doc_string = ""
-        del node.metadata_props[:]
-    return model
 
 
 def largest_inside(model: onnx.ModelProto) -> int:
@@ -262,110 +363,3 @@ def _external(name: str, file: str, stored: Stored) -> onnx.TensorProto:
     for key, value in place.items():
         tensor.external_data.add(key=key, value=str(value))
     return tensor
-
-
-OPSET = 18
-IR_VERSION = 9  # of opset 18's time; onnxruntime refuses files from its future
-
-
-def features_graph(spec: AudioSpec) -> onnx.ModelProto:
-    """`LogMel` of float32 as a graph.
-
-    The transform is a strided convolution with windowed cosines and sines: as near to the exact result as a fast
-    transform in float32, and no slower in onnxruntime than its own STFT operator, which errs ten times as much on the
-    weakest bins. The basis has 3 MB at the default spec; the graph works it out when it is loaded, from one turn of a
-    cosine and one of a sine in float64.
-    """
-    weights = mel_filters(spec)
-    used = np.flatnonzero(weights.any(axis=0))
-    low, high = int(used[0]), int(used[-1]) + 1  # the other bins reach no filter
-    nodes = [*_basis(low, high, spec.n_fft), *_framed(spec), *_log_mel()]
-    constants = {
-        **_tables(spec),
-        "filters": weights[:, low:high].T.astype(np.float32),
-        "floor": np.float32(spec.log_floor),
-        "epsilon": np.float32(spec.magnitude_epsilon),
-    }
-    graph = helper.make_graph(
-        nodes,
-        "features",
-        [helper.make_tensor_value_info("wav", TensorProto.FLOAT, ["samples"])],
-        [helper.make_tensor_value_info("mel", TensorProto.FLOAT, [1, spec.n_mels, "frames"])],
-        [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()],
-    )
-    model = helper.make_model(
-        graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION, producer_name="voiceae"
-    )
-    onnx.checker.check_model(model)
-    return model
-
-
-def _tables(spec: AudioSpec) -> dict[str, NDArray[Any]]:
-    turn = 2 * np.pi * np.arange(spec.n_fft) / spec.n_fft
-    return {
-        "cosine": np.cos(turn),
-        "sine": -np.sin(turn),
-        "window": spec.window(),
-        "length": np.array(spec.n_fft, np.int64),
-        "zero": np.array([0], np.int64),
-        "reflected": np.array([spec.padding, spec.padding], np.int64),
-        "shortest": np.array([spec.shortest], np.int64),
-        "first_two": np.array([0, 1], np.int64),
-        "second": np.array([1], np.int64),
-    }
-
-
-def _framed(spec: AudioSpec) -> list[onnx.NodeProto]:
-    """Zero-extension of a short wave, reflection, and the strided products with the basis: wav -> parts (1, 2 F, T)."""
-    node = helper.make_node
-    return [
-        node("Shape", ["wav"], ["size"]),
-        node("Sub", ["shortest", "size"], ["wanting"]),
-        node("Max", ["wanting", "zero"], ["missing"]),
-        node("Concat", ["zero", "missing"], ["extension"], axis=0),
-        node("Pad", ["wav", "extension"], ["extended"]),
-        node("Pad", ["extended", "reflected"], ["padded"], mode="reflect"),
-        node("Unsqueeze", ["padded", "first_two"], ["channel"]),
-        node("Conv", ["channel", "basis"], ["parts"], strides=[spec.hop_length]),
-    ]
-
-
-def _basis(low: int, high: int, n_fft: int) -> list[onnx.NodeProto]:
-    """Windowed cosines, then sines, of bins `low` to `high`: -> basis (2 F, 1, n_fft), constant."""
-
-    def scalar(name: str, value: int) -> onnx.NodeProto:
-        return helper.make_node("Constant", [], [name], value_int=value)
-
-    node = helper.make_node
-    return [
-        *(scalar(name, value) for name, value in (("low", low), ("high", high), ("stop", n_fft))),
-        *(scalar(name, value) for name, value in (("start", 0), ("step", 1))),
-        node("Range", ["low", "high", "step"], ["bins"]),
-        node("Range", ["start", "stop", "step"], ["times"]),
-        node("Unsqueeze", ["bins", "second"], ["rows"]),
-        node("Mul", ["rows", "times"], ["turns"]),
-        node("Mod", ["turns", "length"], ["phase"]),
-        node("Gather", ["cosine", "phase"], ["real"]),
-        node("Gather", ["sine", "phase"], ["imaginary"]),
-        node("Concat", ["real", "imaginary"], ["waves"], axis=0),
-        node("Mul", ["waves", "window"], ["windowed"]),
-        node("Cast", ["windowed"], ["rounded"], to=TensorProto.FLOAT),
-        node("Unsqueeze", ["rounded", "second"], ["basis"]),
-    ]
-
-
-def _log_mel() -> list[onnx.NodeProto]:
-    """Magnitudes through the filters: parts (1, 2 F, T) -> mel (1, M, T)."""
-    node = helper.make_node
-    return [
-        node("Mul", ["parts", "parts"], ["squares"]),
-        node("Split", ["squares"], ["real_squares", "imaginary_squares"], axis=1, num_outputs=2),
-        node("Add", ["real_squares", "imaginary_squares"], ["power"]),
-        node("Add", ["power", "epsilon"], ["positive"]),
-        node("Sqrt", ["positive"], ["magnitude"]),
-        node("Transpose", ["magnitude"], ["frames_first"], perm=[0, 2, 1]),
-        node("MatMul", ["frames_first", "filters"], ["mels"]),
-        node("Max", ["mels", "floor"], ["clamped"]),
-        node("Log", ["clamped"], ["logarithm"]),
-        node("Transpose", ["logarithm"], ["mel"], perm=[0, 2, 1]),
-    ]

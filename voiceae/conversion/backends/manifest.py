@@ -1,25 +1,29 @@
-"""What an export says of itself: one JSON file beside its graphs."""
+"""What an export folder holds: a manifest in JSON, the graphs, and the weights that they point into."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import struct
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from voiceae.errors import ExportError, ModelFileError
 from voiceae.io.filesystem import is_file
+from voiceae.io.modelfile import read_header
 from voiceae.specs import AudioSpec
 
-FORMAT = 1
+FORMAT = 2
 NAME = "manifest.json"
 _GRAPHS = {
     "autoencoder": {"features", "describe", "encode", "decode"},
     "network": {"vocoder"},
-    "sourcefilter": {"pitch", "corrections"},
+    "sourcefilter": {"vocoder"},
 }
 """What an export must have: by its kind, or by the design that a vocoder says it is of."""
+_OLDEST = {"autoencoder": 2, "vocoder": 1}
+"""Formats that are still read: graphs of a model gave no confidence of its pitch before the second."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,9 +78,10 @@ def read_manifest(folder: Path, kind: str) -> Manifest:
     """
     content = _read(folder)
     version = content.get("format")
-    if not isinstance(version, int) or version > FORMAT:
+    if not isinstance(version, int) or not _OLDEST.get(kind, FORMAT) <= version <= FORMAT:
         raise ExportError(
-            f"{folder}: is of export format {version}, this voiceae reads up to {FORMAT}; export it again"
+            f"{folder}: is of export format {version}, this voiceae reads {_OLDEST.get(kind, FORMAT)} to {FORMAT}; "
+            "export it again"
         )
     fields = {name: content[name] for name in Manifest.__dataclass_fields__ if name in content}
     try:
@@ -110,6 +115,92 @@ def read_graph(folder: Path, manifest: Manifest, name: str) -> bytes:
     if hashlib.sha256(data).hexdigest() != manifest.graphs[name]:
         raise _damaged(folder, f"{path.name} is not what was written")
     return data
+
+
+def weights_path(folder: Path, manifest: Manifest) -> Path:
+    """The model file that an export's graphs point into: in the folder, else beside it.
+
+    Raises:
+        ExportError: when it is in neither place.
+    """
+    name = Path(manifest.weights).name
+    for place in (folder / name, folder.parent / name):
+        if is_file(place):
+            return place
+    raise ExportError(f"{folder}: damaged export: {name} is neither in it nor beside it; export again")
+
+
+_TORCH_NAMES = {
+    "F16": "torch.float16",
+    "BF16": "torch.bfloat16",
+    "F32": "torch.float32",
+    "F64": "torch.float64",
+    "I64": "torch.int64",
+    "I32": "torch.int32",
+    "U8": "torch.uint8",
+    "BOOL": "torch.bool",
+}
+
+
+@dataclass(frozen=True)
+class Stored:
+    """One tensor of a file.
+
+    Attributes:
+        kind: as safetensors calls it, "F16" or "F32".
+        shape: its axes.
+        offset: of its first byte in the file.
+        length: bytes.
+    """
+
+    kind: str
+    shape: tuple[int, ...]
+    offset: int
+    length: int
+
+
+def stored_tensors(data: bytes) -> dict[str, Stored]:
+    """Where every tensor of a safetensors file lies, by name."""
+    start = 8 + struct.unpack("<Q", data[:8])[0]
+    table: dict[str, Any] = json.loads(data[8:start])
+    table.pop("__metadata__", None)
+    return {
+        name: Stored(
+            entry["dtype"],
+            tuple(entry["shape"]),
+            start + entry["data_offsets"][0],
+            entry["data_offsets"][1] - entry["data_offsets"][0],
+        )
+        for name, entry in table.items()
+    }
+
+
+def read_weights(path: Path, checksum: str) -> bytes:
+    """All bytes of a model file, whose weights must be those that are wanted.
+
+    Raises:
+        ModelFileError: when the file is no model file.
+        ExportError: when its weights are damaged, or others than the export's.
+    """
+    header = read_header(path)
+    if header.checksum != checksum:
+        raise ExportError(
+            f"{path}: holds weights {header.checksum}, the export was made of {checksum}; export the model again"
+        )
+    data = path.read_bytes()
+    if _checksum(data) != checksum:
+        raise ExportError(f"{path}: damaged model file: its weights are not those that were saved")
+    return data
+
+
+def _checksum(data: bytes) -> str:
+    """What `voiceae.io.modelfile.checksum` gives the same weights."""
+    digest = hashlib.sha256()
+    whole = memoryview(data)
+    for name, stored in sorted(stored_tensors(data).items()):
+        digest.update(f"{name} {_TORCH_NAMES.get(stored.kind, stored.kind)} {stored.shape};".encode())
+        digest.update(whole[stored.offset : stored.offset + stored.length])
+    return digest.hexdigest()[:16]
 
 
 def is_export(path: Path) -> bool:

@@ -8,21 +8,24 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
-from voiceae.assets import find_model, find_vocoder
-from voiceae.conversion.backends.manifest import is_export, read_manifest
-from voiceae.conversion.backends.onnx_vocoders import GRIFFIN_LIM, open_vocoder
-from voiceae.conversion.backends.onnx_voice import PortableVoice
-from voiceae.conversion.backends.sessions import Export, require_onnxruntime, weights_path
+from voiceae.assets import GRIFFIN_LIM, find_model, find_vocoder
+from voiceae.conversion.backends.manifest import is_export, read_manifest, weights_path
+from voiceae.conversion.backends.onnx import (
+    ExportedGraphs,
+    ExportedVocoder,
+    OnnxBackend,
+    require_onnxruntime,
+)
 from voiceae.conversion.batch import VoiceLoader
 from voiceae.conversion.embedding_files import is_stored
+from voiceae.conversion.voice import Voice
 from voiceae.errors import ConfigError, ExportError, ModelFileError, VoiceAEError
 from voiceae.io.audio import header_seconds
 from voiceae.io.modelfile import read_header
 
 if TYPE_CHECKING:
-    from voiceae.conversion.voice import Voice
     from voiceae.specs import AudioSpec
 
 RUNTIMES = ("auto", "onnx", "torch")
@@ -43,7 +46,7 @@ class OnnxVoiceLoader(VoiceLoader):
     strict: bool = True
 
     def load(self) -> Voice:
-        """Load the voice, which does for a conversion what `Voice` does.
+        """Load the voice, over graphs.
 
         Raises:
             ModelFileError: when model or vocoder have no export, or one that cannot be used.
@@ -61,12 +64,10 @@ class OnnxVoiceLoader(VoiceLoader):
         require_onnxruntime()
         if self.device not in ("auto", "cpu"):
             raise ConfigError(f"runtime onnx computes on the CPU, not on {self.device}; use --runtime torch")
-        model = find_export(self.model)
-        export = Export(model, "autoencoder")
-        vocoder = open_vocoder(
-            _vocoder_export(model, self.vocoder, export.manifest.spec), export.manifest.spec
-        )
-        return cast("Voice", PortableVoice(export=export, vocoder=vocoder))
+        folder = find_export(self.model)
+        graphs = ExportedGraphs(folder, "autoencoder")
+        vocoder = _vocoder_export(folder, self.vocoder, graphs.manifest.spec)
+        return Voice(OnnxBackend(graphs, ExportedVocoder(ExportedGraphs(vocoder, "vocoder"))))
 
 
 def select_backend(loader: VoiceLoader, runtime: str, recordings: Sequence[str] | None) -> VoiceLoader:
@@ -117,12 +118,18 @@ def find_export(model: str | Path) -> Path:
     return folder
 
 
-def _vocoder_export(model: Path, vocoder: str | Path, spec: AudioSpec) -> Path | None:
-    """Folder of the vocoder asked for; None for Griffin-Lim."""
+def _vocoder_export(model: Path, vocoder: str | Path, spec: AudioSpec) -> Path:
+    """Folder of the vocoder asked for.
+
+    Raises:
+        ConfigError: for Griffin-Lim, which is no network.
+    """
     if str(vocoder) == "default" and is_export(model / _VOCODER):
         return model / _VOCODER
     found = find_vocoder(vocoder, spec)
-    return None if found == GRIFFIN_LIM else find_export(found)
+    if found == GRIFFIN_LIM:
+        raise ConfigError(f"vocoder {GRIFFIN_LIM} needs torch: use --runtime torch, or another vocoder")
+    return find_export(found)
 
 
 def _suits(loader: OnnxVoiceLoader, recordings: Sequence[str]) -> bool:

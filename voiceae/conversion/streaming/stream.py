@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -17,7 +18,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from voiceae.conversion.speaker_profile import SpeakerProfile
-from voiceae.conversion.statistics_matching import Engine, SourceStatistics, decode, match, source_statistics
+from voiceae.conversion.statistics_matching import SourceStatistics, decode, match, source_statistics
 from voiceae.dsp.activity import MIN_PITCH_CONFIDENCE
 from voiceae.dsp.mel import MelStream
 from voiceae.dsp.streaming_loudness import NoiseGate, StreamingLevel
@@ -36,6 +37,9 @@ from voiceae.nn.norm import (
     with_norm_statistics,
 )
 from voiceae.vocoders.streaming import streaming_vocoder
+
+if TYPE_CHECKING:
+    from voiceae.conversion.backends.torch import TorchBackend
 
 Wave = NDArray[np.float32]
 
@@ -130,7 +134,7 @@ class Stream:
 
     def __init__(
         self,
-        engine: Engine,
+        engine: TorchBackend,
         profile: SpeakerProfile,
         matching: float,
         options: StreamOptions,

@@ -7,7 +7,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from tests.tiny import write_model
-from voiceae.conversion.backends.sessions import read_weights, stored_tensors
+from voiceae.conversion.backends.manifest import read_weights, stored_tensors
 from voiceae.errors import ExportError, ModelFileError
 from voiceae.io.modelfile import read_header
 
