@@ -99,8 +99,8 @@ def test_one_utterance_gives_apart_parts_mostly():
 def test_speakers_are_drawn_by_the_root_of_what_they_recorded():
     short = CropSampler(FakeStore(), "train", batch_size=50_000, crop_frames=1, reference_frames=1, seed=0)
     counts = np.bincount(short.batch(0).speaker.numpy())
-    wanted = np.sqrt([sum(LENGTHS[name]) for name in sorted(LENGTHS)])
-    np.testing.assert_allclose(counts / counts.sum(), wanted / wanted.sum(), atol=0.01)
+    expected = np.sqrt([sum(LENGTHS[name]) for name in sorted(LENGTHS)])
+    np.testing.assert_allclose(counts / counts.sum(), expected / expected.sum(), atol=0.01)
 
 
 def test_an_empty_split_is_refused():
@@ -173,7 +173,7 @@ def test_a_rank_of_a_mapped_store_hears_many_speakers(shared_out: list[list[Batc
 
 def test_the_other_of_an_item_is_of_another_speaker_if_there_is_one(shared_out: list[list[Batch]]):
     given = shared_out[0][0]
-    assert not (given.speaker == given.speaker[given.other]).any()
+    assert not (given.speaker == given.speaker[given.other_speaker]).any()
 
     def other(*speakers: int) -> list[int]:
         return replace(given, speaker=torch.tensor(speakers)).other.tolist()

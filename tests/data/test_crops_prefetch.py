@@ -22,9 +22,9 @@ def test_the_next_step_is_made_on_another_thread() -> None:
 
     ahead = Prefetcher(make)
     for step in (4, 5, 6, 2):
-        assert ahead.take(step, 1, 3) == (step, 1, 3)
+        assert ahead.get(step, 1, 3) == (step, 1, 3)
         assert done.acquire(timeout=HANG_GUARD_SECONDS)
-    assert ahead.take(3, 0, 3) == (3, 0, 3), "of another rank"
+    assert ahead.get(3, 0, 3) == (3, 0, 3), "of another rank"
     ahead._pool.shutdown()
     assert [step for step, here in made if here] == [4, 2, 3]
     assert [step for step, here in made if not here] == [5, 6, 7, 3, 4]
@@ -39,6 +39,6 @@ def test_the_thread_works_on_the_gpu_that_trains(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(torch.cuda, "set_device", set_device)
     for device in (torch.device("cuda", 3), torch.device("cpu")):
         ahead = Prefetcher(lambda *key: key, device)
-        ahead.take(0, 0, 1)
+        ahead.get(0, 0, 1)
         ahead._pool.shutdown()
     assert chosen == [(torch.device("cuda", 3), False)]

@@ -15,7 +15,8 @@ import pytest
 import torch
 
 from tests.tiny import HANG_GUARD_SECONDS
-from voiceae.data.store import COLUMNS, STATISTICS, STORE, TABLE, Utterance, shard_path
+from voiceae.data.shards import shard_path
+from voiceae.data.store import COLUMNS, STATISTICS, STORE, TABLE, Utterance
 from voiceae.specs import AudioSpec
 from voiceae.training.config import compose
 from voiceae.training.settings import Settings

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from tests.training.conftest import run_script
-from voiceae.data.store import COLUMNS, STATISTICS, STORE, TABLE, Utterance, shard_path
+from voiceae.data.shards import shard_path
+from voiceae.data.store import COLUMNS, STATISTICS, STORE, TABLE, Utterance
 from voiceae.specs import AudioSpec
 
 UTTERANCES, FRAMES, SHARDS = 16, 200_000, 4  # 490 MB in all

@@ -34,11 +34,11 @@ class Prefetcher(Generic[Made]):
         # A thread begins on GPU 0: pinning memory there would take half a gigabyte of it for every process.
         on_gpu = device is not None and device.type == "cuda"
         begin: Callable[[], object] | None = partial(torch.cuda.set_device, device) if on_gpu else None
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="ahead", initializer=begin)
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="prefetch", initializer=begin)
         self._key: Key | None = None
         self._made: Future[Made] | None = None
 
-    def take(self, step: int, rank: int, world_size: int) -> Made:
+    def get(self, step: int, rank: int, world_size: int) -> Made:
         """What the function gives, and begin with the next step."""
         key = (step, rank, world_size)
         expected = self._made if self._key == key else None
@@ -54,7 +54,7 @@ Indices = NDArray[np.int64]
 class CropReader(Protocol):
     """Cuts crops out of utterances, which are known by their place in a list."""
 
-    def cut(self, drawn: Indices, offset: Indices, frames: int) -> tuple[Tensor, Tensor]:
+    def read(self, drawn: Indices, offset: Indices, frames: int) -> tuple[Tensor, Tensor]:
         """Crops and what of them counts: -> (B, M, frames) float32, silent past the end; (B, frames).
 
         Silence is the logarithm of the mel contract's floor: a log-mel of 0 is louder than speech, and convolutions
@@ -88,10 +88,10 @@ class InMemoryCropReader:
         frames = np.concatenate([store.mel(u.index) for u in utterances] + [margin])
         self._frames = torch.from_numpy(frames).to(device)
 
-    def cut(self, drawn: Indices, offset: Indices, frames: int) -> tuple[Tensor, Tensor]:
+    def read(self, drawn: Indices, offset: Indices, frames: int) -> tuple[Tensor, Tensor]:
         """Gather all crops at once; see `CropReader`."""
-        start = send(self._start[drawn] + offset, self.device)
-        mask = counting(self._length[drawn] - offset, frames, self.device)
+        start = to_device(self._start[drawn] + offset, self.device)
+        mask = valid_mask(self._length[drawn] - offset, frames, self.device)
         steps = torch.arange(frames, device=self.device)
         mel = self._frames[start[:, None] + steps].float().masked_fill_(~mask[..., None], self._silence)
         return mel.transpose(1, 2), mask
@@ -111,23 +111,23 @@ class MemoryMappedCropReader:
         self._index = np.array([u.index for u in utterances])
         self._length = np.array([u.frames for u in utterances])
 
-    def cut(self, drawn: Indices, offset: Indices, frames: int) -> tuple[Tensor, Tensor]:
+    def read(self, drawn: Indices, offset: Indices, frames: int) -> tuple[Tensor, Tensor]:
         """Read all crops, one after another; see `CropReader`."""
         crops = np.zeros((len(drawn), frames, self.store.spec.n_mels), np.float16)
         for crop, index, first in zip(crops, self._index[drawn], offset, strict=True):
             part = self.store.mel(index)[first : first + frames]
             crop[: len(part)] = part
-        mask = counting(self._length[drawn] - offset, frames, self.device)
-        mel = send(crops, self.device).float().masked_fill_(~mask[..., None], self._silence)
+        mask = valid_mask(self._length[drawn] - offset, frames, self.device)
+        mel = to_device(crops, self.device).float().masked_fill_(~mask[..., None], self._silence)
         return mel.transpose(1, 2), mask
 
 
-def counting(left: Indices, frames: int, device: torch.device) -> Tensor:
+def valid_mask(left: Indices, frames: int, device: torch.device) -> Tensor:
     """True where a crop still has frames of its utterance: (B,) -> (B, frames)."""
-    return torch.arange(frames, device=device) < send(left, device)[:, None]
+    return torch.arange(frames, device=device) < to_device(left, device)[:, None]
 
 
-def send(values: NDArray[np.int64] | NDArray[np.float16], device: torch.device) -> Tensor:
+def to_device(values: NDArray[np.int64] | NDArray[np.float16], device: torch.device) -> Tensor:
     """To the device, without waiting for a GPU."""
     tensor = torch.from_numpy(np.ascontiguousarray(values))
     if device.type == "cuda":
@@ -161,7 +161,7 @@ class Batch:
         return self.mel.shape[0] * self.mel.shape[-1]
 
     @property
-    def other(self) -> Tensor:
+    def other_speaker(self) -> Tensor:
         """For each item the nearest one before it of another speaker, or just the one before: (B,) -> (B,)."""
         places = torch.arange(len(self.speaker), device=self.speaker.device)
         distance = (places[:, None] - places - 1) % len(places)
@@ -220,14 +220,14 @@ class CropSampler:
         self._count = np.bincount(self._speaker, minlength=len(self.speakers))
         recorded = np.bincount(self._speaker, weights=self._length)
         self._part = np.random.default_rng(seed).permutation(len(utterances))
-        self._chance = np.cumsum(self._length / np.sqrt(recorded[self._speaker]))
+        self._cumulative_weight = np.cumsum(self._length / np.sqrt(recorded[self._speaker]))
         longest = max(crop_frames, reference_frames)
         self._frames: CropReader = (
             InMemoryCropReader(store, utterances, longest, self.device)
             if resident
             else MemoryMappedCropReader(store, utterances, self.device)
         )
-        self._ahead = None if resident else Prefetcher(self._make, self.device)
+        self._prefetcher = None if resident else Prefetcher(self._make, self.device)
 
     def batch(self, step: int, rank: int = 0, world_size: int = 1) -> Batch:
         """The batch of one step and rank; each draw of a step goes to one rank, but may draw the same crop again.
@@ -237,25 +237,27 @@ class CropSampler:
             rank: of this process.
             world_size: number of processes.
         """
-        return (self._ahead.take if self._ahead else self._make)(step, rank, world_size)
+        return (self._prefetcher.get if self._prefetcher else self._make)(step, rank, world_size)
 
     def _make(self, step: int, rank: int, world_size: int) -> Batch:
         drawn, offset, other, other_offset = self._draw(step, rank, world_size)
-        mel, mask = self._frames.cut(drawn, offset, self.crop_frames)
-        reference, reference_mask = self._frames.cut(other, other_offset, self.reference_frames)
+        mel, mask = self._frames.read(drawn, offset, self.crop_frames)
+        reference, reference_mask = self._frames.read(other, other_offset, self.reference_frames)
         return Batch(
             mel=mel,
             mask=mask,
             reference=reference,
             reference_mask=reference_mask,
-            speaker=send(self._speaker[drawn], self.device),
-            index=send(self._index[drawn], self.device),
+            speaker=to_device(self._speaker[drawn], self.device),
+            index=to_device(self._index[drawn], self.device),
         )
 
     def _draw(self, step: int, rank: int, world_size: int) -> NDArray[np.int64]:
         """A rank's utterances, offsets in them, utterances to refer to and offsets in those: -> (4, batch_size)."""
         rng, count = np.random.default_rng((self.seed, step)), self.batch_size * world_size
-        drawn = np.searchsorted(self._chance, rng.random(count) * self._chance[-1], side="right")
+        drawn = np.searchsorted(
+            self._cumulative_weight, rng.random(count) * self._cumulative_weight[-1], side="right"
+        )
         room = np.maximum(self._length[drawn] - self.crop_frames, 0)
         offset = (rng.random(count) * (room + 1)).astype(np.int64)
         draws = np.stack([drawn, offset, *self._other_part(drawn, offset, rng)])

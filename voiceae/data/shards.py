@@ -33,7 +33,7 @@ Shard = NDArray[np.float16]
 
 
 def shard_path(root: Path, number: int) -> Path:
-    """Where shard `number` lies."""
+    """Path of the shard with a number."""
     return root / SHARDS / f"mel-{number:05d}.npy"
 
 

@@ -15,9 +15,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
-from voiceae.data.crops import Batch, CropSampler, send
+from voiceae.data.crops import Batch, CropSampler, to_device
 from voiceae.data.shards import is_changed, speech
-from voiceae.data.store import SOURCES, WAVES, FeatureStore, Utterance, plan_digest, read_sources, store_lock
+from voiceae.data.store import (
+    SOURCES,
+    WAVES,
+    FeatureStore,
+    Utterance,
+    plan_digest,
+    read_sources,
+    store_lock,
+)
 from voiceae.errors import StoreError
 from voiceae.io.filesystem import FILE_ERRORS, atomic_path, reason
 from voiceae.processes import parent_watch_options, watched_call, workers_killed_on_error
@@ -147,7 +155,7 @@ class WaveCropSampler(CropSampler):
     def _make(self, step: int, rank: int, world_size: int) -> WaveBatch:
         batch = super()._make(step, rank, world_size)
         drawn, offset, *_ = self._draw(step, rank, world_size)
-        start = send((self._begin[drawn] + offset) * self._hop, self.device)
+        start = to_device((self._begin[drawn] + offset) * self._hop, self.device)
         steps = torch.arange(self.crop_frames * self._hop, device=self.device)
         wav = self._samples[start[:, None] + steps].float() / _FULL_SCALE
         return WaveBatch(**vars(batch), wav=wav * batch.mask.repeat_interleave(self._hop, dim=1))
@@ -161,10 +169,10 @@ def _open(store: FeatureStore, shard: int) -> NDArray[np.int16]:
         samples = np.asarray(np.load(path, mmap_mode="r"))
     except (OSError, ValueError) as error:
         raise StoreError(f"{path}: cannot be read: {error}; {_AGAIN}") from None
-    wanted = store.spec.samples(store.info["shard_frames"][shard])
-    if samples.shape != (wanted,) or samples.dtype != np.int16:
+    expected = store.spec.samples(store.info["shard_frames"][shard])
+    if samples.shape != (expected,) or samples.dtype != np.int16:
         raise StoreError(
-            f"{path}: holds {samples.dtype} {samples.shape}, the mels beside it stand for {wanted} samples: they are "
+            f"{path}: holds {samples.dtype} {samples.shape}, the mels beside it stand for {expected} samples: they are "
             f"not of the same recordings; {_AGAIN}"
         )
     return samples

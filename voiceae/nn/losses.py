@@ -74,7 +74,7 @@ class MultiResolutionSTFTLoss(nn.Module):
             wav: samples.
             target: the same.
             mask: samples that count, all by default; frames that begin past them are left out, and nothing past them
-                is heard in the others.
+                counts in the others.
         """
         if mask is None:
             mask = torch.ones_like(target, dtype=torch.bool)

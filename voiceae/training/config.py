@@ -1,4 +1,4 @@
-"""Where the configs live, and how a wrong one is told in one line; nothing heavy is imported here."""
+"""Finds and composes the Hydra configs; errors are one line. Nothing heavy is imported here."""
 
 from __future__ import annotations
 

@@ -80,7 +80,7 @@ class Training:
         self.scheduled: list[Scheduled] = scheduled_modules(objective)
         self._learners = {name for name, weight in objective.named_parameters() if weight.requires_grad}
         self.plan = settings.trainer.plan()
-        for stage in self.plan:  # a slip in the last stage is told before the first
+        for stage in self.plan:  # a mistake in the last stage is refused before the first
             self.enter(stage)
         self.let_learn(self._learners)  # all that ever learn, for DDP looks at them but once
         self.throughput = Throughput(settings.trainer.compile, settings.trainer.compile_mode)
@@ -334,7 +334,7 @@ class Training:
 
     @property
     def codes_per_second(self) -> float:
-        """Rate of the bottleneck."""
+        """Frames of the bottleneck in a second."""
         return self.store.spec.frame_rate / float(getattr(self.objective.model, "rate", 1))
 
     @property
@@ -373,10 +373,10 @@ class StopSignals:
     def __enter__(self) -> Self:
         """Listen, in the main thread, which alone can."""
         if threading.current_thread() is threading.main_thread():
-            heard = [
+            handled = [
                 number for number in SIGNALS if signal.getsignal(number) != signal.SIG_IGN
             ]  # as of nohup
-            self._handlers = {number: signal.signal(number, self._note) for number in heard}
+            self._handlers = {number: signal.signal(number, self._note) for number in handled}
         return self
 
     def _note(self, number: int, frame: FrameType | None) -> None:

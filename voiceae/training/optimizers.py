@@ -24,6 +24,7 @@ def learning_rate_factor(step: int, max_steps: int, optim: OptimSettings) -> flo
         return warmup
     start = min(optim.warmup_steps, max_steps - 1)
     progress = min(1.0, max(0.0, (step - start) / max(1, max_steps - start)))
+    # Half a cosine as of SGDR (arXiv 1608.03983) without its restarts.
     fall = progress if optim.schedule == "linear" else (1 - math.cos(math.pi * progress)) / 2
     return warmup * (1 - (1 - optim.final_fraction) * fall)
 
@@ -33,11 +34,13 @@ def averaging_decay(step: int, decay: float) -> float:
 
     Early averages would otherwise remember the random initial weights for `1 / (1 - decay)` steps.
     """
+    # TensorFlow's ExponentialMovingAverage has (1 + n) / (10 + n) after n updates; the step from 0 is update n + 1.
     return min(decay, (2 + step) / (11 + step))
 
 
 def noise_seed(seed: int, step: int, rank: int, purpose: str = "train") -> int:
     """63 bits that differ for every step, process and purpose, and are the same on every machine."""
+    # A hash rather than a sum: steps, ranks and purposes that are neighbours must not share a stream.
     digest = hashlib.blake2b(f"{seed}/{step}/{rank}/{purpose}".encode(), digest_size=8).digest()
     return int.from_bytes(digest, "little") >> 1
 
@@ -67,6 +70,7 @@ def adamw(weights: Iterable[nn.Parameter], optim: OptimSettings, learning_rate: 
     weights = list(weights)
     groups = [
         {"params": [weight for weight in weights if weight.ndim > 1], "weight_decay": optim.weight_decay},
+        # Decay would pull gains to 0, which shuts a channel off: excluded since BERT (arXiv 1810.04805).
         {"params": [weight for weight in weights if weight.ndim <= 1], "weight_decay": 0.0},
     ]
     groups = [group for group in groups if group["params"]]
@@ -106,7 +110,7 @@ class KernelMuon(torch.optim.Muon):
             lr=optim.learning_rate,
             weight_decay=optim.weight_decay,
             momentum=optim.momentum,
-            adjust_lr_fn="match_rms_adamw",
+            adjust_lr_fn="match_rms_adamw",  # 0.2 * sqrt(max(A, B)), the RMS of AdamW's updates (arXiv 2502.16982)
         )
 
     @torch.no_grad()

@@ -109,7 +109,7 @@ def shared_precision(settings: Settings, fabric: Fabric) -> Settings:
 
     Args:
         settings: in the first process with the precision decided.
-        fabric: whose processes are told.
+        fabric: whose processes share it.
     """
     name = str(fabric.broadcast(settings.trainer.precision))
     if (

@@ -43,7 +43,7 @@ class RunningMeans:
 
     @torch.no_grad()
     def add(self, values: Mapping[str, Tensor]) -> None:
-        """Add one step's values."""
+        """Add the values of one step to the sums."""
         for name, value in values.items():
             total = self.sums.get(name)
             self.sums[name] = value.detach().float().clone() if total is None else total.add_(value.detach())
@@ -64,7 +64,7 @@ class RunningMeans:
         return {name: part.view(mean.shape) for name, mean, part in zip(names, means, parts, strict=True)}
 
     def clear(self) -> None:
-        """Start a new window."""
+        """Forget the sums, and start a new window."""
         self.sums, self.counts = {}, {}
 
     def state_dict(self) -> dict[str, Any]:

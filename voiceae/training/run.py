@@ -73,7 +73,7 @@ def fit(settings: Settings) -> Training:
         if is_first_process():
             write_config(settings)
         try:
-            # A process that was forked or spawned has trained a copy of its own: what it tells is taken over.
+            # A forked or spawned process trains a copy of its own, and sends its counters back.
             vars(training).update(fabric.launch(train, training, checkpoint))  # type: ignore[arg-type]
         except MisconfigurationException as error:
             raise ConfigError(f"trainer: {error}") from error

@@ -198,7 +198,7 @@ class Settings:
 
     @property
     def checkpoints(self) -> Path:
-        """Folder of the checkpoints."""
+        """Folder that the checkpoints are kept in."""
         return self.out / "checkpoints"
 
     @property

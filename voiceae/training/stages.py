@@ -19,7 +19,7 @@ class StageSettings:
     """One of `trainer.stages`; all but the first two may be left out.
 
     Attributes:
-        name: told in logs and to the objective.
+        name: for logs, and for the objective.
         steps: how long it lasts.
         train: parts that learn, by their dotted names in the model or the objective; None: all.
         freeze: parts that do not, of those.
@@ -60,7 +60,7 @@ class Stage:
 
     @property
     def steps(self) -> int:
-        """How long it lasts."""
+        """How many steps it lasts."""
         return self.settings.steps
 
     @property

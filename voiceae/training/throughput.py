@@ -58,7 +58,7 @@ class Throughput:
             self._counter.__enter__()
 
     def after_step(self, training: Training) -> None:
-        """Stop counting, and compile."""
+        """Stop counting after the first step, and compile the parts."""
         if self._counter is None:
             return
         self._counter.__exit__(None, None, None)

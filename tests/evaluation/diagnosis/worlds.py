@@ -11,7 +11,8 @@ import numpy as np
 import torch
 
 from voiceae.data.crops import CropSampler
-from voiceae.data.store import COLUMNS, STATISTICS, STORE, TABLE, FeatureStore, Utterance, shard_path
+from voiceae.data.shards import shard_path
+from voiceae.data.store import COLUMNS, STATISTICS, STORE, TABLE, FeatureStore, Utterance
 from voiceae.dsp.vocal_tract import VocalTractPerturbation
 from voiceae.io import modelfile
 from voiceae.models import Autoencoder

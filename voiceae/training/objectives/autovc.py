@@ -1,4 +1,4 @@
-"""AutoVC: the neck alone parts content and voice, and what is given must have the code of what was heard."""
+"""AutoVC: a narrow bottleneck separates content from voice, and the output must have the content code of the input."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class AutoVC(Reconstruction):
         speaker = self.speaker_embedding(batch)
         coarse, output = model.decoder.before_and_after(content.units, speaker, batch.mel.shape[-1], mask)
         target = model.normalise(batch.mel)
-        # The voice that the content encoder is told is the one that was asked for.
+        # The content encoder is conditioned on the voice of the output.
         features = model.content(output, mask, speaker)
         again = model.bottleneck(features, coarse_mask)
         losses = {

@@ -143,7 +143,7 @@ class Objective(nn.Module):
         reference, reference_mask = batch.reference[:count], batch.reference_mask[:count]
         model = self.model
         # Of the whole batch, for its first items may be of one speaker.
-        other = batch.other[:count]
+        other = batch.other_speaker[:count]
         voices = model.describe(batch.reference[other], batch.reference_mask[other])
         return {
             "input": mel,

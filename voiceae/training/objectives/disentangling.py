@@ -115,15 +115,15 @@ class Disentangling(Objective):
             for name, speaker in (
                 ("target", result.speaker),
                 ("output", result.speaker),
-                ("converted", result.speaker[batch.other]),
+                ("converted", result.speaker[batch.other_speaker]),
             )
         }
         return mel_discriminator_loss(scores["target"], [scores["output"], scores["converted"]])
 
     def _convert(self, batch: Batch, content: Content, speaker: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """Decode every content in the voice of another speaker's item, encode that again: consistency losses."""
-        mask, other = batch.mask, speaker[batch.other].detach()
-        octaves = content.pitch_centre[batch.other] - content.pitch_centre
+        mask, other = batch.mask, speaker[batch.other_speaker].detach()
+        octaves = content.pitch_centre[batch.other_speaker] - content.pitch_centre
         converted = self.model.decode(content, other, octaves=octaves, mask=mask)
         normalised = self.model.normalise(converted)
         voice = _call_frozen(self.model.speaker, normalised, mask)
@@ -131,7 +131,7 @@ class Disentangling(Objective):
         coarse = downsample_mask(mask, self.model.rate)
         return converted, {
             "conversion_speaker": contrastive_loss(
-                voice, other, self.log_scale.exp().detach(), batch.speaker[batch.other]
+                voice, other, self.log_scale.exp().detach(), batch.speaker[batch.other_speaker]
             ),
             "conversion_content": reconstruction_loss(features, content.features.detach(), coarse, "l2"),
         }
@@ -143,7 +143,7 @@ class Disentangling(Objective):
         discriminator, normalise, mask = self.adversary, self.model.normalise, batch.mask
         real = discriminator(normalise(mels["target"]), speaker, mask)
         output = discriminator(normalise(mels["output"]), speaker, mask)
-        converted = discriminator(normalise(mels["converted"]), speaker[batch.other], mask)
+        converted = discriminator(normalise(mels["converted"]), speaker[batch.other_speaker], mask)
         return {
             "adversarial": 0.5 * (mel_adversarial_loss(output) + mel_adversarial_loss(converted)),
             "feature_matching": feature_matching_loss(real, output),
