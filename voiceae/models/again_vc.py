@@ -86,9 +86,7 @@ class SigmoidBottleneck(BottleneckPart):
         self.dim, self.alpha = dim, alpha
         self.project = nn.Linear(channels, dim)
 
-    def forward(
-        self, x: Tensor, mask: Tensor | None = None, noise: Noise | torch.Generator | None = None
-    ) -> BottleneckOutput:
+    def _units(self, x: Tensor, mask: Tensor | None, noise: Noise) -> BottleneckOutput:
         """Project and squash: (B, C, T') -> units (B, D, T') in (0, 1)."""
         # In float32: the flat sigmoid stays near a half, where the 8 bits of a bfloat16 leave a dozen values.
         units = torch.sigmoid(self.alpha * self.project(x.transpose(1, 2)).float())

@@ -140,9 +140,7 @@ class Autoencoder(nn.Module):
 
     def noise(self, coded: Tensor, generator: torch.Generator | None = None) -> Noise:
         """Noise for the bottleneck in training, for features (B, C, T'); none in evaluation."""
-        if not self.bottleneck.training:
-            return ()
-        return self.bottleneck.draw_noise(coded.shape[0], coded.shape[-1], coded.device, generator)
+        return self.bottleneck.draw_noise(coded, generator) if self.bottleneck.training else ()
 
     def with_pitch_of(self, content: Content, mel: Tensor, mask: Tensor | None = None) -> Content:
         """The same content, with the pitch of another mel of as many frames."""

@@ -47,24 +47,27 @@ class BottleneckPart(nn.Module):
 
     dim: int
 
-    def draw_noise(
-        self, items: int, frames: int, device: torch.device, generator: torch.Generator | None = None
-    ) -> Noise:
-        """Random tensors for one call in training; none by default.
-
-        Args:
-            items: B.
-            frames: T'.
-            device: of the tensors, and of the generator.
-            generator: of the draws, the global one by default.
-        """
+    def draw_noise(self, x: Tensor, generator: torch.Generator | None = None) -> Noise:
+        """Random tensors for one call in training with features x (B, C, T'), on their device; none by default."""
         return ()
 
-    def _drawn(self, x: Tensor, noise: Noise | torch.Generator | None) -> Noise:
-        """Noise that was drawn before, or drawn now for x (B, C, T')."""
-        if isinstance(noise, tuple):
-            return noise
-        return self.draw_noise(x.shape[0], x.shape[-1], x.device, noise)
+    def forward(
+        self, x: Tensor, mask: Tensor | None = None, noise: Noise | torch.Generator | None = None
+    ) -> BottleneckOutput:
+        """Units of features.
+
+        Args:
+            x: (B, C, T').
+            mask: (B, T').
+            noise: of `draw_noise`, or the generator to draw it with; in training only.
+        """
+        if not self.training:
+            noise = ()
+        return self._units(x, mask, noise if isinstance(noise, tuple) else self.draw_noise(x, noise))
+
+    def _units(self, x: Tensor, mask: Tensor | None, noise: Noise) -> BottleneckOutput:
+        """What `forward` returns; without noise in evaluation."""
+        raise NotImplementedError
 
 
 class DiscreteBottleneck(BottleneckPart):
@@ -100,9 +103,7 @@ class LinearBottleneck(BottleneckPart):
         self.dim = dim
         self.project = nn.Linear(channels, dim)
 
-    def forward(
-        self, x: Tensor, mask: Tensor | None = None, noise: Noise | torch.Generator | None = None
-    ) -> BottleneckOutput:
+    def _units(self, x: Tensor, mask: Tensor | None, noise: Noise) -> BottleneckOutput:
         """Project: (B, C, T') -> units (B, D, T')."""
         return BottleneckOutput(apply_mask(self.project(x.transpose(1, 2)), mask).transpose(1, 2))
 
@@ -136,27 +137,17 @@ class GaussianBottleneck(BottleneckPart):
         # Deviations stay within e^-5 to e^5: without a bound, exp() in the KL can overflow early in training.
         return mean, 10 * torch.tanh(log_variance / 10)
 
-    def draw_noise(
-        self, items: int, frames: int, device: torch.device, generator: torch.Generator | None = None
-    ) -> Noise:
+    def draw_noise(self, x: Tensor, generator: torch.Generator | None = None) -> Noise:
         """Standard normal: (B, T', D)."""
-        return (torch.randn((items, frames, self.dim), generator=generator, device=device),)
+        shape = (len(x), x.shape[-1], self.dim)
+        return (torch.randn(shape, generator=generator, device=x.device),)
 
-    def forward(
-        self, x: Tensor, mask: Tensor | None = None, noise: Noise | torch.Generator | None = None
-    ) -> BottleneckOutput:
-        """Sample (training) or take the mean (evaluation).
-
-        Args:
-            x: (B, C, T').
-            mask: (B, T').
-            noise: of `draw_noise`, or the generator to draw it with.
-        """
+    def _units(self, x: Tensor, mask: Tensor | None, noise: Noise) -> BottleneckOutput:
+        """Sample (training) or take the mean (evaluation)."""
         mean, log_variance = self.posterior(x)
         z = mean
         if self.training:
-            (normal,) = self._drawn(x, noise)
-            z = mean + normal * (0.5 * log_variance).exp()
+            z = mean + noise[0] * (0.5 * log_variance).exp()
         estimate = (
             monte_carlo_kl(z, mean, log_variance) if self.monte_carlo else gaussian_kl(mean, log_variance)
         )
@@ -232,34 +223,23 @@ class VQ(DiscreteBottleneck):
         self.register_buffer("cluster_sum", codebook.clone())
         self.register_buffer("started", torch.zeros((), dtype=torch.bool))
 
-    def draw_noise(
-        self, items: int, frames: int, device: torch.device, generator: torch.Generator | None = None
-    ) -> Noise:
+    def draw_noise(self, x: Tensor, generator: torch.Generator | None = None) -> Noise:
         """For restarts: frames as (K,) in [0, 1) and offsets (K, D) normal; for the jitter: (B, T') in [0, 1)."""
-        shapes = ((self.size,), (self.size, self.dim), (items, frames))
+        shapes = ((self.size,), (self.size, self.dim), (len(x), x.shape[-1]))
         draws = (torch.rand, torch.randn, torch.rand)
         return tuple(
-            draw(shape, generator=generator, device=device)
+            draw(shape, generator=generator, device=x.device)
             for draw, shape in zip(draws[: 3 if self.jitter else 2], shapes, strict=False)
         )
 
-    def forward(
-        self, x: Tensor, mask: Tensor | None = None, noise: Noise | torch.Generator | None = None
-    ) -> BottleneckOutput:
-        """Quantise, and in training update the codebook.
-
-        Args:
-            x: (B, C, T').
-            mask: (B, T').
-            noise: of `draw_noise`, or the generator to draw it with.
-        """
+    def _units(self, x: Tensor, mask: Tensor | None, noise: Noise) -> BottleneckOutput:
+        """Quantise, and in training update the codebook."""
         latent = self.project(x.transpose(1, 2)).float()
         valid = latent.new_ones(latent.shape[:2]) if mask is None else mask.to(latent.dtype)
         flat = latent.detach().flatten(0, 1)
         follows = self.training and latent.requires_grad
-        drawn = self._drawn(x, noise) if self.training else ()
         if follows:
-            fresh = self._fresh(flat, valid.flatten(), *drawn[:2])
+            fresh = self._fresh(flat, valid.flatten(), *noise[:2])
             self._start(fresh)
         codes = self.nearest(flat)
         quantised = self.codebook[codes].view_as(latent)
@@ -268,7 +248,7 @@ class VQ(DiscreteBottleneck):
         distance = (latent - quantised.detach()).square().mean(-1)
         units = latent + (quantised - latent).detach()  # straight-through: the gradient of the identity
         if self.training and self.jitter:
-            units = time_jitter(units, self.jitter, mask, drawn=drawn[2])
+            units = time_jitter(units, self.jitter, mask, drawn=noise[2])
         return BottleneckOutput(
             apply_mask(units, mask).transpose(1, 2),
             codes=codes.view(latent.shape[:2]),

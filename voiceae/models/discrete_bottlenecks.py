@@ -55,20 +55,16 @@ class OneHotBottleneck(DiscreteBottleneck, Scheduled):
         """Set the temperature for a training step."""
         self.temperature = self.start * (self.end / self.start) ** min(1.0, step / self.steps)
 
-    def draw_noise(
-        self, items: int, frames: int, device: torch.device, generator: torch.Generator | None = None
-    ) -> Noise:
+    def draw_noise(self, x: Tensor, generator: torch.Generator | None = None) -> Noise:
         """Exponentially distributed, so that minus its logarithm is Gumbel-distributed: (B, T', K)."""
-        shape = (items, frames, self.size)
-        return (torch.empty(shape, device=device).exponential_(generator=generator),)
+        shape = (len(x), x.shape[-1], self.size)
+        return (torch.empty(shape, device=x.device).exponential_(generator=generator),)
 
-    def forward(
-        self, x: Tensor, mask: Tensor | None = None, noise: Noise | torch.Generator | None = None
-    ) -> BottleneckOutput:
-        """Draw (training) or take the likeliest (evaluation); noise as of `GaussianBottleneck`."""
+    def _units(self, x: Tensor, mask: Tensor | None, noise: Noise) -> BottleneckOutput:
+        """Draw (training) or take the likeliest (evaluation)."""
         logits = self.project(x.transpose(1, 2)).float()
         if self.training:
-            chosen, codes = self.draw(logits, *self._drawn(x, noise))
+            chosen, codes = self.draw(logits, *noise)
         else:
             codes = logits.argmax(-1)
             chosen = functional.one_hot(codes, self.size).to(logits.dtype)
@@ -118,19 +114,16 @@ class BinaryBottleneck(DiscreteBottleneck):
             raise ValueError(f"dim {dim}: a code needs at least one bit")
         self.project = nn.Linear(channels, dim)
 
-    def draw_noise(
-        self, items: int, frames: int, device: torch.device, generator: torch.Generator | None = None
-    ) -> Noise:
+    def draw_noise(self, x: Tensor, generator: torch.Generator | None = None) -> Noise:
         """Uniform in [0, 1): (B, T', D)."""
-        return (torch.rand((items, frames, self.dim), generator=generator, device=device),)
+        shape = (len(x), x.shape[-1], self.dim)
+        return (torch.rand(shape, generator=generator, device=x.device),)
 
-    def forward(
-        self, x: Tensor, mask: Tensor | None = None, noise: Noise | torch.Generator | None = None
-    ) -> BottleneckOutput:
-        """Draw (training) or take the likelier value (evaluation); noise as of `GaussianBottleneck`."""
+    def _units(self, x: Tensor, mask: Tensor | None, noise: Noise) -> BottleneckOutput:
+        """Draw (training) or take the likelier value (evaluation)."""
         # In float32: with 8 bits of mantissa, probabilities near 0 and 1 would be drawn as certain.
         share = torch.sigmoid(self.project(x.transpose(1, 2)).float())
-        limit = self._drawn(x, noise)[0] if self.training else 0.5
+        limit = noise[0] if self.training else 0.5
         bits = (share.detach() > limit).to(share.dtype)
         units = 2 * (share + (bits - share).detach()) - 1
         used = mean_over_frames(bits, mask)
