@@ -54,6 +54,15 @@ def test_every_path_that_is_named_exists() -> None:
         assert missing == [], page
 
 
+def test_the_tree_of_the_code_is_that_of_the_package() -> None:
+    tree = (
+        TEXT.partition("## How the code is laid out")[2].partition("    voiceae/\n")[2].partition("\n\n")[0]
+    )
+    names = [name for line in tree.splitlines() if line.startswith("      ") for name in line[:37].split()]
+    package = {path.name + "/" * path.is_dir() for path in (ROOT / "voiceae").iterdir()}
+    assert set(names) == package - {"__init__.py", "__main__.py", "__pycache__/", "assets/", "py.typed"}
+
+
 def test_nothing_is_left_to_be_filled_in() -> None:
     texts = [TEXT, (ROOT / "voiceae" / "assets" / "README.md").read_text()]
     assert [word for text in texts for word in re.findall(r"\b(?:TODO|FIXME|TBD)\b.*", text)] == []
