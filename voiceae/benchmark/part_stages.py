@@ -155,7 +155,7 @@ def model(bench: Bench) -> list[Figure]:
 
 
 def hifigan(bench: Bench) -> list[Figure]:
-    """HiFi-GAN in pieces beside one pass: time, and memory above the loaded model."""
+    """HiFi-GAN in chunks beside one pass: time, and memory above the loaded model."""
     from voiceae.vocoders.hifigan import HiFiGAN
     from voiceae.vocoders.load import load_vocoder
 
@@ -166,7 +166,7 @@ def hifigan(bench: Bench) -> list[Figure]:
     frames = bench.voice.spec.seconds_to_frames(LONG_SECONDS)
     mel = torch.randn(1, bench.voice.spec.n_mels, frames) - 4
 
-    def pieces() -> None:
+    def chunks() -> None:
         with torch.inference_mode():
             loaded(mel)
 
@@ -174,11 +174,11 @@ def hifigan(bench: Bench) -> list[Figure]:
         with torch.inference_mode():
             loaded.generate(mel)
 
-    timings, machine = bench.measure({"pieces": pieces, "one pass": one_pass}, min(bench.runs, 3))
-    own = timings["pieces"].scaled(1 / LONG_SECONDS)
+    timings, machine = bench.measure({"chunks": chunks, "one pass": one_pass}, min(bench.runs, 3))
+    own = timings["chunks"].scaled(1 / LONG_SECONDS)
     used = {name: _hifigan_memory(bench, frames, name) for name in ("forward", "generate")}
-    memory = f"{used['forward']:.0f} MB in pieces, {used['generate']:.0f} MB in one pass"
-    ratio, less = over(timings["one pass"], timings["pieces"]), used["generate"] / used["forward"]
+    memory = f"{used['forward']:.0f} MB in chunks, {used['generate']:.0f} MB in one pass"
+    ratio, less = over(timings["one pass"], timings["chunks"]), used["generate"] / used["forward"]
     return [
         at_least("HiFi-GAN, 60 s", ratio, 2, "times one pass", f"{own.median:.4f} s/s", machine),
         at_least("HiFi-GAN, 60 s, memory", Timing.of([less]), 10, "times less", memory),

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from voiceae.evaluation.evaluation import Evaluation, row_key
 from voiceae.evaluation.pairs import Pair
 from voiceae.evaluation.report import FIGURES, Report
-from voiceae.evaluation.scoring import ScoringJob
 from voiceae.evaluation.systems import ROWS
 from voiceae.pretrained.scorers import F0_PERIOD_SECONDS, SAMPLE_RATE
 
@@ -140,6 +139,8 @@ MAX_LABELS = 40  # of 6-point names on an 8-inch map; more cover each other
 
 def embedding_map(evaluation: Evaluation) -> str | None:
     """Speakers and conversions on the principal axes of the speakers; colours are targets."""
+    from matplotlib.colors import hsv_to_rgb
+
     natural, converted = _natural_embeddings(evaluation), _converted_embeddings(evaluation)
     if len(natural) < 3 or not converted:
         return None
@@ -147,8 +148,10 @@ def embedding_map(evaluation: Evaluation) -> str | None:
     centres = np.stack([natural[name].mean(axis=0) for name in names])
     middle = centres.mean(axis=0)
     axes = np.linalg.svd(centres - middle, full_matrices=False)[2][:2]
-    colours = {name: _colour(index, len(names)) for index, name in enumerate(names)}
-    figure, plot = _figure(8, 6)
+    # Evenly spaced hues, alternating in brightness, so that neighbours on the wheel differ too.
+    hues = [(index / len(names), 0.8, 0.9 if index % 2 else 0.6) for index in range(len(names))]
+    colours = dict(zip(names, hsv_to_rgb(hues).tolist(), strict=True))
+    figure, (plot,) = _figure(8, 6)
     for name, centre in zip(names, (centres - middle) @ axes.T, strict=True):
         plot.scatter(
             centre[0], centre[1], s=70, marker="o", color=colours[name], edgecolor="black", linewidth=0.5
@@ -176,7 +179,7 @@ def similarity_matrix(evaluation: Evaluation) -> str | None:
     if not targets or not names:
         return None
     matrix = [[float(np.mean(np.stack(converted[t]) @ natural[n].T)) for n in names] for t in targets]
-    figure, plot = _figure(8, 7)
+    figure, (plot,) = _figure(8, 7)
     picture = plot.imshow(matrix, aspect="auto", cmap="viridis", vmin=0.4, vmax=1.0)
     figure.colorbar(picture, label="cosine")
     plot.set_xticks(range(len(names)), names, rotation=90, fontsize=6)
@@ -187,35 +190,27 @@ def similarity_matrix(evaluation: Evaluation) -> str | None:
 
 def example_picture(pair: Pair, evaluation: Evaluation, rows: Sequence[str]) -> str:
     """Mel pictures of some rows of a pair with the F0 contour on a second axis."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(3.4 * len(rows), 2.4), layout="constrained")
-    for plot, row in zip(np.atleast_1d(figure.subplots(1, len(rows))), rows, strict=True):
-        key = row_key(row, pair)
-        _draw_mel(plot, evaluation.waves[key].wav)
-        _draw_f0(plot.twinx(), evaluation.measurements.get(key, {}).get("pitch"))
-        plot.set_title(row, fontsize=9)
-    return _encode(figure)
-
-
-def _draw_mel(plot: Axes, wav: NDArray[np.float32]) -> None:
     import librosa
 
-    mel = librosa.feature.melspectrogram(y=wav, sr=SAMPLE_RATE, n_fft=1024, hop_length=320, n_mels=64)
-    extent = (0.0, len(wav) / SAMPLE_RATE, 0.0, 64.0)
-    decibels = librosa.power_to_db(mel, ref=np.max, top_db=70)
-    plot.imshow(decibels, origin="lower", aspect="auto", extent=extent, cmap="magma")
-    plot.set(xlabel="seconds", yticks=[])
-
-
-def _draw_f0(plot: Axes, found: Any) -> None:
-    if isinstance(found, dict):
-        f0 = np.array(found["f0"])
-        plot.plot(
-            np.arange(len(f0)) * F0_PERIOD_SECONDS, np.where(f0 > 0, f0, np.nan), color="cyan", linewidth=1
-        )
-    plot.set_ylim(50, 450)
-    plot.tick_params(labelsize=6)
+    figure, plots = _figure(3.4 * len(rows), 2.4, len(rows))
+    for plot, row in zip(plots, rows, strict=True):
+        key = row_key(row, pair)
+        wav = evaluation.waves[key].wav
+        mel = librosa.feature.melspectrogram(y=wav, sr=SAMPLE_RATE, n_fft=1024, hop_length=320, n_mels=64)
+        decibels = librosa.power_to_db(mel, ref=np.max, top_db=70)
+        extent = (0.0, len(wav) / SAMPLE_RATE, 0.0, 64.0)
+        plot.imshow(decibels, origin="lower", aspect="auto", extent=extent, cmap="magma")
+        plot.set(xlabel="seconds", yticks=[])
+        plot.set_title(row, fontsize=9)
+        contour = plot.twinx()
+        found = evaluation.measurements.get(key, {}).get("pitch")
+        if isinstance(found, dict):
+            f0 = np.array(found["f0"])
+            times = np.arange(len(f0)) * F0_PERIOD_SECONDS
+            contour.plot(times, np.where(f0 > 0, f0, np.nan), color="cyan", linewidth=1)
+        contour.set_ylim(50, 450)  # Hz: what speech uses of the scorer's range
+        contour.tick_params(labelsize=6)
+    return _encode(figure)
 
 
 def _natural_embeddings(evaluation: Evaluation) -> dict[str, Array]:
@@ -238,19 +233,11 @@ def _converted_embeddings(evaluation: Evaluation) -> list[tuple[str, Array]]:
     return [(name, np.array(scored["embedding"])) for name, scored in found if isinstance(scored, dict)]
 
 
-def _colour(index: int, count: int) -> tuple[float, float, float]:
-    """Evenly spaced hues, alternating in brightness."""
-    from matplotlib.colors import hsv_to_rgb
-
-    red, green, blue = hsv_to_rgb((index / count, 0.8, 0.9 if index % 2 else 0.6))
-    return float(red), float(green), float(blue)
-
-
-def _figure(width: float, height: float) -> tuple[Figure, Axes]:
+def _figure(width: float, height: float, columns: int = 1) -> tuple[Figure, list[Axes]]:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), layout="constrained")
-    return figure, figure.subplots()
+    return figure, list(np.ravel(figure.subplots(1, columns)))
 
 
 def _encode(figure: Figure) -> str:
@@ -326,7 +313,13 @@ def examples(evaluation: Evaluation) -> list[Pair]:
 
 def _example(pair: Pair, evaluation: Evaluation) -> str:
     rows = [row for row in PLAYED if row_key(row, pair) in evaluation.waves]
-    players = "".join(_player(row, evaluation.waves[row_key(row, pair)]) for row in rows)
+    players = ""
+    for row in rows:
+        encoded = io.BytesIO()
+        soundfile.write(encoded, evaluation.waves[row_key(row, pair)].wav, SAMPLE_RATE, format="MP3")
+        address = "data:audio/mpeg;base64," + base64.b64encode(encoded.getvalue()).decode()
+        sound = f'<audio controls preload="none" src="{address}"></audio>'
+        players += f"<figure>{sound}<figcaption>{escape(row)}</figcaption></figure>"
     figures = evaluation.values.get(pair.name, {}).get("conversion", {})
     shown = ("sim_target", "sim_source", "cer_recogniser", "ovrl")
     numbers = ", ".join(f"{name} {figures[name]:.2f}" for name in shown if name in figures)
@@ -336,14 +329,6 @@ def _example(pair: Pair, evaluation: Evaluation) -> str:
         f'<div class="example"><h3>{escape(title)}</h3><p>{escape(numbers)}</p>'
         f'<div class="players">{players}</div><img alt="mel and F0" src="{picture}"></div>'
     )
-
-
-def _player(row: str, job: ScoringJob) -> str:
-    encoded = io.BytesIO()
-    soundfile.write(encoded, job.wav, SAMPLE_RATE, format="MP3")
-    address = "data:audio/mpeg;base64," + base64.b64encode(encoded.getvalue()).decode()
-    sound = f'<audio controls preload="none" src="{address}"></audio>'
-    return f"<figure>{sound}<figcaption>{escape(row)}</figcaption></figure>"
 
 
 def _html_table(cells: Sequence[Sequence[str]]) -> str:
