@@ -69,10 +69,8 @@ def _show_clip(path: Path, as_json: bool) -> None:
     from voiceae.conversion.batch import VoiceLoader
     from voiceae.io.audio import info
 
-    # Griffin-Lim and the CPU: nothing is synthesised, and no vocoder need be loaded.
-    voice = select_backend(
-        VoiceLoader(vocoder="griffinlim", device="cpu"), "auto", (str(path), str(path))
-    ).load()
+    # On the CPU, and by onnxruntime where it is there: a recording is judged before torch would have been imported.
+    voice = select_backend(VoiceLoader(device="cpu"), "auto", (str(path), str(path))).load()
     quality = voice.quality(path)
     header = info(path)
     facts = {name: getattr(header, name) for name in ("container", "codec", "sample_rate", "channels")}

@@ -21,7 +21,6 @@ MIN_PITCH_CONFIDENCE = 0.22
 """Confidence below which a pitch centre is not used. Of 347 clips of 70 unseen speakers (LibriSpeech, speechocean762,
 Common Voice) the lowest is .254; whispers made of them with WORLD reach .18, white noise .17, fundamentals of 45 and
 55 Hz .12, creak of 30 to 50 Hz .10."""
-_COMPARED = 0.4  # share of the mel bins, from the lowest: the 32 of 80 that `MelPitch` compares
 _MARGIN_SECONDS = 0.1  # left before and after the speech: closures of stops last 50 to 100 ms
 _ABOVE_NOISE_DB = (
     6.0  # of pink noise, 99 frames of 100 are within 3.4 dB of the tenth percentile, of brown noise 7.7 dB
@@ -45,14 +44,6 @@ def active_frames(mel: Array, mask: Array | None = None) -> Array:
         level = xp.where(mask > 0, level, -xp.inf)
     active: Array = level > xp.amax(level, -1)[..., None] - SPEECH_RANGE_NATS
     return active
-
-
-def pitch_confidence(pitch: NDArray[Any], mel: NDArray[Any]) -> float:
-    """What `MelPitch.confidence` says of one recording: (K, T), (M, T) -> 0 to 1; 1 without a pitch stream, K = 0."""
-    if not pitch.shape[0]:
-        return 1.0
-    power = 2 * mel[: max(1, round(_COMPARED * len(mel)))].astype(np.float64)
-    return float(pitch.max(0)[active_frames(power)].mean())
 
 
 def trim(wav: NDArray[np.float32], sample_rate: int) -> NDArray[np.float32]:

@@ -298,7 +298,7 @@ def _narrowed(x: Tensor, margins: tuple[int, int], reach: int) -> tuple[Tensor, 
     Args:
         x: with frames before and after the span.
         margins: how many before, how many after.
-        reach: how many are still heard.
+        reach: how many still matter.
     """
     before, after = (max(0, margin - reach) for margin in margins)
     if not before and not after:

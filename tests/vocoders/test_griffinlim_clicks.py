@@ -8,7 +8,7 @@ from torch import Tensor
 
 from voiceae.dsp.mel import LogMel
 from voiceae.specs import AudioSpec
-from voiceae.vocoders.mel_inverse import click_positions
+from voiceae.vocoders.griffinlim import click_positions
 
 OTHER = AudioSpec(sample_rate=16000, n_fft=1024, win_length=800, hop_length=200)
 

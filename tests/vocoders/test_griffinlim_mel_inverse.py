@@ -10,7 +10,7 @@ from torch import Tensor
 
 from voiceae.dsp.mel_filters import mel_filters
 from voiceae.specs import AudioSpec
-from voiceae.vocoders.mel_inverse import MelInverse
+from voiceae.vocoders.griffinlim import MelInverse
 
 
 def test_speech_is_explained_to_three_thousandths(spec: AudioSpec, mels: list[Tensor]) -> None:
