@@ -1,13 +1,18 @@
-"""Rules of the house that a machine can check: imports run downhill, commands start light."""
+"""Rules that a machine can check: imports downhill and in no circles, small files and rooms, light commands."""
 
 from __future__ import annotations
 
 import ast
 import copy
+import io
+import re
 import subprocess
 import sys
+import tokenize
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+
+import pytest
 
 PACKAGE = Path(__file__).resolve().parents[1] / "voiceae"
 TREES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in sorted(PACKAGE.rglob("*.py"))}
@@ -68,17 +73,23 @@ def imported(tree: ast.AST) -> Iterator[tuple[int, str]]:
                 )
 
 
+class Strip(ast.NodeTransformer):
+    """Takes out what is imported for types alone, what a file does as a script and, if asked, function bodies."""
+
+    def __init__(self, functions: bool) -> None:
+        self.functions = functions
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST | None:
+        return None if self.functions else self.generic_visit(node)
+
+    def visit_If(self, node: ast.If) -> ast.AST | None:
+        test = ast.dump(node.test)
+        return None if "TYPE_CHECKING" in test or "__main__" in test else self.generic_visit(node)
+
+
 def at_module_level(tree: ast.Module) -> ast.Module:
     """What runs at import: no function bodies, nothing under `if TYPE_CHECKING`."""
-
-    class Strip(ast.NodeTransformer):
-        def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
-            return None
-
-        def visit_If(self, node: ast.If) -> ast.If | None:
-            return None if "TYPE_CHECKING" in ast.dump(node.test) else node
-
-    return Strip().visit(copy.deepcopy(tree))
+    return Strip(functions=True).visit(copy.deepcopy(tree))
 
 
 def uphill(tree: ast.Module, room: str) -> list[tuple[int, str]]:
@@ -134,6 +145,43 @@ def test_an_uphill_import_is_seen() -> None:
     assert uphill(ast.parse("def f():\n    from voiceae import cli"), "data") == [(2, "cli")]
     assert uphill(ast.parse("import voiceae.vocoders.base"), "models") == [(1, "vocoders")]
     assert uphill(ast.parse("from voiceae.errors import AudioError"), "dsp") == []
+
+
+def dependencies() -> dict[str, set[str]]:
+    """Every module with the modules that it imports anywhere, in functions too."""
+    names = {".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts): path for path in TREES}
+    names = {name.removesuffix(".__init__"): path for name, path in names.items()}
+    graph: dict[str, set[str]] = {}
+    for name, path in names.items():
+        asked = set()
+        for node in ast.walk(Strip(functions=False).visit(copy.deepcopy(TREES[path]))):
+            if isinstance(node, ast.ImportFrom):
+                whole = {f"{node.module}.{alias.name}" for alias in node.names}
+                asked |= whole & set(names) or {node.module}
+        graph[name] = asked & set(names) - {name, "voiceae"}
+    return graph
+
+
+def in_circles(graph: dict[str, set[str]]) -> set[str]:
+    """What is left when all that imports nothing, or that nothing imports, has been taken away again and again."""
+    left = {name: others for name, others in graph.items() if name != "voiceae"}
+    while free := {
+        name
+        for name, others in left.items()
+        if not others & set(left) or not any(name in asked for asked in left.values())
+    }:
+        left = {name: others for name, others in left.items() if name not in free}
+    return set(left)
+
+
+def test_no_module_imports_itself_by_way_of_others() -> None:
+    graph = dependencies()
+    assert (
+        len(graph["voiceae.conversion.voice"]) > 5
+        and "voiceae.conversion.voice" in graph["voiceae.commands.options"]
+    )
+    assert in_circles(graph) == set()
+    assert in_circles({"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": set()}) == {"b", "c"}
 
 
 def test_what_the_command_line_imports_is_light() -> None:
@@ -250,3 +298,106 @@ def test_no_test_has_a_limit_of_time_that_a_busy_machine_breaks() -> None:
     assert short_limits(ast.parse("run(x, timeout=60)\nrun(x, timeout=HANG_GUARD_SECONDS)")) == [
         (1, "timeout=60")
     ]
+
+
+def lines_of(path: Path) -> list[str]:
+    return path.read_text(encoding="utf-8").splitlines()
+
+
+def test_files_and_rooms_are_small_enough_to_know() -> None:
+    assert len(TREES) <= 176
+    assert [str(path) for path in TREES if len(lines_of(path)) > 450] == []
+    rooms = {
+        folder: sum(len(lines_of(path)) for path in folder.glob("*.py")) for folder in PACKAGE.rglob("*")
+    }
+    assert {folder.name: lines for folder, lines in rooms.items() if lines > 2700} == {}
+
+
+def comment_lines(text: str) -> set[int]:
+    """Lines with a comment that is for people, not for a checker."""
+    return {
+        token.start[0]
+        for token in tokenize.generate_tokens(io.StringIO(text).readline)
+        if token.type == tokenize.COMMENT and not re.match(r"#\s*(type: ignore|noqa)", token.string)
+    }
+
+
+def code_lines(tree: ast.Module, text: str) -> set[int]:
+    """Lines that are neither blank, nor comments by themselves, nor docstrings."""
+    prose = {
+        line
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Expr)
+        and isinstance(node.value, ast.Constant)
+        and isinstance(node.value.value, str)
+        for line in range(node.lineno, (node.end_lineno or node.lineno) + 1)
+    }
+    lines = enumerate(text.splitlines(), 1)
+    return {number for number, line in lines if line.strip() and not line.strip().startswith("#")} - prose
+
+
+def test_comments_say_why_at_the_line() -> None:
+    texts = {path: path.read_text(encoding="utf-8") for path in TREES}
+    comments = sum(len(comment_lines(text)) for text in texts.values())
+    code = sum(len(code_lines(TREES[path], text)) for path, text in texts.items())
+    assert 100 * comments / code >= 3
+    sample = '"""Doc."""\nx = 1  # why\n# because\ny = 2  # noqa: E501\n'
+    assert comment_lines(sample) == {2, 3} and code_lines(ast.parse(sample), sample) == {2, 4}
+
+
+def short_docstrings(tree: ast.Module | ast.ClassDef) -> list[tuple[int, str]]:
+    """Public classes and functions that say less of themselves than four words."""
+    found = []
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
+            if len((ast.get_docstring(node) or "").split()) < 4:
+                found.append((node.lineno, node.name))
+            if isinstance(node, ast.ClassDef):
+                found += short_docstrings(node)
+    return found
+
+
+def test_public_names_say_what_they_are() -> None:
+    assert offenders(short_docstrings) == []
+    bad = ast.parse(
+        'class A:\n    """What it is for."""\n    def f(self):\n        """Judge."""\ndef _g(): pass'
+    )
+    assert short_docstrings(bad) == [(3, "f")]
+
+
+QUESTIONS = {
+    "Where is the pitch moved to the target's, frame by frame?": ("voiceae/models/pitch.py", "MelPitch"),
+    "Where do I add a loss?": ("voiceae/nn/losses.py", "MultiResolutionSTFTLoss"),
+    "Where does a training decide which losses it has?": ("voiceae/training/objectives/base.py", "Objective"),
+    "Where is one training step?": ("voiceae/training/loop.py", "Training"),
+    "Where is a damaged MP3 recognised?": ("voiceae/io/integrity/mp3.py", "examine"),
+    "Where is a noisy target warned of?": ("voiceae/conversion/reference_quality.py", "ReferenceQuality"),
+    "Where do I add the layout of a corpus?": ("voiceae/data/corpora.py", "list_recordings"),
+    "Where is a recording of an hour cut into chunks?": (
+        "voiceae/conversion/chunked.py",
+        "ChunkedConversion",
+    ),
+    "Where does a stream find the statistics of its norms?": (
+        "voiceae/conversion/streaming/stream.py",
+        "InitialStatistics",
+    ),
+    "Where is the mel contract, and its window?": ("voiceae/specs.py", "AudioSpec"),
+    "Where do I add a scorer to the evaluation?": ("voiceae/pretrained/scorers.py", "SpeakerScorer"),
+    "Where is an option worded that several commands have?": ("voiceae/commands/options.py", "targets"),
+}
+"""What a newcomer asks: the file that answers, and the name in it."""
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_a_newcomer_finds(question: str) -> None:
+    path, name = QUESTIONS[question]
+    tree = ast.parse((PACKAGE.parent / path).read_text(encoding="utf-8"))
+    defined = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+    defined |= {
+        target.id
+        for node in tree.body
+        if isinstance(node, ast.Assign | ast.AnnAssign)
+        for target in (node.targets if isinstance(node, ast.Assign) else [node.target])
+        if isinstance(target, ast.Name)
+    }
+    assert name in defined

@@ -89,7 +89,7 @@ class FeatureExtractor(nn.Module):
         self.register_buffer("filters", torch.tensor(mel_filters(spec)[:, : self.bins].T).float())
 
     def forward(self, wav: Tensor, basis: Tensor) -> Tensor:
-        """Extract."""
+        """Log-mel of a wave: (N,) -> (1, M, T)."""
         spec = self.spec
         padded = functional.pad(wav[None, None], (spec.padding, spec.padding), mode="reflect")[0]
         real, imaginary = MatrixTransform(spec, basis)(padded).unbind()
