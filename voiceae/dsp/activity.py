@@ -1,4 +1,4 @@
-"""Voice activity: active frames of a mel, where speech begins and ends in a wave, and whether it has a pitch at all."""
+"""Voice activity: active frames of a mel, where speech begins and ends in a wave, and whether its pitch is reliable."""
 
 from __future__ import annotations
 
@@ -22,9 +22,8 @@ MIN_PITCH_CONFIDENCE = 0.22
 Common Voice) the lowest is .254; whispers made of them with WORLD reach .18, white noise .17, fundamentals of 45 and
 55 Hz .12, creak of 30 to 50 Hz .10."""
 _MARGIN_SECONDS = 0.1  # left before and after the speech: closures of stops last 50 to 100 ms
-_ABOVE_NOISE_DB = (
-    6.0  # of pink noise, 99 frames of 100 are within 3.4 dB of the tenth percentile, of brown noise 7.7 dB
-)
+# Of pink noise, 99 frames of 100 are within 3.4 dB of the tenth percentile, of brown noise 7.7 dB
+_ABOVE_NOISE_DB = 6.0
 _SHALLOWEST_DB, _DEEPEST_DB = 25.0, 45.0  # below speech level: a soft consonant stays, breath far away goes
 
 
@@ -63,16 +62,16 @@ def speech_bounds(wav: NDArray[np.float32], sample_rate: int) -> tuple[int, int]
     speech_db = 10 * np.log10(active_power(powers))
     floor_db = 10 * np.log10(max(float(np.quantile(powers, 0.1)), TINY_POWER))
     threshold_db = np.clip(floor_db + _ABOVE_NOISE_DB, speech_db - _DEEPEST_DB, speech_db - _SHALLOWEST_DB)
-    loud = np.flatnonzero(_without_clicks(powers) > 10 ** (threshold_db / 10))
-    if not len(loud):
+    active = np.flatnonzero(_without_clicks(powers) > 10 ** (threshold_db / 10))
+    if not len(active):
         return 0, len(wav)
     size = len(wav) // len(powers)
-    last = len(wav) if loud[-1] == len(powers) - 1 else int(loud[-1] + 1) * size
-    return int(loud[0]) * size, last
+    last = len(wav) if active[-1] == len(powers) - 1 else int(active[-1] + 1) * size
+    return int(active[0]) * size, last
 
 
 def _without_clicks(powers: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Lesser of each frame and its louder neighbour: one loud frame alone is no speech; (F,) -> (F,)."""
+    """Minimum of each frame and its louder neighbour, so that single loud frames vanish: (F,) -> (F,)."""
     if len(powers) < 3:
         return powers
     padded = np.pad(powers, 1)

@@ -25,9 +25,8 @@ MAX_DEVIATION_RATIO = 2.0
 """Of deviations along any direction: what is asked for beyond it is an accident of few frames."""
 MAX_CHANGE_NATS = 1.0
 """By which a value may be moved; speech hardly ever is by as much, a slip of the network would be."""
-_LEAST_VARIANCE = (
-    1e-4  # nats^2, so that a mel that does not vary has an inverse root; of speech, all are larger
-)
+# nats^2, so that a mel that does not vary has an inverse root; of speech, all are larger
+_LEAST_VARIANCE = 1e-4
 
 
 @dataclass(frozen=True)

@@ -19,13 +19,11 @@ from voiceae.errors import ClippingWarning
 # RMS of the active frames: -26 dB relative to full scale is the nominal active speech level of ITU-T listening tests
 # (measured as in P.56, set by `sv56demo` of the G.191 tools).
 TARGET_DBFS = -26.0
-MAX_GAIN_DB = (
-    40.0  # speech of -66 dBFS; what is quieter is mostly noise, which would be blown up to full scale
-)
+# Speech of -66 dBFS; what is quieter is mostly noise, which would be blown up to full scale
+MAX_GAIN_DB = 40.0
 FRAME_SECONDS = 0.02  # a few periods of a voice, shorter than a syllable
-GATE_DB = (
-    10.0  # relative gate of ITU-R BS.1770-4, section 5.1: frames this far below the mean of all are pauses
-)
+# Relative gate of ITU-R BS.1770-4, section 5.1: frames this far below the mean of all are pauses
+GATE_DB = 10.0
 TINY_POWER = 1e-20  # -200 dB, in the place of zero
 
 # Clicks, knocks and bursts. Thresholds: frames of speech in the demo's clips stand at most 5 dB above the loudest

@@ -153,20 +153,20 @@ def select_spans(mels: Iterable[Tensor], spans: Iterable[tuple[int, int]]) -> Te
         mels: consecutive blocks of the whole mel.
         spans: (first, one after the last) frame, increasing and without overlap.
     """
-    kept, done, wanted = [], 0, list(spans)
+    kept, done, spans = [], 0, list(spans)
     for mel in mels:
         stop = done + mel.shape[-1]
-        for first, last in wanted:
+        for first, last in spans:
             if first < stop and last > done:
                 kept.append(mel[..., max(0, first - done) : last - done])
         done = stop
     return torch.cat(kept, dim=-1)
 
 
-def evenly_spaced_spans(frames: int, wanted: int, length: int) -> list[tuple[int, int]]:
-    """Spans of `length` frames spread evenly over a recording, `wanted` frames in all; the whole if it has no more."""
-    if frames <= max(wanted, length):
+def evenly_spaced_spans(frames: int, total: int, length: int) -> list[tuple[int, int]]:
+    """Spans of `length` frames evenly spaced over a recording, `total` frames in all; the whole if it is shorter."""
+    if frames <= max(total, length):
         return [(0, frames)]
-    count = max(1, min(wanted // length, frames // length))
+    count = max(1, min(total // length, frames // length))
     starts = torch.linspace(0, frames - length, count, dtype=torch.float64).round().long().tolist()
     return [(start, start + length) for start in starts]

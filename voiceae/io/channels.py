@@ -122,16 +122,16 @@ def _speech_power(powers: NDArray[np.float32]) -> float:
 
 
 def _warning(speaking: NDArray[np.intp], signs: NDArray[np.float64], channels: int) -> str:
-    said = []
+    messages = []
     if (signs < 0).any():
         upright, opposite = (_named(speaking[signs == sign]) for sign in (1, -1))
-        said.append(
+        messages.append(
             f"channel {upright} and channel {opposite} cancel each other (one is the other upside down); "
             f"channel {opposite} is turned over"
         )
     if len(speaking) < channels:
-        said.append(f"the speech is in channel {_named(speaking)} of {channels}; the others are left out")
-    return "; ".join(said)
+        messages.append(f"the speech is in channel {_named(speaking)} of {channels}; the others are left out")
+    return "; ".join(messages)
 
 
 def _named(channels: NDArray[np.intp]) -> str:

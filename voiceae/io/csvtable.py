@@ -58,8 +58,8 @@ def read_table(path: str | Path, columns: Sequence[str], what: str) -> list[Tabl
     """
     text = _decoded(Path(path), what)
     head = next((line for line in text.splitlines() if line.strip()), "")
-    wanted = [name.lower() for name in columns]
-    separator = max(_SEPARATORS, key=lambda each: (_matches(head, each, wanted), head.count(each)))
+    required = [name.lower() for name in columns]
+    separator = max(_SEPARATORS, key=lambda each: (_matches(head, each, required), head.count(each)))
     try:
         rows = list(_rows(path, text, separator))
     except csv.Error as error:
@@ -134,9 +134,9 @@ def _names(head: str, separator: str) -> list[str]:
     return [cell.strip().strip("\"'").lower() for cell in cells]
 
 
-def _matches(head: str, separator: str, wanted: Sequence[str]) -> int:
+def _matches(head: str, separator: str, required: Sequence[str]) -> int:
     try:
-        return len(set(_names(head, separator)) & set(wanted))
+        return len(set(_names(head, separator)) & set(required))
     except csv.Error:
         return 0
 

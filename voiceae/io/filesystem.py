@@ -28,9 +28,8 @@ FILE_ERRORS = (VoiceAEError, OSError)
 """Errors that concern one file of a batch; the others are still processed."""
 
 _PART = re.compile(r"\..*-(?P<owner>[0-9]+)-[0-9a-f]{8}\.part(\.[^.]*)?", re.DOTALL)
-_LONGEST_SUFFIX = (
-    16  # longer ones are dropped: a name has 255 bytes, 40 letters of the stem may take 160 in UTF-8
-)
+# Longer ones are dropped: a name has 255 bytes, 40 letters of the stem may take 160 in UTF-8
+_LONGEST_SUFFIX = 16
 _NOT_THERE = (errno.ENOENT, errno.ENOTDIR)
 _REMEDIES = {
     errno.EACCES: "ask for access to it",
@@ -48,8 +47,8 @@ def explain(error: OSError | ValueError) -> str:
     """The system's message, with a remedy where there is one."""
     if not isinstance(error, OSError):  # a name with a null character never reaches the system
         return str(error)
-    said, remedy = error.strerror or str(error) or type(error).__name__, _REMEDIES.get(error.errno or 0)
-    return f"{said}; {remedy}" if remedy else said
+    message, remedy = error.strerror or str(error) or type(error).__name__, _REMEDIES.get(error.errno or 0)
+    return f"{message}; {remedy}" if remedy else message
 
 
 def reason(error: BaseException, path: object = "") -> str:
@@ -62,7 +61,7 @@ def reason(error: BaseException, path: object = "") -> str:
     if not isinstance(error, OSError):
         return str(error)
     name = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else str(path)
-    if not name and isinstance(error, FileNotFoundError):  # what asking for the current folder says
+    if not name and isinstance(error, FileNotFoundError):  # as of os.getcwd() in a folder that was removed
         return "the current folder is gone; change to another one"
     return f"{name}: cannot be used: {explain(error)}" if name else explain(error)
 

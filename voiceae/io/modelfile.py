@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-FORMAT = 1
+FORMAT = 1  # of the header; a reader refuses newer ones
 KINDS = ("autoencoder", "vocoder")
 _MAX_HEADER_BYTES = 100_000_000  # the limit that the safetensors format itself sets
 # Bounds on what a header may ask for, so that a hostile one is refused before it takes memory or stack.
@@ -390,15 +390,15 @@ def _bounded(parameters: int, largest: int, tensors: int) -> Iterator[None]:
         made = calls = 0
 
         def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-            asked = _asked(getattr(func, "__name__", ""), args, kwargs or {})
-            self.made, self.calls = self.made + asked, self.calls + 1
+            size = _tensor_size(getattr(func, "__name__", ""), args, kwargs or {})
+            self.made, self.calls = self.made + size, self.calls + 1
             if self.calls > most_calls:
                 raise ModelFileError(
                     f"its description asks for far more parts than the file has ({tensors} tensors)"
                 )
-            if asked > most or self.made > all_together:
+            if size > most or self.made > all_together:
                 raise ModelFileError(
-                    f"its description asks for a tensor of {asked:,} numbers, where all weights are {parameters:,}"
+                    f"its description asks for a tensor of {size:,} numbers, where all weights are {parameters:,}"
                 )
             return func(*args, **(kwargs or {}))
 
@@ -406,7 +406,7 @@ def _bounded(parameters: int, largest: int, tensors: int) -> Iterator[None]:
         yield
 
 
-def _asked(name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> int:
+def _tensor_size(name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> int:
     """Numbers in the tensor that a function of torch would make; 0 for functions of existing tensors."""
     if name not in _MAKERS:
         return 0

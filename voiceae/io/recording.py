@@ -70,7 +70,7 @@ MAX_BYTES = (
 )  # of a pipe, held in memory since decoders seek: 50 minutes of stereo at 44.1 kHz and 16 bits
 _WRITER_SECONDS = 10.0  # for a writer to open a named pipe; once it has, there is no limit
 _KEPT = 4  # pipes whose content is kept, for a source and some targets as `<(...)` of a shell makes them
-_CHUNK = 1 << 16
+_CHUNK = 1 << 16  # bytes a read: the buffer of a pipe on Linux
 
 _spooled: OrderedDict[tuple[int, int], bytes] = OrderedDict()
 
@@ -289,19 +289,19 @@ class Recording:
                 samples += len(block)
                 yield block
         if stream.samples is not None:
-            wanted = stream.samples * rate // (stream.clock or rate)
-            self._require(samples, wanted - stream.slack, wanted, stream.exact)
+            expected = stream.samples * rate // (stream.clock or rate)
+            self._require(samples, expected - stream.slack, expected, stream.exact)
         if self.container != "MP3" and promised < _UNKNOWN:
             self._require(samples, promised, promised, exact=False)
 
-    def _require(self, samples: int, least: int, wanted: int, exact: bool) -> None:
+    def _require(self, samples: int, least: int, expected: int, exact: bool) -> None:
         if samples < least:
             raise AudioError(
-                f"{self.path}: is truncated or damaged: {wanted} samples promised, {samples} are there; {_AGAIN}"
+                f"{self.path}: is truncated or damaged: {expected} samples promised, {samples} are there; {_AGAIN}"
             )
-        if exact and samples > wanted:
+        if exact and samples > expected:
             raise AudioError(
-                f"{self.path}: is damaged: {wanted} samples promised, {samples} are there; {_AGAIN}"
+                f"{self.path}: is damaged: {expected} samples promised, {samples} are there; {_AGAIN}"
             )
 
     @contextmanager

@@ -15,9 +15,8 @@ from voiceae.nn.masking import downsample_mask, masked_average_pool
 
 SLOPE = 0.2  # of the leaky ReLU over mels, as in DCGAN (Radford et al. 2016, arXiv 1511.06434)
 _WAVE_SLOPE = 0.1  # over waves, as in HiFi-GAN's code
-_LEAST_MAGNITUDE = (
-    1e-2  # added before the logarithm of spectra, so that bins with nothing but noise differ little
-)
+# Added before the logarithm of spectra, so that bins with nothing but noise differ little
+_LEAST_MAGNITUDE = 1e-2
 
 
 @dataclass(frozen=True)
@@ -265,6 +264,6 @@ def _pass(x: Tensor, layers: nn.ModuleList, score: nn.Module, masks: list[Tensor
 
 
 def _masked_mean(values: Tensor, mask: Tensor) -> Tensor:
-    """Mean over what is valid, in float32: (B, ...), mask of that shape or with a channel of 1 -> ()."""
+    """Mean over valid values, in float32: (B, ...), mask of that shape or with a channel of 1 -> ()."""
     weight = mask.float()
     return (values.float() * weight).sum() / (weight.sum() * (values.numel() / weight.numel())).clamp_min(1)

@@ -16,9 +16,8 @@ from voiceae.hardware import full_precision
 from voiceae.nn.masking import apply_mask
 from voiceae.specs import AudioSpec
 
-_COMB_FLOOR = (
-    0.1  # mel magnitude added between the harmonics of an ideal comb, about what real voices have there
-)
+# Mel magnitude added between the harmonics of an ideal comb, about what real voices have there
+_COMB_FLOOR = 0.1
 
 
 class NoPitch(nn.Module):

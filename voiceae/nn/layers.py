@@ -126,12 +126,12 @@ class UnstackFrames(nn.Module):
         """Reshape: (B, T', rate * D) -> (B, frames, D).
 
         Raises:
-            ValueError: when there are fewer frames than asked for.
+            ValueError: when there are fewer frames than `frames`.
         """
         wide = x.unflatten(2, (self.rate, -1)).flatten(1, 2)
         if wide.shape[1] < frames:
             raise ValueError(
-                f"{x.shape[1]} code frames give at most {wide.shape[1]} frames, {frames} were asked for"
+                f"{x.shape[1]} code frames give at most {wide.shape[1]} frames, {frames} are needed"
             )
         return wide[:, :frames]
 

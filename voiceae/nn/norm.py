@@ -20,9 +20,8 @@ from voiceae.nn.masking import apply_mask
 
 Model = TypeVar("Model", bound=nn.Module)
 EPS = 1e-5  # added to variances; torch's norms and the paper's code use the same
-MIN_FRAMES = (
-    16  # code frames, 0.7 s: over fewer a running variance is no better than that of the frames at hand
-)
+# Code frames, 0.7 s: over fewer a running variance is no better than that of the frames at hand
+MIN_FRAMES = 16
 
 Moments = tuple[Tensor, Tensor]
 """Mean and deviation over time, (B, 1, D) each."""
@@ -132,7 +131,7 @@ class RunningStatistics:
     """Moments of all frames so far: a plain mean at first, from `memory` frames on an exponential one.
 
     Args:
-        window: says which frames are new.
+        window: tells which frames are new.
         memory: code frames.
         start: moments to begin with, (1, 1, D) each.
         start_frames: code frames that they count for.

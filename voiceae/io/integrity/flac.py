@@ -10,10 +10,8 @@ from typing import BinaryIO
 from voiceae.io.integrity.layout import CodedStream, DamageError, Layout, Piece, find
 
 _MARK = b"fLaC"
-_STREAMINFO = (
-    b"\0\0\0\x22",
-    b"\x80\0\0\x22",
-)  # header of the first metadata block (section 8.2), or of the only one
+# Header of the first metadata block (section 8.2), where others follow and where it is the only one.
+_STREAMINFO = (b"\0\0\0\x22", b"\x80\0\0\x22")
 _TOTAL = 4 + 4 + 13  # place of the byte whose lower half, with the next four, is the number of samples
 _HEAD = _TOTAL + 5 + 16  # up to the end of STREAMINFO, with its MD5
 _LONGEST_HEAD = 16  # bytes: 4, at most 7 of the coded number, 2 + 2 of sizes and rates, and the checksum

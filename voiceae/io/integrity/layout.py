@@ -107,13 +107,13 @@ class SplicedFile(io.RawIOBase):
         return done
 
 
-def find(file: BinaryIO, wanted: bytes, start: int, stop: int) -> int:
+def find(file: BinaryIO, pattern: bytes, start: int, stop: int) -> int:
     """Place of the first occurrence in a range of a file, -1 when there is none."""
-    keep = len(wanted) - 1
+    keep = len(pattern) - 1
     while start < stop:
         file.seek(start)
         chunk = file.read(min(_SEARCH, stop - start))
-        place = chunk.find(wanted)
+        place = chunk.find(pattern)
         if place >= 0:
             return start + place
         if len(chunk) <= keep:

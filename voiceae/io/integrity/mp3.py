@@ -20,7 +20,7 @@ _KBPS = {  # by (MPEG-1 or not, layer): ISO/IEC 11172-3, 2.4.2.3, and 13818-3, 2
 }
 _RATES = {3: (44100, 48000, 32000), 2: (22050, 24000, 16000), 0: (11025, 12000, 8000)}  # by version
 _MPEG1 = 3  # code of the version; 2 is MPEG-2, 0 the "MPEG-2.5" of Fraunhofer
-_HEAD = 4
+_HEAD = 4  # bytes
 _CHUNK = 1 << 20
 _SEARCH = 1 << 17  # bytes in which the first frame is looked for
 _LONGEST_FREE = 8192  # bytes of a frame in free format; LAME's most, 640 kbit/s, are 5,760 at 8 kHz
@@ -31,14 +31,14 @@ _COUNTS = {
     b"VBRI": (_VBRI,),
 }  # places of these letters in a frame
 _COUNT = 192  # bytes of a frame that hold all that is read of its count
-_DELAYS = 21  # of the encoder, behind its name and what it says of the sound
+_DELAYS = 21  # of the encoder, behind its name and its settings (LAME tag, revision 1)
 _REST = 4096  # bytes at the end that may be anything, such as tags of unknown kinds
 _SLACK = 2 * 1152  # samples that a decoder may drop: its first frame, and the encoder's delay
 
 
 @dataclass(frozen=True)
 class _Kind:
-    """What all frames of a stream share: three bytes that say version, layer and rate."""
+    """Version, layer and rate, which all frames of a stream share."""
 
     version: int
     layer: int

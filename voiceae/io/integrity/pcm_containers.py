@@ -135,12 +135,12 @@ def examine_nist(file: BinaryIO, start: int, stop: int) -> Layout:
     return _layout(file, start, stop, _Promise(start + offset, promise, True))
 
 
-def _chunk(file: BinaryIO, position: int, stop: int, code: str, wanted: str) -> tuple[bytes, int]:
+def _chunk(file: BinaryIO, position: int, stop: int, code: str, what: str) -> tuple[bytes, int]:
     """Name and length of the chunk at a position."""
     file.seek(position)
     head = file.read(struct.calcsize(code))
     if len(head) < struct.calcsize(code) or position >= stop:
-        raise DamageError(f"is truncated: its {wanted} chunk is missing")
+        raise DamageError(f"is truncated: its {what} chunk is missing")
     name, length = struct.unpack(code, head)
     return name, length
 

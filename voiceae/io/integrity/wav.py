@@ -9,9 +9,8 @@ from typing import BinaryIO
 
 from voiceae.io.integrity.layout import CodedStream, DamageError, Layout, only_zeros
 
-_UNKNOWN = (
-    0x7FFFF000  # from here on, the length is one that a writer into a pipe gives because it cannot know
-)
+# From here on, the length is one that a writer into a pipe gives because it cannot know
+_UNKNOWN = 0x7FFFF000
 _LARGEST = 0xFFFFFFFF
 _IGNORED = 1024  # bytes after the samples that belong to no chunk: a tag or padding, not speech
 _FORMS = (b"RIFF", b"RIFX", b"RF64", b"BW64")
