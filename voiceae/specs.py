@@ -17,6 +17,11 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+MIN_SOURCE_SECONDS = 0.1
+"""Shortest source of a conversion; a short syllable lasts as long."""
+MIN_TARGET_SECONDS = 0.5
+"""Shortest recording of a target voice: 43 frames, whose statistics `match_moments` trusts by half."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class AudioSpec:

@@ -19,9 +19,9 @@ from voiceae import Audio
 from voiceae.conversion.reference_quality import (
     LEAST_AGREEMENT,
     ReferenceWarning,
-    agreement,
-    measure,
-    stretches,
+    comparison_spans,
+    embedding_agreement,
+    measure_quality,
 )
 
 NAMES = ("slt_1", "slt_2", "rms_1", "rms_2")
@@ -129,7 +129,7 @@ def test_few_false_alarms_on_unseen_speakers(minivctk: Path) -> None:
     files = sorted((minivctk / "wav48_silence_trimmed").glob("*/*.flac"))[::20]
     from voiceae.io.audio import load
 
-    found = [(measure(load(file, RATE).wav, RATE).faults) for file in files]
+    found = [(measure_quality(load(file, RATE).wav, RATE).faults) for file in files]
     assert len(files) >= 20
     assert sum(bool(each) for each in found) <= len(files) // 20
 
@@ -163,7 +163,7 @@ def test_the_fundamental_is_that_of_the_tone(hz: float) -> None:
     t = np.arange(2 * RATE) / RATE
     wav = sum(np.sin(2 * np.pi * hz * k * t + k) / k for k in range(1, 15)).astype(np.float32)
     for rate in (RATE, 48000, 8000):
-        quality = measure(soxr.resample(wav, RATE, rate), rate)
+        quality = measure_quality(soxr.resample(wav, RATE, rate), rate)
         assert quality.fundamental_hz == pytest.approx(hz, rel=0.05)
         assert quality.voiced_share > 0.95
 
@@ -174,28 +174,28 @@ def test_the_signal_to_noise_ratio_is_that_of_bursts_in_noise(snr_db: float) -> 
     wav = rng.standard_normal(4 * RATE)
     loud = np.arange(len(wav)) // (RATE // 4) % 2 == 0
     wav[loud] *= 10 ** (snr_db / 20) * np.sqrt(10)
-    measured = measure(wav.astype(np.float32), RATE).signal_to_noise_db
+    measured = measure_quality(wav.astype(np.float32), RATE).signal_to_noise_db
     assert measured == pytest.approx(snr_db + 10, abs=1.5)  # speech and noise together above noise
 
 
 @pytest.mark.parametrize("size", [1, 7, 400, 2000])
 def test_any_length_is_measured(size: int) -> None:
-    quality = measure(np.random.default_rng(0).standard_normal(size).astype(np.float32), RATE)
+    quality = measure_quality(np.random.default_rng(0).standard_normal(size).astype(np.float32), RATE)
     assert quality.faults and quality.seconds == size / RATE
 
 
 def test_agreement_is_the_least_over_all_places_of_parting() -> None:
     one, other = np.eye(2, dtype=np.float32)
-    assert agreement([one]) is None
-    assert agreement([one, 3 * one]) == pytest.approx(1)
-    assert agreement([one, one, other]) == pytest.approx(0)
-    assert agreement([one, other, other, other]) == pytest.approx(0)
+    assert embedding_agreement([one]) is None
+    assert embedding_agreement([one, 3 * one]) == pytest.approx(1)
+    assert embedding_agreement([one, one, other]) == pytest.approx(0)
+    assert embedding_agreement([one, other, other, other]) == pytest.approx(0)
 
 
-def test_stretches_are_apart_and_within() -> None:
-    assert stretches(300, 86.13) == []
+def test_spans_are_apart_and_within() -> None:
+    assert comparison_spans(300, 86.13) == []
     for frames in (344, 500, 900, 50000):
-        spans = stretches(frames, 86.13)
+        spans = comparison_spans(frames, 86.13)
         assert 2 <= len(spans) <= 4
         assert spans[0][0] == 0 and spans[-1][1] == frames
         assert all(a[1] <= b[0] for a, b in pairwise(spans))

@@ -23,6 +23,7 @@ from voiceae.io.csvtable import find_named_file, read_table
 from voiceae.io.filesystem import FILE_ERRORS, accessible, exists, is_dir, reason, require_new
 from voiceae.io.folders import READABLE, find_audio_files, warn_unused_files
 from voiceae.processes import parent_watch_options, watched_call, workers_killed_on_error
+from voiceae.specs import MIN_TARGET_SECONDS
 
 if TYPE_CHECKING:
     from voiceae.conversion.voice import Voice
@@ -33,7 +34,6 @@ PROFILES_KEPT = 1024
 ROWS_WORTH_A_PROCESS = 8
 _GPU = Path("/dev/nvidiactl")  # there without importing torch, which takes seconds
 _ANY_RATE = 16000  # Hz; a target is decoded only to see whether it can be used
-_TARGET_SECONDS = 0.5
 _PACKAGE = Path(__file__).parents[1]
 _BATCH_NUMBERS = itertools.count()
 
@@ -139,7 +139,7 @@ def folder_rows(
         if is_stored(target):
             read_stored(target)
         else:
-            audio_io.load(target, _ANY_RATE, min_seconds=_TARGET_SECONDS, what="a target")
+            audio_io.load(target, _ANY_RATE, min_seconds=MIN_TARGET_SECONDS, what="a target")
     results = _absolute(out_dir)
     files = [file for file in find_recordings([folder], closed) if results not in _absolute(file).parents]
     if not files:

@@ -92,7 +92,7 @@ class ChunkedConversion:
     each with as much context as the receptive field, so that no seam is left, and hands them to the vocoder.
 
     Args:
-        engine: network, mel and vocoder.
+        backend: network, mel and vocoder.
         recording: gives the blocks of the source anew at every call: () -> (n,), ...
         profile: the target.
         matching: how far the result is given the target's statistics.
@@ -101,15 +101,15 @@ class ChunkedConversion:
 
     def __init__(
         self,
-        engine: TorchBackend,
+        backend: TorchBackend,
         recording: Callable[[], Iterable[NDArray[np.float32]]],
         profile: SpeakerProfile,
         matching: float,
         options: ChunkOptions | None = None,
     ) -> None:
-        self.engine, self.profile, self.matching = engine, profile, matching
+        self.backend, self.profile, self.matching = backend, profile, matching
         self.options = options or ChunkOptions()
-        self._recording, self._spec = recording, engine.transform.spec
+        self._recording, self._spec = recording, backend.transform.spec
         self.level = LevelMeter(self._spec.sample_rate)
         for block in recording():
             self.level.update(block)
@@ -120,7 +120,7 @@ class ChunkedConversion:
         """The converted wave, as long as the source, before its level is restored: -> (n,), ..."""
         done = 0
         mels = (mel[None] for mel in self.converted_mels(self.freeze_statistics()))
-        for wav in self.engine.vocoder.blocks(mels, self.frames):
+        for wav in self.backend.vocoder.blocks(mels, self.frames):
             block = wav[0, : self.level.samples - done].float().cpu().numpy().copy()
             done += len(block)
             yield block
@@ -131,7 +131,7 @@ class ChunkedConversion:
         frames = self._spec.seconds_to_frames
         wanted, length = frames(self.options.statistics_seconds), frames(self.options.segment_seconds)
         mel = select_spans(self._source_mels(), evenly_spaced_spans(self.frames, wanted, length))
-        model = with_norm_statistics(self.engine.model, lambda _: RecordedStatistics())
+        model = with_norm_statistics(self.backend.model, lambda _: RecordedStatistics())
         # Of a chunk alone, a content encoder that asks for the source's embedding would get another one.
         model.content.join(CachedSpeaker(model.speaker))
         content = model.encode(mel[None])
@@ -163,7 +163,7 @@ class ChunkedConversion:
     def _source_mels(self) -> Iterator[Tensor]:
         """Log-mel of the source at the common level: -> (M, t), ..."""
         offset, samples = np.float32(self.level.offset), 0
-        stream = MelStream(self.engine.transform)
+        stream = MelStream(self.backend.transform)
         for block in self._recording():
             samples += len(block)
             for start in range(0, len(block), _BLOCK_SAMPLES):

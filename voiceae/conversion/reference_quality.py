@@ -32,7 +32,7 @@ softly or before a change of the rate."""
 NARROW_HZ = 5000.0
 """Where the spectrum falls 60 dB below its highest value for good; wideband clips 6,700 at least, telephone 4,000."""
 LEAST_AGREEMENT = 0.65
-"""Cosine between the bundled model's embeddings of two stretches: none of 87 clips of one speaker are below (two of 153
+"""Cosine between the bundled model's embeddings of two segments: none of 87 clips of one speaker are below (two of 153
 others), and 93 % of 149 that were joined of two speakers' clips."""
 SHORT_SECONDS = 0.7
 """Of speech without its pauses; a target needs 0.5 s with them."""
@@ -108,7 +108,7 @@ class ReferenceQuality:
         return tuple(text for text, applies in found.items() if applies)
 
 
-def measure(wav: Floats, sample_rate: int, gain_db: float = 0.0) -> ReferenceQuality:
+def measure_quality(wav: Floats, sample_rate: int, gain_db: float = 0.0) -> ReferenceQuality:
     """Quality of a wave, all but the agreement: (N,) ->.
 
     Args:
@@ -135,7 +135,7 @@ def measure(wav: Floats, sample_rate: int, gain_db: float = 0.0) -> ReferenceQua
     )
 
 
-def stretches(frames: int, frame_rate: float) -> list[tuple[int, int]]:
+def comparison_spans(frames: int, frame_rate: float) -> list[tuple[int, int]]:
     """Segments of two seconds spread over a mel, whose embeddings are compared; none where there are not two."""
     length = round(SEGMENT_SECONDS * frame_rate)
     count = min(_SEGMENTS, frames // length)
@@ -145,7 +145,7 @@ def stretches(frames: int, frame_rate: float) -> list[tuple[int, int]]:
     return [(int(start), int(start) + length) for start in starts]
 
 
-def agreement(embeddings: list[Floats]) -> float | None:
+def embedding_agreement(embeddings: list[Floats]) -> float | None:
     """Least cosine between the mean of the first segments and that of the others, over all places to part them."""
     if len(embeddings) < 2:
         return None

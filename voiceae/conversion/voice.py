@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from voiceae.conversion.arguments import as_mel, as_source, as_strength, finite, name_of
 from voiceae.conversion.reference_quality import (
     ReferenceQuality,
-    agreement,
-    measure,
-    stretches,
+    comparison_spans,
+    embedding_agreement,
+    measure_quality,
     warn_of_reference,
 )
 from voiceae.conversion.speaker_profile import Embedding, SpeakerProfile
@@ -35,6 +35,7 @@ from voiceae.io import audio as audio_io
 from voiceae.io.audio import Audio, header_seconds
 from voiceae.io.filesystem import as_path, atomic_path, require_new
 from voiceae.io.writer import block_writer
+from voiceae.specs import MIN_SOURCE_SECONDS, MIN_TARGET_SECONDS
 
 if TYPE_CHECKING:
     import torch
@@ -47,12 +48,10 @@ if TYPE_CHECKING:
     from voiceae.models import Autoencoder, Content
     from voiceae.vocoders.base import Vocoder
 
-SOURCE_SECONDS = 0.1
-TARGET_SECONDS = 0.5
-PIECE_SECONDS = 300.0
+REFERENCE_CHUNK_SECONDS = 300.0
 """Of a target; the profiles of its pieces are averaged."""
 OVERLAP_SECONDS = 1.0
-PRIOR_SECONDS = 60.0
+INITIAL_STATISTICS_SECONDS = 60.0
 """Of a recording that a stream begins with."""
 
 _SCRATCH_BYTES = 1 << 20
@@ -148,7 +147,7 @@ class Voice:
             level = self._convert_long(source, profile, (strength, chunks, progress), parts.append)
             return Audio(wav=level.apply(np.concatenate(parts)), sample_rate=rate)
 
-        levelled = self._levelled(source, SOURCE_SECONDS, "a source")
+        levelled = self._levelled(source, MIN_SOURCE_SECONDS, "a source")
         speech = backend.encode(backend.features(levelled.wav))
         # The decoder says it at the voice's pitch, and with its mean and deviation of every mel bin; how the bins vary
         # together is matched here.
@@ -241,7 +240,7 @@ class Voice:
         profile, initial = self.profile(target), None
         known = source_sample if source_sample is not None else first_recording(target)
         if known is not None:
-            mel = self.mel(known)[:, : self.spec.seconds_to_frames(PRIOR_SECONDS)]
+            mel = self.mel(known)[:, : self.spec.seconds_to_frames(INITIAL_STATISTICS_SECONDS)]
             with backend.inference(mel.shape[-1]):
                 initial = InitialStatistics.measure(
                     backend.model, mel, profile, of_source=source_sample is not None
@@ -308,7 +307,7 @@ class Voice:
         Raises:
             AudioError: for audio that is missing, damaged, silent or shorter than 0.1 s.
         """
-        levelled = self._levelled(as_source(source), SOURCE_SECONDS, "a source")
+        levelled = self._levelled(as_source(source), MIN_SOURCE_SECONDS, "a source")
         with self.torch_backend.inference(0):
             return self.torch_backend.tensor(self.backend.features(levelled.wav))
 
@@ -372,7 +371,7 @@ class Voice:
         with self.torch_backend.inference(0):
             conversion = ChunkedConversion(
                 self.torch_backend,
-                lambda: audio_io.blocks(source, rate, min_seconds=SOURCE_SECONDS, what="a source"),
+                lambda: audio_io.blocks(source, rate, min_seconds=MIN_SOURCE_SECONDS, what="a source"),
                 profile,
                 strength,
                 chunks,
@@ -387,17 +386,17 @@ class Voice:
 
     def _reference(self, target: Path | Audio) -> tuple[SpeakerProfile, ReferenceQuality]:
         """Profile of a recording, and how good it is; its pitch is known only where both say so."""
-        levelled = self._levelled(target, TARGET_SECONDS, "a target")
+        levelled = self._levelled(target, MIN_TARGET_SECONDS, "a target")
         mel = self.backend.features(levelled.wav)
         frames = self.spec.seconds_to_frames
-        pieces = _spans(mel.shape[1], frames(PIECE_SECONDS), frames(OVERLAP_SECONDS))
+        pieces = _spans(mel.shape[1], frames(REFERENCE_CHUNK_SECONDS), frames(OVERLAP_SECONDS))
         profile = SpeakerProfile.mean([self._described(mel[:, start:stop]) for start, stop in pieces])
         vectors = [
             self.backend.embed(mel[:, start:stop])
-            for start, stop in stretches(mel.shape[1], self.spec.frame_rate)
+            for start, stop in comparison_spans(mel.shape[1], self.spec.frame_rate)
         ]
-        measured = measure(levelled.wav, self.spec.sample_rate, levelled.gain_db)
-        quality = replace(measured, agreement=agreement(vectors))
+        measured = measure_quality(levelled.wav, self.spec.sample_rate, levelled.gain_db)
+        quality = replace(measured, agreement=embedding_agreement(vectors))
         return profile if quality.has_pitch else replace(profile, pitch_centre=None), quality
 
     def _described(self, mel: Floats) -> SpeakerProfile:

@@ -30,7 +30,6 @@ from voiceae.conversion.backends.manifest import Manifest, is_export, stored_ten
 from voiceae.conversion.backends.onnx import ExportedGraphs, ExportedVocoder, OnnxBackend
 from voiceae.conversion.backends.torch import TorchBackend, load_backend
 from voiceae.conversion.speaker_profile import SpeakerProfile
-from voiceae.conversion.voice import SOURCE_SECONDS, TARGET_SECONDS
 from voiceae.dsp.loudness import normalise
 from voiceae.dsp.mel import LogMel
 from voiceae.errors import ConfigError, ExportError, ModelFileError, OutputError
@@ -38,7 +37,7 @@ from voiceae.io import audio as audio_io
 from voiceae.io import modelfile
 from voiceae.io.filesystem import atomic_folder, exists
 from voiceae.io.locks import locked
-from voiceae.specs import AudioSpec
+from voiceae.specs import MIN_SOURCE_SECONDS, MIN_TARGET_SECONDS, AudioSpec
 from voiceae.vocoders import hifigan
 from voiceae.vocoders.base import Vocoder
 from voiceae.vocoders.load import load_vocoder
@@ -250,7 +249,7 @@ def _statistics(backend: TorchBackend) -> dict[str, list[float]]:
 
 def _normalised(clip: Path, spec: AudioSpec) -> Floats:
     """A clip at the model's rate and the common level: -> (N,)."""
-    wav = audio_io.load(clip, spec.sample_rate, min_seconds=TARGET_SECONDS).wav
+    wav = audio_io.load(clip, spec.sample_rate, min_seconds=MIN_TARGET_SECONDS).wav
     return normalise(wav, spec.sample_rate).wav
 
 
@@ -298,7 +297,7 @@ def compare_models(ours: TorchBackend, graphs: ExportedGraphs, clips: Sequence[P
         _compare_mels(
             found, _converted(ours, mel, profile), _converted(theirs, theirs.features(wav), exported)
         )
-        shortest = ours.spec.seconds_to_frames(SOURCE_SECONDS)
+        shortest = ours.spec.seconds_to_frames(MIN_SOURCE_SECONDS)
         for length in _lengths(mel.shape[1], ours.model.rate, shortest):
             part = np.ascontiguousarray(mel[:, :length])
             for voice in (

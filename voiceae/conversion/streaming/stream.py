@@ -125,7 +125,7 @@ class Stream:
     the result does not depend on them: after `flush` there are as many samples out as in, each at its own place.
 
     Args:
-        engine: network, mel and vocoder.
+        backend: network, mel and vocoder.
         profile: the target.
         matching: how far the result is given the target's statistics.
         options: delay and quality.
@@ -134,26 +134,26 @@ class Stream:
 
     def __init__(
         self,
-        engine: TorchBackend,
+        backend: TorchBackend,
         profile: SpeakerProfile,
         matching: float,
         options: StreamOptions,
         initial: InitialStatistics | None = None,
     ) -> None:
-        spec = engine.transform.spec
+        spec = backend.transform.spec
         self.spec, self.sample_rate, self.options = spec, spec.sample_rate, options
-        self._device = engine.transform.window.device
-        self._model = _StreamingModel(engine.model, profile, matching, options, spec.frame_rate, initial)
-        vocoder = weight_sharing_copy(engine.vocoder)
+        self._device = backend.transform.window.device
+        self._model = _StreamingModel(backend.model, profile, matching, options, spec.frame_rate, initial)
+        vocoder = weight_sharing_copy(backend.vocoder)
         if self._device.type == "cpu":
             optimise_for_few_frames(self._model.model, int8=options.int8)
             optimise_for_few_frames(vocoder, int8=options.int8)
         self._vocoder = streaming_vocoder(vocoder, options.vocoder_look_ahead)
-        self._mel = MelStream(engine.transform)
+        self._mel = MelStream(backend.transform)
         self._gate = NoiseGate(spec, options.gate_dbfs)
         self._level = StreamingLevel(spec, options.memory_seconds)
 
-        rate = engine.model.rate  # mel frames in a code frame
+        rate = backend.model.rate  # mel frames in a code frame
         self._step_samples = spec.samples(rate)
         # The first code frame is complete with the last sample under the window of its last mel frame.
         self._needed = spec.samples(rate - 1) + spec.n_fft - spec.padding  # samples of the next step
