@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from voiceae.dsp.mel import LogMel
-from voiceae.dsp.mel_filters import mel_filters
+from voiceae.dsp.spectrum import mel_filters
 from voiceae.io.audio import load
 from voiceae.specs import AudioSpec
 

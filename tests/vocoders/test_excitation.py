@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from voiceae.dsp.fourier import NOISE_FRAMES, reached_bins
+from voiceae.dsp.spectrum import NOISE_FRAMES, reached_bins
 from voiceae.specs import AudioSpec
 from voiceae.vocoders.excitation import Excitation, ShortTimeTransform
 

@@ -8,7 +8,7 @@ import scipy.optimize
 import torch
 from torch import Tensor
 
-from voiceae.dsp.mel_filters import mel_filters
+from voiceae.dsp.spectrum import mel_filters
 from voiceae.specs import AudioSpec
 from voiceae.vocoders.griffinlim import MelInverse
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from voiceae.dsp.mel_filters import mel_corners
+from voiceae.dsp.spectrum import mel_corners
 from voiceae.hardware import full_precision
 from voiceae.specs import AudioSpec
 

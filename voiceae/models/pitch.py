@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from voiceae.dsp.activity import active_frames
-from voiceae.dsp.mel_filters import mel_filters
+from voiceae.dsp.spectrum import mel_filters
 from voiceae.hardware import full_precision
 from voiceae.nn.masking import apply_mask
 from voiceae.specs import AudioSpec

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from voiceae.dsp.fourier import NOISE_FRAMES, noise_spectra
+from voiceae.dsp.spectrum import NOISE_FRAMES, noise_spectra
 from voiceae.specs import AudioSpec
 
 _ROOM_ABOVE = 1.1  # harmonics go on so far above the mel's upper edge, where the filter ends them

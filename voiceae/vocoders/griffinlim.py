@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from voiceae.dsp.mel_filters import mel_filters
+from voiceae.dsp.spectrum import mel_filters
 from voiceae.specs import AudioSpec
 from voiceae.vocoders.base import GRIFFIN_LIM, Vocoder
 from voiceae.vocoders.griffinlim_pipeline import PipelinedGriffinLim, block_frames

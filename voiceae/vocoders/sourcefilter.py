@@ -11,8 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from voiceae.dsp.fourier import reached_bins
-from voiceae.dsp.mel_filters import mel_corners, mel_filters
+from voiceae.dsp.spectrum import mel_corners, mel_filters, reached_bins
 from voiceae.hardware import full_precision
 from voiceae.nn.layers import Block
 from voiceae.nn.norm import FrameNorm

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from tests.tiny import small_model, write_model
 from voiceae.conversion.backends.manifest import Stored, stored_tensors
-from voiceae.dsp.fourier import fourier_basis, reached_bins
 from voiceae.dsp.mel import LogMel
+from voiceae.dsp.spectrum import fourier_basis, reached_bins
 from voiceae.errors import ModelFileError
 from voiceae.io import modelfile
 from voiceae.io.audio import load

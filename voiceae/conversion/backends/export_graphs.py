@@ -16,8 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from voiceae.conversion.backends.manifest import Stored
-from voiceae.dsp.fourier import fourier_basis, noise_spectra, reached_bins
-from voiceae.dsp.mel_filters import mel_filters
+from voiceae.dsp.spectrum import fourier_basis, mel_filters, noise_spectra, reached_bins
 from voiceae.dsp.statistics import match_moments
 from voiceae.errors import ModelFileError
 from voiceae.models import Autoencoder, BottleneckOutput, Content

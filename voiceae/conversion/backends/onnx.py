@@ -18,7 +18,7 @@ from voiceae.conversion.backends.manifest import (
 )
 from voiceae.conversion.speaker_profile import Embedding, MelStatistics, SpeakerProfile
 from voiceae.dsp.activity import MIN_PITCH_CONFIDENCE
-from voiceae.dsp.fourier import fourier_basis, noise_spectra, reached_bins
+from voiceae.dsp.spectrum import fourier_basis, noise_spectra, reached_bins
 from voiceae.errors import ConfigError, ExportError
 
 _FATAL_ONLY = 4  # onnxruntime's severity of messages; what fails is raised as well

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from voiceae.dsp.fourier import NOISE_FRAMES, fourier_basis, noise_spectra, reached_bins
+from voiceae.dsp.spectrum import NOISE_FRAMES, fourier_basis, noise_spectra, reached_bins
 from voiceae.specs import AudioSpec
 
 pytestmark = pytest.mark.numeric

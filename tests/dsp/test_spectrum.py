@@ -4,7 +4,7 @@ import librosa
 import numpy as np
 import pytest
 
-from voiceae.dsp.mel_filters import mel_corners, mel_filters
+from voiceae.dsp.spectrum import mel_corners, mel_filters
 from voiceae.specs import AudioSpec
 
 SPECS = {
