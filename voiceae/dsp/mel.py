@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 
 import numpy as np
 import torch
@@ -136,14 +136,6 @@ class MelStream:
         self._wav = self._wav[self._spec.samples(kept - self._start) :].clone()
         self._start = kept
         return mel
-
-
-def mel_blocks(blocks: Iterable[Tensor], transform: LogMel) -> Iterator[Tensor]:
-    """Log-mel of a wave in blocks, in blocks: (n,), ... -> (M, t), ..."""
-    stream = MelStream(transform)
-    for block in blocks:
-        yield stream.push(block)
-    yield stream.flush()
 
 
 def select_spans(mels: Iterable[Tensor], spans: Iterable[tuple[int, int]]) -> Tensor:
