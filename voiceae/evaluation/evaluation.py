@@ -116,13 +116,14 @@ def evaluate(
             _add_jobs(waves, _pair_jobs(pair, systems, scorers, index < options.subset))
         except FILE_ERRORS as error:
             excluded.append(Exclusion(pair.name, reason(error)))
+    # A pair without its conversion has no row at all, so that all rows are of the same pairs.
     gone = {exclusion.pair for exclusion in excluded}
     if len(gone) == len(pairs):
         raise AudioError(
             f"none of {len(pairs)} pairs could be made; the first: {excluded[0].reason if excluded else ''}"
         )
     natural_clips = draw_natural_clips(groups, options.seed) if "speaker" in scorers else []
-    everything = dict(waves)
+    everything = dict(waves)  # natural clips are scored too, but are no part of the examples
     _add_jobs(everything, _natural_jobs(natural_clips, excluded))
     measurements = score_all(everything, cache=options.cache, jobs=options.jobs, progress=progress)
     natural = _natural_scores(natural_clips, measurements, excluded) if "speaker" in scorers else None

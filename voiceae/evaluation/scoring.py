@@ -73,6 +73,7 @@ def score_wave(job: ScoringJob, cache: Path | None) -> Measurements:
         job: the wave and its scorers.
         cache: folder of earlier scores; None to score anew.
     """
+    # By content, so that a wave is known again whatever file, row or run it comes from.
     digest, measurements = job.digest, Measurements()
     for name, scorer in load_scorers(job.scorers).scorers.items():
         kept = cache / f"{name}-{scorer.version}" / digest[:2] / f"{digest}.json" if cache else None

@@ -163,7 +163,13 @@ def _read_pitch(voice: Voice, content: Content) -> tuple[Array, Array]:
 def _fit_content(
     fit: Sequence[CodedClip], held: Sequence[CodedClip], components: int, rng: np.random.Generator
 ) -> tuple[ContentPosterior, dict[str, Any]]:
-    mixture, chosen = _discrete(fit) if fit[0].codes is not None else _continuous(fit, components, rng)
+    if fit[0].codes is not None:
+        mixture, chosen = _discrete(fit)
+    else:
+        frames = np.concatenate([each.frames for each in fit])
+        drawn = frames if len(frames) <= _MAX_FRAMES else rng.permutation(frames)[:_MAX_FRAMES]
+        mixture = fit_mixture(drawn, components, rng)
+        chosen = [mixture.log_densities(each.frames).argmax(1) for each in fit]
     transitions = transition_matrix(chosen, mixture.size)
     mixture = replace(mixture, weights=stationary_distribution(transitions))
     clarity = np.concatenate([each.clarity for each in fit])
@@ -177,15 +183,6 @@ def _fit_content(
         melody=fit_melody([each.melody for each in fit]),
     )
     return content, {"components": mixture.size, **_figures(content, fit, held)}
-
-
-def _continuous(
-    fit: Sequence[CodedClip], components: int, rng: np.random.Generator
-) -> tuple[Mixture, list[NDArray[np.int64]]]:
-    frames = np.concatenate([each.frames for each in fit])
-    drawn = frames if len(frames) <= _MAX_FRAMES else rng.permutation(frames)[:_MAX_FRAMES]
-    mixture = fit_mixture(drawn, components, rng)
-    return mixture, [mixture.log_densities(each.frames).argmax(1) for each in fit]
 
 
 def _discrete(fit: Sequence[CodedClip]) -> tuple[Mixture, list[NDArray[np.int64]]]:
@@ -299,33 +296,25 @@ def _figures(
     content: ContentPosterior, fit: Sequence[CodedClip], held: Sequence[CodedClip]
 ) -> dict[str, Any]:
     """Fit on held-out clips: log-likelihood in nats a frame of a continuous code, bits of a discrete one."""
-    if fit[0].codes is not None:
-        return _discrete_figures(content, fit, held)
+    from scipy.cluster.vq import vq
+
+    used = [each.codes for each in fit if each.codes is not None]
+    if used:
+        chains = [vq(each.frames, content.mixture.means)[0] for each in held]
+        follows = np.concatenate([content.transitions[chain[:-1], chain[1:]] for chain in chains])
+        alone = np.maximum(content.mixture.weights, 1e-9)[np.concatenate(chains)]
+        return {
+            "codes_in_use": len(np.unique(np.concatenate(used))),
+            "bits_alone": round(float(-np.log2(alone).mean()), 3),
+            "bits_after_the_one_before": round(float(-np.log2(follows).mean()), 3),
+        }
     frames = np.concatenate([each.frames for each in held])
     gaussian = fit_mixture(np.concatenate([each.frames for each in fit]), 1)
-    dim = frames.shape[1]
-    prior = -0.5 * (np.square(frames).sum(1) + dim * np.log(2 * np.pi))
+    prior = -0.5 * (np.square(frames).sum(1) + frames.shape[1] * np.log(2 * np.pi))  # N(0, I), the VAE's
     return {
         "nats_under_prior": round(float(prior.mean()), 3),
         "nats_under_gaussian": round(float(gaussian.log_density(frames).mean()), 3),
         "nats_under_mixture": round(float(content.mixture.log_density(frames).mean()), 3),
-    }
-
-
-def _discrete_figures(
-    content: ContentPosterior, fit: Sequence[CodedClip], held: Sequence[CodedClip]
-) -> dict[str, Any]:
-    from scipy.cluster.vq import vq
-
-    chains = [vq(each.frames, content.mixture.means)[0] for each in held]
-    follows = np.concatenate([content.transitions[chain[:-1], chain[1:]] for chain in chains])
-    alone = np.maximum(content.mixture.weights, 1e-9)[np.concatenate(chains)]
-    return {
-        "codes_in_use": len(
-            np.unique(np.concatenate([each.codes for each in fit if each.codes is not None]))
-        ),
-        "bits_alone": round(float(-np.log2(alone).mean()), 3),
-        "bits_after_the_one_before": round(float(-np.log2(follows).mean()), 3),
     }
 
 

@@ -164,7 +164,7 @@ def find_aggregate(encoded: EncodedClips, total_kl: float, generator: torch.Gene
         total_kl: mean KL of the posteriors, nats per code frame.
         generator: of the samples that the histograms count.
     """
-    moments = aggregated_moments(encoded)
+    moments = aggregated_moments(encoded)  # of the best Gaussian: a lower bound that needs no density of q(z)
     deviation = np.sqrt(np.diag(moments.covariance))
     correlation = moments.covariance / np.outer(deviation, deviation)
     share = moments.kl / max(total_kl, 1e-9)
