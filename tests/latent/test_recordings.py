@@ -41,3 +41,14 @@ def test_a_folder_is_heard_as_its_files_are(tiny_voice: Voice, speakers: Path, t
     assert [Path(failure.where).name for failure in failures] == ["bad.wav"]
     with pytest.raises(AudioError, match="none of 1 clips"):
         profile_clips(tiny_voice, bad)
+
+
+def test_a_mel_gives_what_its_recording_gives(tiny_voice: Voice, speakers: Path) -> None:
+    file = speakers / "deep/s3/1.wav"
+    mel = tiny_voice.mel(file)
+    ours, theirs = tiny_voice.describe_mel(mel.numpy()), tiny_voice.profile(file)
+    np.testing.assert_allclose(ours.embedding, theirs.embedding, atol=1e-6)
+    assert ours.pitch_centre == theirs.pitch_centre
+    np.testing.assert_allclose(ours.mel_statistics.pack(), theirs.mel_statistics.pack(), rtol=1e-5)
+    np.testing.assert_allclose(ours.mel_statistics.covariance, theirs.mel_statistics.covariance, rtol=1e-5)
+    np.testing.assert_allclose(tiny_voice.encode_mel(mel).units, tiny_voice.encode(file).units, atol=1e-6)

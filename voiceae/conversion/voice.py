@@ -317,9 +317,19 @@ class Voice:
         Raises:
             AudioError: for audio that is missing, damaged, silent or shorter than 0.1 s.
         """
-        mel = self.mel(source)
+        return self.encode_mel(self.mel(source))
+
+    def encode_mel(self, mel: Tensor) -> Content:
+        """Content of a log-mel, as `encode` gives that of a recording: (M, T) -> units (1, D, T')."""
         with self.torch_backend.inference(mel.shape[-1]):
-            return self.model.encode(mel[None])
+            return self.model.encode(mel[None].to(self.device))
+
+    def describe_mel(self, mel: Floats) -> SpeakerProfile:
+        """Profile of a log-mel, as `profile` gives that of a short recording: (M, T) ->."""
+        profile = self.backend.describe(np.ascontiguousarray(mel))
+        assert profile.mel_statistics is not None
+        statistics = replace(profile.mel_statistics, covariance=active_covariance(mel))
+        return replace(profile, mel_statistics=statistics)
 
     def decode(self, content: Content, speaker: Target, *, matching: float | None = None) -> Tensor:
         """Let a speaker say a content: -> mel (M, T).
@@ -390,7 +400,7 @@ class Voice:
         mel = self.backend.features(levelled.wav)
         frames = self.spec.seconds_to_frames
         pieces = _spans(mel.shape[1], frames(REFERENCE_CHUNK_SECONDS), frames(OVERLAP_SECONDS))
-        profile = SpeakerProfile.mean([self._described(mel[:, start:stop]) for start, stop in pieces])
+        profile = SpeakerProfile.mean([self.describe_mel(mel[:, start:stop]) for start, stop in pieces])
         vectors = [
             self.backend.embed(mel[:, start:stop])
             for start, stop in comparison_spans(mel.shape[1], self.spec.frame_rate)
@@ -398,13 +408,6 @@ class Voice:
         measured = measure_quality(levelled.wav, self.spec.sample_rate, levelled.gain_db)
         quality = replace(measured, agreement=embedding_agreement(vectors))
         return profile if quality.has_pitch else replace(profile, pitch_centre=None), quality
-
-    def _described(self, mel: Floats) -> SpeakerProfile:
-        """Profile of a piece of a recording, with the covariance of its mel: (M, T) ->."""
-        profile = self.backend.describe(np.ascontiguousarray(mel))
-        assert profile.mel_statistics is not None
-        statistics = replace(profile.mel_statistics, covariance=active_covariance(mel))
-        return replace(profile, mel_statistics=statistics)
 
     def _levelled(self, source: Path | Audio, min_seconds: float, what: str) -> NormalisedWave:
         """Audio at the model's rate and the common level."""

@@ -15,7 +15,6 @@ from torch.nn import functional
 
 from voiceae.io.console import Progress
 from voiceae.latent import plotting
-from voiceae.latent.recordings import encode_mel
 from voiceae.latent.speaker_interpolation import interpolation_shares
 
 if TYPE_CHECKING:
@@ -268,7 +267,7 @@ def smoothness(voice: Voice, mels: list[Tensor], shares: list[float], alignment:
     codes = []  # of every pair of the alignment, (D, P) each
     for mel, share in zip(mels, shares, strict=True):
         clock = (1 - share) * alignment.first + share * alignment.second
-        units = encode_mel(voice, mel).units[0]
+        units = voice.encode_mel(mel).units[0]
         codes.append(sample_at(units, clock).double().numpy(force=True))
     steps = np.array([_distance(a, b) for a, b in pairwise(codes)])
     straight = max(_distance(codes[0], codes[-1]), 1e-9)

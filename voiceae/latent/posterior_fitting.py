@@ -20,9 +20,6 @@ from voiceae.latent.posterior import Array, ContentPosterior, Melody, Mixture, P
 from voiceae.latent.recordings import (
     Clip,
     bins_per_octave,
-    describe_mel,
-    encode_mel,
-    inference_threads,
 )
 
 if TYPE_CHECKING:
@@ -116,8 +113,8 @@ def _encode_clips(
         except FILE_ERRORS as error:
             failures.append(Failure(clip.name, reason(error, clip.name)))
             continue
-        profiles[clip.speaker].append(describe_mel(voice, mel))
-        content = encode_mel(voice, mel)
+        profiles[clip.speaker].append(voice.describe_mel(mel.numpy(force=True)))
+        content = voice.encode_mel(mel)
         codes = content.bottlenecked.codes
         clarity, melody = _read_pitch(voice, content)
         coded.append(
@@ -137,7 +134,7 @@ def _sampled_frames(voice: Voice, content: Content, rng: np.random.Generator) ->
     posterior = getattr(voice.model.bottleneck, "posterior", None)
     if posterior is None:
         return units
-    with inference_threads(voice, content.frames):
+    with voice.torch_backend.inference(content.frames):
         _, log_variance = posterior(content.features)
     deviation = np.exp(0.5 * log_variance[0].double().numpy(force=True))
     return np.asarray(units + deviation * rng.standard_normal(units.shape))

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,44 +14,14 @@ import torch
 from torch import Tensor
 
 from voiceae.conversion.batch import Failure, find_recordings
-from voiceae.conversion.speaker_profile import MelStatistics, SpeakerProfile
-from voiceae.conversion.statistics_matching import known_centre
+from voiceae.conversion.speaker_profile import SpeakerProfile
 from voiceae.data.store import STORE, FeatureStore
-from voiceae.dsp.covariance_matching import active_covariance
 from voiceae.errors import AudioError
-from voiceae.hardware import inference
 from voiceae.io.console import Progress
 from voiceae.io.filesystem import FILE_ERRORS, is_file, reason
 
 if TYPE_CHECKING:
     from voiceae.conversion.voice import Voice
-    from voiceae.models import Content
-
-
-def describe_mel(voice: Voice, mel: Tensor) -> SpeakerProfile:
-    """Speaker profile of a recording with this mel, as `Voice.profile` makes it: (M, T) ->."""
-    with inference_threads(voice, mel.shape[-1]):
-        traits = voice.model.describe(mel[None].to(voice.device))
-    mean, deviation, speaker = (
-        x[0].float().numpy(force=True) for x in (traits.mel_mean, traits.mel_deviation, traits.speaker)
-    )
-    statistics = MelStatistics(
-        mean, deviation, float(traits.active_frames[0]), active_covariance(mel.float().numpy(force=True))
-    )
-    centre = known_centre(traits)
-    return SpeakerProfile(speaker, None if math.isnan(centre) else centre, statistics)
-
-
-def encode_mel(voice: Voice, mel: Tensor) -> Content:
-    """Content of a recording with this mel, as `Voice.encode` makes it: (M, T) -> units (1, D, T')."""
-    with inference_threads(voice, mel.shape[-1]):
-        return voice.model.encode(mel[None].to(voice.device))
-
-
-def inference_threads(voice: Voice, frames: int) -> AbstractContextManager[None]:
-    """Inference on so many frames, with as many threads as the work calls for."""
-    # A convolution does two operations a weight and frame; `inference` takes the work in GFLOP.
-    return inference(voice.device, 2e-9 * voice.parameters * frames)
 
 
 def bins_per_octave(voice: Voice) -> int:
@@ -144,7 +112,7 @@ def profile_clips(
     failures = []
     for clip in progress(clips):
         try:
-            each = describe_mel(voice, clip.mel())
+            each = voice.describe_mel(clip.mel().numpy(force=True))
         except FILE_ERRORS as error:
             failures.append(Failure(clip.name, reason(error, clip.name)))
         else:
