@@ -176,7 +176,7 @@ def test_the_other_of_an_item_is_of_another_speaker_if_there_is_one(shared_out: 
     assert not (given.speaker == given.speaker[given.other_speaker]).any()
 
     def other(*speakers: int) -> list[int]:
-        return replace(given, speaker=torch.tensor(speakers)).other.tolist()
+        return replace(given, speaker=torch.tensor(speakers)).other_speaker.tolist()
 
     assert other(0, 1, 2, 3) == [3, 0, 1, 2]
     assert other(0, 0, 1, 1) == [3, 3, 1, 1]

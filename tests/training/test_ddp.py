@@ -22,7 +22,7 @@ import sys
 from pathlib import Path
 import torch
 from voiceae.commands.train import main
-from voiceae.data.crops import Crops
+from voiceae.data.crops import CropSampler
 from voiceae.hardware import Bf16Support
 from voiceae.training import precision
 from voiceae.training.loop import Training
@@ -31,7 +31,7 @@ from voiceae.training.loop import Training
 native = os.environ.get("LOCAL_RANK", "0") != "0"
 precision.bf16_support = lambda device: Bf16Support(native, "as the test says")
 half = []
-heard, batch = [], Crops.batch
+heard, batch = [], CropSampler.batch
 
 def recorded(self, step, rank=0, world_size=1):
     crops = batch(self, step, rank, world_size)
@@ -46,7 +46,7 @@ def recorded_run(self):
     state = {"heard": heard, "weights": self.objective.state_dict(), "averages": self.averages.values, "half": half}
     torch.save(state, Path(__file__).with_name(f"rank{self.fabric.global_rank}.pt"))
 
-Crops.batch, Training.run = recorded, recorded_run
+CropSampler.batch, Training.run = recorded, recorded_run
 main(sys.argv[1:])
 """
 DDP = [
@@ -69,7 +69,7 @@ def gradient(settings: Settings, rank: int) -> list[torch.Tensor]:
     data = settings.data
     crops = CropSampler(
         store, "train", batch_size=data.batch_size, crop_frames=data.crop_frames,
-        reference_frames=data.reference_frames, seed=settings.seed,
+        reference_frames=data.reference_frames, seed=settings.seed, resident=data.resident,
     ).batch(0, rank, 2)  # fmt: skip
     seed = noise_seed(settings.seed, 0, rank)
     torch.manual_seed(seed)
@@ -77,10 +77,11 @@ def gradient(settings: Settings, rank: int) -> list[torch.Tensor]:
     return [weight.grad for weight in objective.parameters() if weight.grad is not None]
 
 
+@pytest.mark.parametrize("resident", ["true", "false"])
 def test_two_processes_share_one_training(
-    composed: Composer, overrides: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    composed: Composer, overrides: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, resident: str
 ) -> None:
-    done = run_script(tmp_path / "ddp.py", RECORDED, [*overrides, *DDP])
+    done = run_script(tmp_path / "ddp.py", RECORDED, [*overrides, *DDP, f"data.resident={resident}"])
     assert done.returncode == 0, done.stderr
     first, second = (torch.load(tmp_path / f"rank{rank}.pt", weights_only=True) for rank in (0, 1))
 
@@ -102,7 +103,9 @@ def test_two_processes_share_one_training(
     assert lines[0]["frames"] == 2 * 4 * 32
     drawn: dict[str, torch.Tensor] = {}  # the second process takes the first one's draw for its codebook
     monkeypatch.setattr(VQ, "_broadcast", staticmethod(lambda fresh: drawn.setdefault("codebook", fresh)))
-    by_hand = [gradient(composed("optim.clip_norm=null"), rank) for rank in (0, 1)]
+    by_hand = [
+        gradient(composed("optim.clip_norm=null", f"data.resident={resident}"), rank) for rank in (0, 1)
+    ]
     means = [(first + second) / 2 for first, second in zip(*by_hand, strict=True)]
     norm = torch.stack([mean.norm() for mean in means]).norm().item()
     assert lines[0]["gradient_norm"] == pytest.approx(norm, rel=1e-4)

@@ -21,7 +21,7 @@ LIMITED = """
 import resource, sys
 from pathlib import Path
 from voiceae.commands.train import main
-from voiceae.data.crops import Crops
+from voiceae.data.crops import CropSampler
 from voiceae.data.store import FeatureStore
 import voiceae.training.run
 
@@ -32,7 +32,7 @@ def mb(name):
 store, limit = sys.argv[1], int((mb("VmData") + float(sys.argv[2])) * 2**20)
 resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
 try:
-    Crops(FeatureStore.open(store), "train", batch_size=1, crop_frames=8, reference_frames=8, seed=0)
+    CropSampler(FeatureStore.open(store), "train", batch_size=1, crop_frames=8, reference_frames=8, seed=0)
     print("resident")
 except MemoryError:
     print("too large")

@@ -48,7 +48,7 @@ class Objective(nn.Module):
         model: what is trained and exported.
         adversary: what `adversary_loss` trains after every update of the model; empty where there is nothing.
         weights: of the losses.
-        sparing: whether some of its steps leave weights of the model without a gradient.
+        has_unused_parameters: whether some of its steps leave weights of the model without a gradient.
         stage: name of the stage that the training is in; "" where it has none.
     """
 
