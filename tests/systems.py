@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from voiceae.data.crops import Batch
 from voiceae.io import modelfile
 from voiceae.models import Autoencoder
-from voiceae.nn.masking import lengths_to_mask
+from voiceae.nn.layers import lengths_to_mask
 from voiceae.training.config import compose
 
 _ENCODER = ["channels=16", "hidden=16", "n_blocks=1"]

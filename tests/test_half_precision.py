@@ -36,6 +36,7 @@ from voiceae.models.discriminators import (
 )
 from voiceae.models.encoders import SpeakerPart, SpeakerTable
 from voiceae.models.multitarget import CodeClassifier, PatchDiscriminator
+from voiceae.nn.layers import lengths_to_mask
 from voiceae.nn.losses import (
     CLUBEstimator,
     CPCLoss,
@@ -43,7 +44,6 @@ from voiceae.nn.losses import (
     contrastive_loss,
     reconstruction_loss,
 )
-from voiceae.nn.masking import lengths_to_mask
 from voiceae.specs import AudioSpec
 from voiceae.training.objectives.vqmivc import pitch_contour
 from voiceae.vocoders.griffinlim import GriffinLim

@@ -7,7 +7,7 @@ import torch
 
 from tests.tiny import small_model
 from voiceae.models import Autoencoder
-from voiceae.nn.masking import lengths_to_mask
+from voiceae.nn.layers import lengths_to_mask
 
 LENGTHS = (1, 3, 5, 127, 400)
 

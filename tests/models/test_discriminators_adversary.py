@@ -9,7 +9,7 @@ from voiceae.models.discriminators import (
     mel_adversarial_loss,
     mel_discriminator_loss,
 )
-from voiceae.nn.masking import lengths_to_mask
+from voiceae.nn.layers import lengths_to_mask
 
 
 def test_padding_is_not_judged():

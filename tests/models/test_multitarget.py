@@ -4,7 +4,7 @@ import torch
 from torch.nn import functional
 
 from voiceae.models.multitarget import CodeClassifier, PatchDiscriminator
-from voiceae.nn.masking import lengths_to_mask
+from voiceae.nn.layers import lengths_to_mask
 
 
 def test_padding_changes_no_judgement():

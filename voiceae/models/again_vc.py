@@ -17,8 +17,7 @@ from voiceae.dsp.statistics import masked_moments
 from voiceae.models.bottlenecks import BottleneckOutput, BottleneckPart, Noise
 from voiceae.models.decoders import DecoderInput, DecoderPart
 from voiceae.models.encoders import ContentPart, SpeakerPart
-from voiceae.nn.layers import BlockStack, StackFrames, UnstackFrames
-from voiceae.nn.masking import apply_mask, downsample_mask
+from voiceae.nn.layers import BlockStack, StackFrames, UnstackFrames, apply_mask, downsample_mask
 from voiceae.nn.norm import EPS, FrameNorm, InstanceNorm, Moments, MomentsSource
 
 

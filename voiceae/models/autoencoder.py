@@ -12,7 +12,7 @@ from voiceae.models.bottlenecks import BottleneckOutput, BottleneckPart, Noise
 from voiceae.models.decoders import DecoderInput, DecoderPart
 from voiceae.models.encoders import ContentPart, SpeakerPart
 from voiceae.models.pitch import MelPitch, NoPitch
-from voiceae.nn.masking import downsample_mask
+from voiceae.nn.layers import downsample_mask
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from voiceae.models.decoders import DecoderInput, DecoderPart
 from voiceae.models.encoders import ContentPart
-from voiceae.nn.layers import LSTM, BlockStack, MaskedConv
-from voiceae.nn.masking import apply_mask
+from voiceae.nn.layers import LSTM, BlockStack, MaskedConv, apply_mask
 from voiceae.nn.norm import FrameNorm
 
 _WEIGHTS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")

@@ -10,8 +10,7 @@ import torch
 from torch import Tensor, distributed, nn
 
 from voiceae.hardware import full_precision
-from voiceae.nn.layers import gaussian_kl, monte_carlo_kl, time_jitter
-from voiceae.nn.masking import apply_mask
+from voiceae.nn.layers import apply_mask, gaussian_kl, monte_carlo_kl, time_jitter
 
 
 @dataclass(frozen=True)

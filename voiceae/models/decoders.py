@@ -11,8 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from voiceae.nn.layers import BlockStack, MaskedConv, StackFrames, UnstackFrames
-from voiceae.nn.masking import apply_mask, downsample_mask
+from voiceae.nn.layers import BlockStack, MaskedConv, StackFrames, UnstackFrames, apply_mask, downsample_mask
 from voiceae.nn.norm import AdaptiveInstanceNorm
 
 

@@ -16,8 +16,7 @@ from voiceae.models.bottlenecks import (
     codebook_figures,
     mean_over_frames,
 )
-from voiceae.nn.layers import Scheduled
-from voiceae.nn.masking import apply_mask
+from voiceae.nn.layers import Scheduled, apply_mask
 
 
 class OneHotBottleneck(DiscreteBottleneck, Scheduled):

@@ -10,8 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from voiceae.nn.layers import MaskedConv
-from voiceae.nn.masking import downsample_mask, masked_average_pool
+from voiceae.nn.layers import MaskedConv, downsample_mask, masked_average_pool
 
 SLOPE = 0.2  # of the leaky ReLU over mels, as in DCGAN (Radford et al. 2016, arXiv 1511.06434)
 _WAVE_SLOPE = 0.1  # over waves, as in HiFi-GAN's code

@@ -13,8 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from voiceae.dsp.statistics import masked_moments
-from voiceae.nn.layers import BlockStack, StackFrames
-from voiceae.nn.masking import apply_mask, downsample_mask
+from voiceae.nn.layers import BlockStack, StackFrames, apply_mask, downsample_mask
 from voiceae.nn.norm import FrameNorm, InstanceNorm
 
 

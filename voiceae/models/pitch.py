@@ -13,7 +13,7 @@ from torch.nn import functional
 from voiceae.dsp.activity import active_frames
 from voiceae.dsp.spectrum import mel_filters
 from voiceae.hardware import full_precision
-from voiceae.nn.masking import apply_mask
+from voiceae.nn.layers import apply_mask
 from voiceae.specs import AudioSpec
 
 # Mel magnitude added between the harmonics of an ideal comb, about what real voices have there

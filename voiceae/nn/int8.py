@@ -20,8 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from voiceae.nn.layers import MaskedConv
-from voiceae.nn.masking import apply_mask
+from voiceae.nn.layers import MaskedConv, apply_mask
 from voiceae.nn.norm import AdaptiveInstanceNorm, Moments
 
 # "x86" and "fbgemm" are chosen where there is AVX2, "onednn" on an x86 without; "qnnpack" is the ARM one, and is

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from voiceae.dsp.statistics import masked_moments
-from voiceae.nn.masking import apply_mask
+from voiceae.nn.layers import apply_mask
 
 Model = TypeVar("Model", bound=nn.Module)
 EPS = 1e-5  # added to variances; torch's norms and the paper's code use the same

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from torch.nn import functional
 
 from voiceae.dsp.spectrum import mel_corners, mel_filters, reached_bins
 from voiceae.hardware import full_precision
-from voiceae.nn.layers import Block
+from voiceae.nn.layers import BlockStack
 from voiceae.nn.norm import FrameNorm
 from voiceae.nn.receptive_field import context_windows
 from voiceae.specs import AudioSpec
@@ -78,18 +79,14 @@ class PitchReader(nn.Module):
         self.n_bins, self.bins_per_octave = n_bins, bins_per_octave
         self.register_buffer("grid", f_low * 2 ** (torch.arange(n_bins) / bins_per_octave), persistent=False)
         self.enter = nn.Linear(n_mels, channels)
-        self.blocks = nn.ModuleList(
-            Block(channels, hidden, norm=FrameNorm(channels), kernel_size=kernel_size)
-            for _ in range(n_blocks)
-        )
+        norm = partial(FrameNorm, channels)
+        self.blocks = BlockStack(n_blocks, channels, hidden, norm=norm, kernel_size=kernel_size)
         self.leave = nn.Linear(channels, n_bins)
         self.reach = n_blocks * (kernel_size // 2)
 
     def forward(self, mel: Tensor) -> Tensor:
         """Read: (B, T, M) -> (B, T, K)."""
-        x = self.enter(mel)
-        for block in self.blocks:
-            x = block(x)
+        x = self.blocks(self.enter(mel))
         with full_precision(x.device.type):  # 8 bits of a logit are some tenths of a cent
             logits: Tensor = self.leave(x.float())
         return logits
@@ -153,10 +150,8 @@ class SourceFilter(Vocoder):
         self.register_buffer("mel_mean", torch.zeros(n_mels))
         self.register_buffer("mel_deviation", torch.ones(n_mels))
         self.enter = nn.Linear(2 * n_mels + 1, channels)
-        self.layers = nn.ModuleList(
-            Block(channels, hidden, norm=FrameNorm(channels), kernel_size=kernel_size)
-            for _ in range(n_blocks)
-        )
+        norm = partial(FrameNorm, channels)
+        self.layers = BlockStack(n_blocks, channels, hidden, norm=norm, kernel_size=kernel_size)
         self.norm = nn.LayerNorm(channels)
         self.leave = nn.Linear(channels, 3 * self.bins)
         nn.init.trunc_normal_(self.leave.weight, std=0.002)

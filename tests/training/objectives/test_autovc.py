@@ -8,7 +8,7 @@ import torch
 from tests.systems import config, moved, small_batch, small_system
 from tests.tiny import write_model
 from voiceae.io import modelfile
-from voiceae.nn.masking import downsample_mask
+from voiceae.nn.layers import downsample_mask
 from voiceae.training.objectives.autovc import AutoVC
 
 WEIGHTS = {"reconstruction": 1.0, "coarse_reconstruction": 1.0, "content": 1.0}

@@ -7,7 +7,7 @@ from torch.nn import functional
 from tests.systems import SPEAKERS, small_batch, small_system
 from voiceae.dsp.vocal_tract import VocalTractPerturbation
 from voiceae.errors import ConfigError
-from voiceae.nn.masking import downsample_mask
+from voiceae.nn.layers import downsample_mask
 from voiceae.specs import AudioSpec
 from voiceae.training.objectives.disentangling import GradientReversal
 

@@ -16,7 +16,7 @@ from voiceae.data.store import FeatureStore, Utterance
 from voiceae.errors import StoreError
 from voiceae.evaluation.scoring import Progress
 from voiceae.models import Autoencoder, GaussianBottleneck
-from voiceae.nn.masking import downsample_mask
+from voiceae.nn.layers import downsample_mask
 
 MIN_SPEAKERS, MIN_CLIPS = 4, 5  # a probe needs clips to fit, to stop by and to score, of several speakers
 

@@ -15,8 +15,8 @@ from voiceae.io import modelfile
 from voiceae.models import Autoencoder
 from voiceae.models.autovc import AutoVCDecoder, AutoVCEncoder
 from voiceae.models.encoders import PretrainedSpeaker
+from voiceae.nn.layers import downsample_mask
 from voiceae.nn.losses import reconstruction_loss
-from voiceae.nn.masking import downsample_mask
 from voiceae.specs import AudioSpec
 from voiceae.training.objectives.base import StepResult
 from voiceae.training.objectives.reconstruction import Reconstruction

@@ -23,9 +23,8 @@ from voiceae.models.discriminators import (
     mel_discriminator_loss,
 )
 from voiceae.models.multitarget import CodeClassifier
-from voiceae.nn.layers import scale_gradient
+from voiceae.nn.layers import downsample_mask, scale_gradient
 from voiceae.nn.losses import LossWeights, Schedule, contrastive_loss, reconstruction_loss
-from voiceae.nn.masking import downsample_mask
 from voiceae.training.objectives.base import Objective, StepResult
 
 

@@ -20,8 +20,8 @@ from voiceae.models.discriminators import (
 )
 from voiceae.models.encoders import SpeakerTable
 from voiceae.models.multitarget import CodeClassifier, PatchDiscriminator, ResidualDecoder
+from voiceae.nn.layers import downsample_mask
 from voiceae.nn.losses import reconstruction_loss
-from voiceae.nn.masking import downsample_mask
 from voiceae.training.objectives.base import StepResult
 from voiceae.training.objectives.reconstruction import Reconstruction
 

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from voiceae.data.crops import Batch
 from voiceae.models import Autoencoder, Content
+from voiceae.nn.layers import downsample_mask, masked_average_pool
 from voiceae.nn.losses import CLUBEstimator, CPCLoss, reconstruction_loss
-from voiceae.nn.masking import downsample_mask, masked_average_pool
 from voiceae.training.objectives.base import StepResult
 from voiceae.training.objectives.reconstruction import Reconstruction
 

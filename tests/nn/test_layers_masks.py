@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from voiceae.dsp.statistics import masked_moments
-from voiceae.nn.masking import apply_mask, downsample_mask, lengths_to_mask
+from voiceae.nn.layers import apply_mask, downsample_mask, lengths_to_mask
 
 
 def test_lengths_become_masks():
