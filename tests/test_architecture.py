@@ -310,7 +310,7 @@ def test_files_and_rooms_are_small_enough_to_know() -> None:
     rooms = {
         folder: sum(len(lines_of(path)) for path in folder.glob("*.py")) for folder in PACKAGE.rglob("*")
     }
-    assert {folder.name: lines for folder, lines in rooms.items() if lines > 3200} == {}
+    assert {folder.name: lines for folder, lines in rooms.items() if lines > 2700} == {}
 
 
 def comment_lines(text: str) -> set[int]:

@@ -173,7 +173,7 @@ def readers(folder: Path) -> dict[str, Reader]:
     from voiceae.conversion.batch import read_pair_rows
     from voiceae.conversion.embedding_files import read_stored
     from voiceae.io import audio, modelfile
-    from voiceae.latent.attributes import Attribute
+    from voiceae.latent.speakers.attributes import Attribute
     from voiceae.latent.units import read_units
     from voiceae.training.config import compose
     from voiceae.training.settings import Settings

@@ -10,7 +10,7 @@ import voiceae
 from tests.commands.conftest import Run
 from voiceae.io import audio as audio_io
 from voiceae.io.audio import Audio
-from voiceae.latent.attributes import Attribute
+from voiceae.latent.speakers.attributes import Attribute
 
 
 @pytest.fixture

@@ -91,7 +91,7 @@ import sys
 from pathlib import Path
 import numpy as np
 from voiceae.conversion.speaker_profile import SpeakerProfile
-from voiceae.latent.enrollment import SpeakerBank
+from voiceae.latent.speakers.enrollment import SpeakerBank
 
 for number in range(15):
     name = f"{sys.argv[2]}{number}"

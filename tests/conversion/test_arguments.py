@@ -17,9 +17,9 @@ from tests.tiny import SPEC
 from voiceae import Audio, Voice, VoiceAEError
 from voiceae.conversion.streaming.stream import StreamOptions
 from voiceae.errors import AudioError, ConfigError, EmbeddingError
-from voiceae.latent.attributes import Attribute, find_attribute
 from voiceae.latent.interpolation import interpolate
-from voiceae.latent.speaker_interpolation import interpolate_profiles
+from voiceae.latent.speakers.attributes import Attribute, find_attribute
+from voiceae.latent.speakers.interpolation import interpolate_profiles
 
 RATE = SPEC.sample_rate
 SPEECH = Path(__file__).parents[2] / "recipes/demo/clips/slt_1.flac"

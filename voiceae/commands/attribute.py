@@ -62,8 +62,8 @@ def fit(
     """Fit the direction between two classes of speakers."""
     import numpy as np
 
-    from voiceae.latent.attributes import fit_attribute, read_labels, two_classes
     from voiceae.latent.recordings import draw_recordings, find_clips, profile_clips
+    from voiceae.latent.speakers.attributes import fit_attribute, read_labels, two_classes
 
     # Labels first: a wrong column is said before the model is loaded.
     classes = two_classes(read_labels(labels, column, key), at=at, positive=positive)

@@ -97,7 +97,7 @@ def command(
         require_out,
     )
     from voiceae.io.filesystem import is_dir
-    from voiceae.latent.target_selection import resolve_target, targets_as_files
+    from voiceae.latent.speakers.target_selection import resolve_target, targets_as_files
 
     loader = VoiceLoader(**vars(choice))
     folder = source is not None and pairs is None and is_dir(source)

@@ -45,8 +45,8 @@ def command(
 ) -> int:
     """Interpolate from the sentence FIRST to the sentence SECOND through the content code."""
     from voiceae.io import audio as audio_io
-    from voiceae.latent.enrollment import profile_of_target
     from voiceae.latent.interpolation import draw_interpolation, interpolate
+    from voiceae.latent.speakers.enrollment import profile_of_target
 
     plain = numbered(out.with_name(f"{out.stem}-mel{out.suffix}"), steps if mels else 0)
     require_sounds([*numbered(out, steps), *plain], force)

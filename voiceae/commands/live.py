@@ -73,7 +73,7 @@ def command(
         raise click.UsageError("give --target, or --devices")
     sound.require_sounddevice()  # before the model is loaded
     from voiceae.conversion.streaming.stream import StreamOptions
-    from voiceae.latent.target_selection import resolve_stream_targets
+    from voiceae.latent.speakers.target_selection import resolve_stream_targets
 
     voice = choice.load()
     options = StreamOptions(look_ahead=look_ahead, gate_dbfs=gate)

@@ -58,8 +58,8 @@ def command(
     """Convert SOURCE to a voice between the speakers."""
     from voiceae.conversion.speaker_profile import SpeakerProfile
     from voiceae.io import audio as audio_io
-    from voiceae.latent.enrollment import profile_of_target
-    from voiceae.latent.target_selection import normalised_weights, parse_weighted_name
+    from voiceae.latent.speakers.enrollment import profile_of_target
+    from voiceae.latent.speakers.target_selection import normalised_weights, parse_weighted_name
 
     if steps and len(speakers) != 2:
         raise click.UsageError(f"--steps goes between two speakers, {len(speakers)} were given")
@@ -75,7 +75,7 @@ def command(
     if not steps:
         return 0
 
-    from voiceae.latent.speaker_interpolation import draw_speaker_path, speaker_path
+    from voiceae.latent.speakers.interpolation import draw_speaker_path, speaker_path
 
     ends, names = (profiles[0], profiles[1]), [share.name for share in shares]
     path = speaker_path(voice, source, ends, steps, spherical=slerp, progress=progress("mix", "voice"))

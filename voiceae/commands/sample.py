@@ -71,9 +71,9 @@ def command(
 ) -> int:
     """Draw speakers and content, decode them, and score whether the result is speech."""
     from voiceae.io import audio as audio_io
-    from voiceae.latent.enrollment import profile_of_target
     from voiceae.latent.posterior import Posterior
     from voiceae.latent.sampling import SamplingPlan, draw_samples
+    from voiceae.latent.speakers.enrollment import profile_of_target
 
     if source and target:
         raise click.UsageError("with --source and --target nothing is left to draw; use voiceae convert")

@@ -11,7 +11,7 @@ from voiceae.commands import options
 from voiceae.commands.options import find_recordings, progress, report_failures, require_files, try_each
 
 if TYPE_CHECKING:
-    from voiceae.latent.enrollment import SpeakerBank
+    from voiceae.latent.speakers.enrollment import SpeakerBank
 
 EPILOG = """\b
 Examples:
@@ -43,7 +43,7 @@ def add(
 ) -> int:
     """Add clips, or folders of them, to the speaker NAME."""
     from voiceae.errors import AudioError
-    from voiceae.latent.enrollment import SpeakerBank, default_bank, require_name
+    from voiceae.latent.speakers.enrollment import SpeakerBank, default_bank, require_name
 
     require_name(name)
     files, failures = find_recordings(clips)
@@ -83,7 +83,7 @@ def list_(bank: Path | None, model: str) -> None:
 @options.model
 def remove(names: tuple[str, ...], bank: Path | None, model: str) -> None:
     """Remove speakers from the bank."""
-    from voiceae.latent.enrollment import SpeakerBank
+    from voiceae.latent.speakers.enrollment import SpeakerBank
 
     path, fingerprint = _place(bank, model)
     with SpeakerBank.changing(path, fingerprint, must_exist=bank is not None) as known:
@@ -137,7 +137,7 @@ def export(
 
 def _open(bank: Path | None, model: str) -> SpeakerBank:
     """The bank of a model, without loading the model."""
-    from voiceae.latent.enrollment import SpeakerBank
+    from voiceae.latent.speakers.enrollment import SpeakerBank
 
     path, fingerprint = _place(bank, model)
     return SpeakerBank.open(path, fingerprint, must_exist=bank is not None)
@@ -147,7 +147,7 @@ def _place(bank: Path | None, model: str) -> tuple[Path, str]:
     """Where the bank of a model is, and the model's fingerprint."""
     from voiceae.assets import find_model
     from voiceae.io.modelfile import read_header
-    from voiceae.latent.enrollment import default_bank
+    from voiceae.latent.speakers.enrollment import default_bank
 
     fingerprint = read_header(find_model(model)).checksum
     return bank or default_bank(fingerprint), fingerprint

@@ -107,7 +107,7 @@ def decode(
 ) -> int:
     """Synthesise a text of units; without a written pitch contour the pitch stays level."""
     from voiceae.io import audio as audio_io
-    from voiceae.latent.enrollment import profile_of_target
+    from voiceae.latent.speakers.enrollment import profile_of_target
     from voiceae.latent.units import decode_units, pick_line, read_units
 
     voice = choice.load()

@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from voiceae.io.console import Progress
 from voiceae.latent import plotting
-from voiceae.latent.speaker_interpolation import interpolation_shares
+from voiceae.latent.speakers.interpolation import interpolation_shares
 
 if TYPE_CHECKING:
     from voiceae.conversion.targets import Source, Target

@@ -13,14 +13,14 @@ from voiceae.assets import find_model
 from voiceae.conversion.speaker_profile import MelStatistics, SpeakerProfile
 from voiceae.errors import EmbeddingError, OutputError
 from voiceae.io.modelfile import read_header
-from voiceae.latent.attributes import (
+from voiceae.latent.speakers.attributes import (
     Attribute,
     Classes,
     bundled_attributes,
     find_attribute,
     fit_attribute,
 )
-from voiceae.latent.target_selection import move_along_attributes
+from voiceae.latent.speakers.target_selection import move_along_attributes
 
 SIZE = 20
 

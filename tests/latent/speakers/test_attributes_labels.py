@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from voiceae.errors import CorpusError
-from voiceae.latent.attributes import read_labels, two_classes
+from voiceae.latent.speakers.attributes import read_labels, two_classes
 
 TABLE = "speaker,gender,age\na,f,9\nb,m,\nc,m,30\n\nb,m,\n"
 

@@ -9,8 +9,8 @@ from voiceae.conversion.batch import VoiceLoader
 from voiceae.conversion.speaker_profile import SpeakerProfile
 from voiceae.conversion.voice import Voice
 from voiceae.errors import EmbeddingError
-from voiceae.latent.attributes import Attribute, Classes, fit_attribute
-from voiceae.latent.target_selection import resolve_target, targets_as_files
+from voiceae.latent.speakers.attributes import Attribute, Classes, fit_attribute
+from voiceae.latent.speakers.target_selection import resolve_target, targets_as_files
 
 
 @pytest.fixture

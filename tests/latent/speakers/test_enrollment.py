@@ -11,7 +11,13 @@ from voiceae.conversion.voice import Voice
 from voiceae.errors import EmbeddingError
 from voiceae.io import audio as audio_io
 from voiceae.io.audio import Audio
-from voiceae.latent.enrollment import VARIABLE, SpeakerBank, default_bank, profile_of_target, require_name
+from voiceae.latent.speakers.enrollment import (
+    VARIABLE,
+    SpeakerBank,
+    default_bank,
+    profile_of_target,
+    require_name,
+)
 
 
 def profile(rng: np.random.Generator, pitch: float) -> SpeakerProfile:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from voiceae.errors import EmbeddingError
-from voiceae.latent.target_selection import WeightedName, normalised_weights, parse_weighted_name
+from voiceae.latent.speakers.target_selection import WeightedName, normalised_weights, parse_weighted_name
 
 
 @pytest.mark.parametrize(

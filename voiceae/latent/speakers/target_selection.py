@@ -14,8 +14,8 @@ from voiceae.conversion.embedding_files import EmbeddingTable, is_stored
 from voiceae.conversion.speaker_profile import SpeakerProfile
 from voiceae.errors import EmbeddingError
 from voiceae.io.filesystem import is_file
-from voiceae.latent.attributes import Attribute, find_attribute
-from voiceae.latent.enrollment import profile_of_target
+from voiceae.latent.speakers.attributes import Attribute, find_attribute
+from voiceae.latent.speakers.enrollment import profile_of_target
 
 if TYPE_CHECKING:
     from voiceae.conversion.batch import VoiceLoader

@@ -8,7 +8,7 @@ import pytest
 from voiceae.conversion.speaker_profile import SpeakerProfile
 from voiceae.conversion.voice import Voice
 from voiceae.errors import ConfigError
-from voiceae.latent.speaker_interpolation import (
+from voiceae.latent.speakers.interpolation import (
     draw_speaker_path,
     interpolate_profiles,
     interpolation_shares,
