@@ -64,7 +64,7 @@ class AgainVCEncoder(ContentPart):
         x = apply_mask(x, mask)
         for block, moments in zip(self.blocks, sources, strict=True):
             x = block(x, mask)
-            taken.append(moments(x, mask, EPS))
+            taken.append(moments(x, mask, EPS))  # kept for the speaker vector, and removed from the content
             x = apply_mask(_normalise(x, taken[-1]), mask)
         return x.transpose(1, 2), taken
 
@@ -203,6 +203,7 @@ def to_homogeneous(vector: Tensor) -> Tensor:
 
 def from_homogeneous(vector: Tensor) -> Tensor:
     """Inverse of `to_homogeneous`: (B, X + 1) -> (B, X)."""
+    # The bound keeps vectors that no encoder made (mixtures, moves along an attribute) finite.
     scaled = vector[:, :-1] / vector[:, -1:].clamp_min(1e-3)
     return scaled * scaled.shape[-1] ** 0.5
 

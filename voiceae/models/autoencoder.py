@@ -112,6 +112,8 @@ class Autoencoder(nn.Module):
         self.pitch = pitch
         self.decoder = decoder
         self.matching = matching
+        # Some published systems share parts: AutoVC's content encoder takes the speaker vector, AGAIN-VC's speaker
+        # vector comes from the content encoder.
         content.join(speaker)
         speaker.join(content, bottleneck)
         self.register_buffer("mel_mean", torch.zeros(n_mels, 1))
@@ -144,7 +146,7 @@ class Autoencoder(nn.Module):
 
     def with_pitch_of(self, content: Content, mel: Tensor, mask: Tensor | None = None) -> Content:
         """The same content, with the pitch of another mel of as many frames."""
-        with torch.no_grad():
+        with torch.no_grad():  # nothing in the pitch stream is trained
             pitch = self.pitch(mel, mask)
             centre, sure = self.pitch.centre(pitch, mel, mask), self.pitch.confidence(pitch, mel, mask)
             return replace(content, pitch=pitch, pitch_centre=centre, pitch_confidence=sure)
@@ -197,4 +199,5 @@ class Autoencoder(nn.Module):
 
     def denormalise(self, mel: Tensor) -> Tensor:
         """Inverse of `normalise`, in float32: (B, M, T) -> (B, M, T)."""
+        # Under autocast the decoder gives bfloat16, whose 8 bits would be steps of 0.06 nats at a log-mel of -8.
         return mel.float() * self.mel_deviation + self.mel_mean

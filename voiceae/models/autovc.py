@@ -119,6 +119,7 @@ class AutoVCEncoder(ContentPart):
         first = torch.arange(0, x.shape[1], self.rate, device=x.device).expand(len(x), -1)
         last = torch.minimum(first + self.rate, lengths[:, None]).sub(1).clamp_min(0)
         forward, backward = x.chunk(2, dim=-1)
+        # The last segment may be shorter: its last valid frame stands for the last one.
         kept = [
             directed.gather(1, frames[..., None].expand(-1, -1, self.neck))
             for directed, frames in ((forward, last), (backward, first))
@@ -179,6 +180,7 @@ class AutoVCDecoder(DecoderPart):
         repeated = units.transpose(1, 2).repeat_interleave(self.rate, dim=1)[:, :frames]
         x = self.blocks(apply_mask(self.enter(_with_speaker(repeated, speaker)), mask), mask)
         coarse = apply_mask(self.coarse(self.recurrent(x)[0]), mask)
+        # The post-net of Tacotron 2 (Shen et al. 2018, arXiv 1712.05884): tanh between its layers, none after the last.
         detail = coarse
         for number, layer in enumerate(self.post):
             detail = layer(torch.tanh(detail) if number else detail, mask)

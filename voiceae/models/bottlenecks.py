@@ -236,6 +236,7 @@ class VQ(DiscreteBottleneck):
         latent = self.project(x.transpose(1, 2)).float()
         valid = latent.new_ones(latent.shape[:2]) if mask is None else mask.to(latent.dtype)
         flat = latent.detach().flatten(0, 1)
+        # Not where the encoder is frozen or another stage is trained.
         follows = self.training and latent.requires_grad
         if follows:
             fresh = self._fresh(flat, valid.flatten(), *noise[:2])
@@ -301,6 +302,7 @@ class VQ(DiscreteBottleneck):
             distributed.all_reduce(total)
         self.cluster_size.lerp_(usage, 1 - self.decay)
         self.cluster_sum.lerp_(total, 1 - self.decay)
+        # The bound is for codes without use, of which the sum is as small.
         self.codebook.copy_(self.cluster_sum / self.cluster_size.clamp_min(1e-5)[:, None])
         if self.revive_below > 0:
             self._revive(fresh)

@@ -105,6 +105,7 @@ class Decoder(DecoderPart):
     def forward(self, given: DecoderInput) -> Tensor:
         """Decode `given.frames` frames: -> (B, M, T)."""
         units, speaker, mask = given.units, given.speaker, given.mask
+        # The speaker enters twice: beside the units, and by the norms of the blocks, which scale and shift by it.
         wide = speaker[:, None].expand(-1, units.shape[-1], -1)
         x = self.enter_units(torch.cat((units.transpose(1, 2), wide.to(units.dtype)), dim=-1))
         if self.pitch_bins:
@@ -112,6 +113,7 @@ class Decoder(DecoderPart):
             x = x + self.enter_pitch(self.fold(pitch))
         coarse_mask = downsample_mask(mask, self.rate)
         x = self.blocks(apply_mask(x, coarse_mask), coarse_mask, speaker)
+        # Most of the work is done at 1/rate of the frames; the head only adds what differs within a code frame.
         detail = self.unfold(self.frames(x), given.frames)
         detail = torch.cat((detail, given.harmonics.transpose(1, 2).to(detail.dtype)), dim=-1)
         detail = self.head[1](functional.gelu(self.head[0](detail, mask), approximate="tanh"), mask)

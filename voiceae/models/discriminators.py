@@ -142,6 +142,7 @@ class SpectrogramDiscriminator(nn.Module):
 
     def __init__(self, *, size: int, channels: int, share: float = 1.0) -> None:
         super().__init__()
+        # A mel up to 8 kHz says nothing of the bins above: there the discriminator would learn the vocoder's guesses.
         self.size, self.bins = size, int(share * (size // 2)) + 1
         self.register_buffer("window", torch.hann_window(size, periodic=True), persistent=False)
         self.layers = nn.ModuleList(
@@ -182,9 +183,11 @@ class PeriodDiscriminator(nn.Module):
 
     def forward(self, wav: Tensor, mask: Tensor) -> WaveDiscriminatorOutput:
         """Score: wav (B, N), mask (B, N); a patch is valid if the sample in its middle is."""
+        # Reflected to whole periods, as in HiFi-GAN's code: zeros would be an edge that recordings do not have.
         missing = -wav.shape[-1] % self.period
         wav = functional.pad(wav[:, None], (0, missing), mode="reflect")
         counts = functional.pad(mask[:, None], (0, missing)).unflatten(-1, (-1, self.period))
+        # Every layer has a stride of 3 along time.
         masks = [counts[:, :, :: 3**layer] for layer in range(1, len(self.layers) + 1)]
         return _pass(wav.unflatten(-1, (-1, self.period)), self.layers, self.score, masks)
 

@@ -33,7 +33,9 @@ class ResidualDecoder(DecoderPart):
             )
         self.rate, self.pitch_bins = decoder.rate, decoder.pitch_bins
         self.decoder, self.generator = decoder, generator
-        self.gain = nn.Parameter(torch.zeros(n_mels, 1))
+        self.gain = nn.Parameter(
+            torch.zeros(n_mels, 1)
+        )  # per bin, so that a bin that gains nothing stays as it is
 
     def forward(self, given: DecoderInput) -> Tensor:
         """Decode `given.frames` frames: -> (B, M, T)."""

@@ -123,7 +123,7 @@ class MelPitch(nn.Module):
         # Every frame counts by the square of its largest probability, so that flat distributions hardly do.
         weight = pitch.amax(1).square() * self._active(mel, mask)
         cumulative = (pitch * weight[:, None]).sum(-1).cumsum(-1)
-        below = cumulative < 0.5 * cumulative[:, -1:]
+        below = cumulative < 0.5 * cumulative[:, -1:]  # the median: up to where half of the weight lies
         return below.sum(-1).float() / self.bins_per_octave
 
     def confidence(self, pitch: Tensor, mel: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -150,6 +150,7 @@ class MelPitch(nn.Module):
         index = (torch.stack((below, below + 1)).long() + 1).clamp(0, self.n_bins + 1)
         first, second = (padded.gather(1, i[..., None].expand(-1, -1, pitch.shape[-1])) for i in index)
         moved = first * (1 - part) + second * part
+        # Linear interpolation between grid points; what falls off the grid is put on its last point.
         lost = (1 - moved.sum(1)).clamp_min(0)
         edge = torch.where(octaves > 0, self.n_bins - 1, 0)[:, None, None]
         return moved.scatter_add(1, edge.expand(-1, 1, pitch.shape[-1]), lost[:, None])
