@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
 RUNTIMES = ("auto", "onnx", "torch")
 AUTO_SECONDS = 300.0
-"""Importing torch costs some 1.5 s of computing, which it makes up for in the vocoder after about this much audio. It
-is also where `Voice` begins to cut a recording into pieces, with statistics declared for all of them."""
+"""Importing torch costs some 1.5 s of computing, which it makes up for in the vocoder after about this much audio. From
+there on torch also converts in chunks, with the statistics of the whole recording."""
 _VOCODER = "vocoder"
 
 
