@@ -19,9 +19,8 @@ from voiceae.io.filesystem import clear_dead_parts
 Result = TypeVar("Result")
 
 _POLL_SECONDS = 0.2  # between looks at the parent
-_ENDING = [
-    getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)
-]  # no SIGHUP on Windows
+# Windows has no SIGHUP.
+_ENDING = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 
 class Terminated(BaseException):

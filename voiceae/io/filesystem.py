@@ -159,9 +159,8 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     with _temporary(path, _open_file) as temporary:
         mode = temporary.stat().st_mode
         yield temporary
-        temporary.chmod(
-            stat.S_IMODE(mode)
-        )  # safetensors replaces the file by one that only its owner may read
+        # safetensors replaces the file by one that only its owner may read.
+        temporary.chmod(stat.S_IMODE(mode))
         temporary.replace(path)
 
 

@@ -65,9 +65,8 @@ def captured_decoder_messages(errors: list[str]) -> Iterator[None]:
                     errors.append(error[1].decode(errors="replace"))
 
 
-MAX_BYTES = (
-    1 << 29
-)  # of a pipe, held in memory since decoders seek: 50 minutes of stereo at 44.1 kHz and 16 bits
+# Of a pipe, held in memory since decoders seek: 50 minutes of stereo at 44.1 kHz and 16 bits.
+MAX_BYTES = 1 << 29
 _WRITER_SECONDS = 10.0  # for a writer to open a named pipe; once it has, there is no limit
 _KEPT = 4  # pipes whose content is kept, for a source and some targets as `<(...)` of a shell makes them
 _CHUNK = 1 << 16  # bytes a read: the buffer of a pipe on Linux

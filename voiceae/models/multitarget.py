@@ -33,9 +33,8 @@ class ResidualDecoder(DecoderPart):
             )
         self.rate, self.pitch_bins = decoder.rate, decoder.pitch_bins
         self.decoder, self.generator = decoder, generator
-        self.gain = nn.Parameter(
-            torch.zeros(n_mels, 1)
-        )  # per bin, so that a bin that gains nothing stays as it is
+        # Per bin, so that a bin that gains nothing stays as it is.
+        self.gain = nn.Parameter(torch.zeros(n_mels, 1))
 
     def forward(self, given: DecoderInput) -> Tensor:
         """Decode `given.frames` frames: -> (B, M, T)."""
