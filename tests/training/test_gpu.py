@@ -76,7 +76,7 @@ def built(name: str, store: Path, speaker_model: Path, *more: str) -> Training:
 
 def on_gpu(module: Training) -> None:
     """What comes before the first step."""
-    for part in filter(None, getattr(module.objective, "_through", ())):
+    for part in filter(None, getattr(module.objective, "_autoencoder", ())):
         part.to("cuda")  # else at the first step
     module.start()
 
