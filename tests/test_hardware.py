@@ -18,7 +18,7 @@ def reported(
     monkeypatch: pytest.MonkeyPatch, capabilities: dict[str, object], *, onednn: bool = True
 ) -> None:
     """A processor as torch and oneDNN would report it."""
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
     answer = SimpleNamespace(_is_mkldnn_bf16_supported=lambda: onednn)
     monkeypatch.setattr(torch.ops, "mkldnn", answer, raising=False)
     for name in ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA"):
