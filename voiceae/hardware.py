@@ -60,7 +60,7 @@ def _cpu() -> Bf16Support:
 
     if hasattr(torch.cpu, "get_capabilities"):
         reported = torch.cpu.get_capabilities()
-    else:  # torch 2.9 has no table; every processor with AMX tiles multiplies bf16 in them
+    else:  # torch before 2.11 has no table; every processor with AMX tiles multiplies bf16 in them
         amx, avx512 = torch.cpu._is_amx_tile_supported(), torch.cpu._is_avx512_bf16_supported()
         reported = {"architecture": platform.machine(), "amx_bf16": amx, "avx512_bf16": avx512}
     cap = next((os.environ[name] for name in _CAPS if os.environ.get(name)), "").upper()

@@ -244,9 +244,11 @@ def wave_adversarial_losses(
         recorded: (B, N).
         mask: (B, N) valid samples, all by default.
     """
+    # The generated wave first: autocast keeps bfloat16 copies of the weights for the whole step, and before torch 2.11
+    # a copy made without gradients would serve the discriminators' own loss as well.
+    fake = discriminators(generated, mask)
     with torch.no_grad():
         real = discriminators(recorded, mask)
-    fake = discriminators(generated, mask)
     matching = [
         _masked_mean((ours.float() - theirs.float()).abs(), counts)
         / _masked_mean(theirs.abs(), counts).clamp_min(1e-3)
