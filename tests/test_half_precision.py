@@ -300,7 +300,8 @@ def test_the_vocoder_says_the_same_under_autocast() -> None:
     assert change(spectra, vocoder.spectra(mel, exact.f0)) < 0.02
     transform = LogMel(SPEC)
     assert float((transform(made.wav) - transform(exact.wav)).abs().mean()) < 0.03  # nats
-    assert float(loss(made.wav, wav)) == pytest.approx(float(loss(exact.wav, wav)), rel=2e-3)
+    # Processors round products of bfloat16 differently: off by 0.1 % with AMX, by 0.9 % with AVX512_BF16 alone.
+    assert float(loss(made.wav, wav)) == pytest.approx(float(loss(exact.wav, wav)), rel=0.015)
 
 
 @pytest.mark.parametrize("name", SMALL)

@@ -57,7 +57,7 @@ def test_it_installs_once(checkout: Checkout) -> None:
     code, first, _ = checkout.source()
     assert code == 0
     assert [line.split("install ")[1].replace(str(checkout.root), "") for line in first] == [
-        "--editable [eval-wheels,dev,onnx,dask]",
+        "--editable [all,dev]",
         "--no-deps Resemblyzer",
         "pyworld",
     ]

@@ -21,7 +21,7 @@ OK, FAILED = Verdict.OK, Verdict.FAILED
 @pytest.fixture(scope="module")
 def healthy(world: FeatureStore) -> Diagnosis:
     model = worlds.build("GaussianBottleneck", 8, world)
-    return diagnose(worlds.train(model, world, 160, kl=0.03, changed=0.75), world)
+    return diagnose(worlds.train(model, world, 160, kl=0.03, perturbed_share=0.75), world)
 
 
 @pytest.fixture(scope="module")
