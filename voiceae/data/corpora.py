@@ -6,7 +6,7 @@ import hashlib
 import os
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -67,9 +67,16 @@ def list_recordings(
         raise CorpusError(f"{kind}: no such kind of corpus; use one of {', '.join(KINDS)}")
     if mic not in MICS:
         raise CorpusError(f"{mic}: no such microphone; use one of {', '.join(MICS)}")
-    left: list[UnusedFile] = []
+    place, left = Path(root), list[UnusedFile]()
     try:
-        recordings = _found(kind, Path(root), mic, left)
+        if not exists(place):
+            raise CorpusError(f"{root}: no such corpus; give the folder (or the table, for csv)")
+        if is_dir(place) == (kind == "csv"):
+            raise CorpusError(
+                f"{root}: is {'a folder, csv wants a table' if kind == 'csv' else 'not a folder'}"
+            )
+        found = KINDS[kind](place, mic, left)
+        recordings = sorted(found, key=lambda r: (r.speaker, r.utterance, r.path.as_posix()))
     except OSError as error:
         raise CorpusError(f"{error.filename or root}: cannot be read: {error.strerror}") from error
     if unused is not None:
@@ -79,14 +86,6 @@ def list_recordings(
     if not recordings:
         raise CorpusError(f"{root}: no recordings found; {_EXPECTED[kind]}")
     return recordings
-
-
-def _found(kind: str, root: Path, mic: str, unused: list[UnusedFile]) -> list[Recording]:
-    if not exists(root):
-        raise CorpusError(f"{root}: no such corpus; give the folder (or the table, for csv)")
-    if is_dir(root) == (kind == "csv"):
-        raise CorpusError(f"{root}: is {'a folder, csv wants a table' if kind == 'csv' else 'not a folder'}")
-    return sorted(KINDS[kind](root, mic, unused), key=lambda r: (r.speaker, r.utterance, r.path.as_posix()))
 
 
 def vctk(root: Path, mic: str, unused: list[UnusedFile]) -> Iterator[Recording]:
@@ -102,7 +101,13 @@ def vctk(root: Path, mic: str, unused: list[UnusedFile]) -> Iterator[Recording]:
         raise CorpusError(f"{root}: has no {_VCTK_AUDIO}; {_EXPECTED['vctk']}")
     info = vctk_speakers(root / "speaker-info.txt")
     for speaker, paths in _by_speaker(root / _VCTK_AUDIO, unused).items():
-        for utterance, mics in sorted(_by_utterance(paths, unused).items()):
+        utterances: dict[str, dict[str, Path]] = defaultdict(dict)
+        for path in paths:
+            if match := _VCTK_FILE.fullmatch(path.stem):
+                utterances[match["utterance"]][match["mic"]] = path
+            else:
+                unused.append(UnusedFile(path, "not named as VCTK's are"))
+        for utterance, mics in sorted(utterances.items()):
             yield Recording(
                 path=mics.get(mic) or next(iter(mics.values())),
                 speaker=speaker,
@@ -158,30 +163,25 @@ def table(root: Path, mic: str, unused: list[UnusedFile]) -> Iterator[Recording]
     """A table with columns path, speaker, optionally split, text, gender; paths are relative to it."""
     seen: dict[Path, int] = {}
     for row in read_table(root, ("path", "speaker"), "a table of recordings"):
-        recording = _row_recording(root, row.cells, row.line)
-        if recording.path in seen:
-            where = f"lines {seen[recording.path]} and {row.line}"
-            raise CorpusError(f"{root}: {recording.path} is listed twice, {where}; keep one")
-        seen[recording.path] = row.line
-        yield recording
-
-
-def _row_recording(root: Path, row: Mapping[str, str], line: int) -> Recording:
-    if not row["path"] or not row["speaker"]:
-        raise CorpusError(
-            f"{root}: line {line} has no {'speaker' if row['path'] else 'path'}; {_EXPECTED['csv']}"
+        cells, line, name = row.cells, row.line, row.cells["path"]
+        if not name or not cells["speaker"]:
+            missing = "speaker" if name else "path"
+            raise CorpusError(f"{root}: line {line} has no {missing}; {_EXPECTED['csv']}")
+        if not Path(name).name:  # ".", "/"
+            raise CorpusError(f"{root}: line {line}: path {name} is a folder; give an audio file")
+        path = find_named_file(root.parent, name)
+        if path in seen:
+            raise CorpusError(f"{root}: {path} is listed twice, lines {seen[path]} and {line}; keep one")
+        seen[path] = line
+        gender = cells.get("gender", "")[:1].upper()
+        yield Recording(
+            path=path,
+            speaker=cells["speaker"],
+            utterance=Path(name).with_suffix("").as_posix(),
+            split=cells.get("split") or None,
+            text=cells.get("text") or None,
+            gender=gender if gender in ("F", "M") else None,
         )
-    if not Path(row["path"]).name:  # ".", "/"
-        raise CorpusError(f"{root}: line {line}: path {row['path']} is a folder; give an audio file")
-    gender = row.get("gender", "")[:1].upper()
-    return Recording(
-        path=find_named_file(root.parent, row["path"]),
-        speaker=row["speaker"],
-        utterance=Path(row["path"]).with_suffix("").as_posix(),
-        split=row.get("split") or None,
-        text=row.get("text") or None,
-        gender=gender if gender in ("F", "M") else None,
-    )
 
 
 KINDS: dict[str, Callable[[Path, str, list[UnusedFile]], Iterable[Recording]]] = {
@@ -217,17 +217,6 @@ def _by_speaker(
         else:
             unused.append(UnusedFile(path, "beside the speakers' folders"))
     return dict(sorted(speakers.items()))
-
-
-def _by_utterance(paths: Iterable[Path], unused: list[UnusedFile]) -> dict[str, dict[str, Path]]:
-    """Paths of one VCTK speaker by utterance and microphone, mic1 first."""
-    found: dict[str, dict[str, Path]] = defaultdict(dict)
-    for path in paths:
-        if match := _VCTK_FILE.fullmatch(path.stem):
-            found[match["utterance"]][match["mic"]] = path
-        else:
-            unused.append(UnusedFile(path, "not named as VCTK's are"))
-    return found
 
 
 def _subsets(root: Path) -> list[Path]:
@@ -297,10 +286,22 @@ def assign_splits(
         )
     if not 0 <= valid_utterances <= 0.5:
         raise CorpusError(f"{valid_utterances} of the utterances to hold out: give a part between 0 and 0.5")
-    held_speakers = set(_draw_speakers(recordings, seed)[:wanted])
-    seen = [recording for recording in recordings if recording.speaker not in held_speakers]
-    least = 1 if valid_utterances else 0
-    held = _draw_utterances(seen, max(least, round(valid_utterances * len(seen))), seed)
+    # All speakers, shuffled within each gender and taken from the genders in turn.
+    by_gender: dict[str, set[str]] = defaultdict(set)
+    for recording in recordings:
+        by_gender[recording.gender or ""].add(recording.speaker)
+    ranked = sorted(
+        (rank, name) for names in by_gender.values() for rank, name in enumerate(_shuffled(names, seed))
+    )
+    held_speakers = {name for _, name in ranked[:wanted]}
+    # The utterances of the others, in an order that leaves each speaker the first of his own.
+    by_speaker: dict[str, list[str]] = defaultdict(list)
+    for recording in recordings:
+        if recording.speaker not in held_speakers:
+            by_speaker[recording.speaker].append(_name(recording))
+    free = [name for names in by_speaker.values() for name in _shuffled(names, seed)[1:]]
+    held_count = round(valid_utterances * sum(map(len, by_speaker.values())))
+    held = set(_shuffled(free, seed)[: max(1 if valid_utterances else 0, held_count)])
     return [replace(recording, split=_split(recording, held_speakers, held)) for recording in recordings]
 
 
@@ -316,26 +317,6 @@ def _name(recording: Recording) -> str:
 
 def _shuffled(names: Iterable[str], seed: int) -> list[str]:
     return sorted(names, key=lambda name: hashlib.sha256(os.fsencode(f"{seed}/{name}")).digest())
-
-
-def _draw_speakers(recordings: Sequence[Recording], seed: int) -> list[str]:
-    """All speakers, shuffled within each gender and taken from the genders in turn."""
-    by_gender: dict[str, set[str]] = defaultdict(set)
-    for recording in recordings:
-        by_gender[recording.gender or ""].add(recording.speaker)
-    ranked = [
-        (rank, name) for names in by_gender.values() for rank, name in enumerate(_shuffled(names, seed))
-    ]
-    return [name for _, name in sorted(ranked)]
-
-
-def _draw_utterances(recordings: Sequence[Recording], wanted: int, seed: int) -> set[str]:
-    """Names held out, in an order that leaves each speaker the first of his own."""
-    by_speaker: dict[str, list[str]] = defaultdict(list)
-    for recording in recordings:
-        by_speaker[recording.speaker].append(_name(recording))
-    free = [name for names in by_speaker.values() for name in _shuffled(names, seed)[1:]]
-    return set(_shuffled(free, seed)[:wanted])
 
 
 def _given_splits(recordings: Sequence[Recording]) -> list[Recording]:

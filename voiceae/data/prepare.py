@@ -178,7 +178,8 @@ def prepare(
         valid_utterances=options.valid_utterances,
         seed=options.seed,
     )
-    root = _corpus_root(kind, Path(corpus))
+    root = Path(os.path.abspath(corpus))  # links stay: the corpus may move behind them
+    root = root.parent if kind == "csv" else root
     plan = make_plan(kind, root, found, spec, options)
     shard_jobs = _shard_jobs(out, recordings, spec, options)
     if force or not is_finished(out, plan):
@@ -189,13 +190,18 @@ def prepare(
         _require_unchanged(out, root, recordings)
         resumed = len(shard_jobs)
     info = json.loads((out / STORE).read_text(encoding="utf-8"))
+    reasons: list[tuple[str, str]] = []
+    if is_file(out / REPORT):  # none where the report of a finished store was removed
+        with open_table(out / REPORT, "r") as file:
+            rows = islice(csv.DictReader(file), _MOST_NAMED)
+            reasons = [(row["path"], row["reason"]) for row in rows]
     return Prepared(
         path=out,
         utterances=info["utterances"],
         speakers=info["speakers"],
         seconds=info["seconds"],
         skipped=info["skipped"],
-        reasons=_first_reasons(out / REPORT),
+        reasons=tuple(reasons),
         resumed=resumed,
     )
 
@@ -212,25 +218,27 @@ def _make(
     """Make what is missing of a store that is ours and locked: the number of shards that were there."""
     resumed = len(shard_jobs)
     if not is_file(out / STORE):
-        _warn_changed(out, shard_jobs)
+        # Of the shards of a begun store, those whose recordings are others by now will be made again.
+        begun = [(job, record) for job in shard_jobs if (record := stored_record(job)) is not None]
+        paths = [path for job, record in begun for path in changed(job, record)]
+        if paths:
+            warnings.warn(
+                f"{out}: {_some(paths)} changed since the store was begun; prepared again",
+                ChangedWarning,
+                stacklevel=3,
+            )
         resumed = sum(read_record(job) is not None for job in shard_jobs)
         records = _run(shard_jobs, jobs, progress)
         _finish(out, root, plan, shard_jobs, records, unused)
-        _warn_narrow(records)
+        narrow = sum(record.narrow for record in records)
+        if narrow:
+            warnings.warn(
+                f"{narrow} recordings are sampled below 16 kHz and lack the upper band; expect a dull voice",
+                UpperBandWarning,
+                stacklevel=3,
+            )
     shutil.rmtree(out / RECORDS, ignore_errors=True)
     return resumed
-
-
-def _warn_changed(out: Path, shard_jobs: Sequence[ShardJob]) -> None:
-    """Tell which recordings of a begun store are others by now; their shards will be made again."""
-    records = [(job, record) for job in shard_jobs if (record := stored_record(job)) is not None]
-    paths = [path for job, record in records for path in changed(job, record)]
-    if paths:
-        warnings.warn(
-            f"{out}: {_some(paths)} changed since the store was begun; prepared again",
-            ChangedWarning,
-            stacklevel=4,
-        )
 
 
 def _require_unchanged(out: Path, root: Path, recordings: Sequence[Recording]) -> None:
@@ -252,11 +260,6 @@ def _some(paths: Sequence[Path]) -> str:
     named = ", ".join(path.name for path in paths[:_MOST_NAMED])
     more = f" and {len(paths) - _MOST_NAMED} more" if len(paths) > _MOST_NAMED else ""
     return f"{len(paths)} recording{'s' if len(paths) > 1 else ''} ({named}{more})"
-
-
-def _corpus_root(kind: str, corpus: Path) -> Path:
-    absolute = Path(os.path.abspath(corpus))  # links stay: the corpus may move behind them
-    return absolute.parent if kind == "csv" else absolute
 
 
 def _shard_jobs(
@@ -284,24 +287,19 @@ def _run(shard_jobs: Sequence[ShardJob], jobs: int | None, progress: bool) -> li
     records: list[ShardRecord] = []
     total = sum(len(job.recordings) for job in shard_jobs)
     folders = {path.parent for job in shard_jobs for path in (job.mel_path, job.record_path)}
+    if jobs is None:  # as many as joblib can use; a cluster knows its own number
+        known, _ = joblib.parallel.get_active_backend()
+        elsewhere = type(known).__name__ == "DaskDistributedBackend"
+        jobs = known.effective_n_jobs(-1) if elsewhere else available_cpus()
     with workers_killed_on_error(folders), tqdm(total=total, unit="file", disable=not progress) as bar:
         parallel = joblib.Parallel(
-            _processes(jobs, len(shard_jobs)), return_as="generator", **parent_watch_options()
+            min(jobs, len(shard_jobs)), return_as="generator", **parent_watch_options()
         )
         done: Iterable[ShardRecord] = parallel(watched_call(build_shard, job) for job in shard_jobs)
         for job, record in zip(shard_jobs, done, strict=True):
             records.append(record)
             bar.update(len(job.recordings))
     return records
-
-
-def _processes(jobs: int | None, shards: int) -> int:
-    """Processes to ask joblib for: as many as it can use, within `jobs`; a cluster knows its own number."""
-    if jobs is None:
-        known, _ = joblib.parallel.get_active_backend()
-        elsewhere = type(known).__name__ == "DaskDistributedBackend"
-        jobs = known.effective_n_jobs(-1) if elsewhere else available_cpus()
-    return min(jobs, shards)
 
 
 def _finish(
@@ -358,21 +356,10 @@ def _rows(
         for place, start, frames, seconds in record.rows:
             own = job.recordings[place]
             names = [own.speaker, own.utterance, own.split or TRAIN, relative_path(own.path, root)]
-            rows.append(
-                [
-                    len(rows),
-                    *names,
-                    number,
-                    start,
-                    frames,
-                    round(seconds, 4),
-                    own.gender or "",
-                    own.text or "",
-                ]
-            )
-        skipped += [
-            [relative_path(job.recordings[place].path, root), reason] for place, reason in record.skipped
-        ]
+            known = [own.gender or "", own.text or ""]
+            rows.append([len(rows), *names, number, start, frames, round(seconds, 4), *known])
+        for place, reason in record.skipped:
+            skipped.append([relative_path(job.recordings[place].path, root), reason])
     return rows, skipped
 
 
@@ -381,22 +368,3 @@ def _write_csv(path: Path, columns: Sequence[str], rows: Sequence[Sequence[Any]]
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(columns)
         writer.writerows(rows)
-
-
-def _first_reasons(report: Path) -> tuple[tuple[str, str], ...]:
-    """(path, reason) of the first bad files; none where the report of a finished store was removed."""
-    if not is_file(report):
-        return ()
-    with open_table(report, "r") as file:
-        rows = islice(csv.DictReader(file), _MOST_NAMED)
-        return tuple((row["path"], row["reason"]) for row in rows)
-
-
-def _warn_narrow(records: Sequence[ShardRecord]) -> None:
-    narrow = sum(record.narrow for record in records)
-    if narrow:
-        warnings.warn(
-            f"{narrow} recordings are sampled below 16 kHz and lack the upper band; expect a dull voice",
-            UpperBandWarning,
-            stacklevel=3,
-        )

@@ -9,7 +9,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, TextIO
@@ -210,7 +210,9 @@ def make_plan(
     """What the store is made of; two plans that agree make the same store."""
     listing = hashlib.sha256()
     for recording in recordings:
-        size = _size(recording.path)
+        size = -1  # of what cannot be looked at, which the report tells
+        with suppress(OSError):
+            size = recording.path.stat().st_size if recording.path.is_file() else -1
         row = [relative_path(recording.path, root), size, recording.speaker, recording.split, recording.text]
         listing.update(json.dumps([*row, recording.utterance, recording.gender]).encode())
     return {
@@ -221,14 +223,6 @@ def make_plan(
         "spec": spec.to_dict(),
         "options": asdict(options),
     }
-
-
-def _size(path: Path) -> int:
-    """Bytes of a file; -1 for one that cannot be looked at, which the report tells."""
-    try:
-        return path.stat().st_size if path.is_file() else -1
-    except OSError:
-        return -1
 
 
 def plan_digest(plan: dict[str, Any]) -> str:
@@ -290,7 +284,12 @@ def claim(out: Path, plan: dict[str, Any], force: bool) -> None:
         odd = ", ".join(_differences(theirs, plan))
         raise StoreError(f"{out}: was begun with another {odd}; use --force to start anew, or another --out")
     if theirs is not None and force:
-        _clear(out)
+        # The plan goes last: until then a killed run is still known for a store.
+        (out / STORE).unlink(missing_ok=True)
+        for folder in (SHARDS, RECORDS, WAVES):
+            shutil.rmtree(out / folder, ignore_errors=True)
+        for name in (TABLE, REPORT, STATISTICS, SOURCES, PLAN):
+            (out / name).unlink(missing_ok=True)
     if _read_plan(out / PLAN) is None:
         with atomic_path(out / PLAN) as temporary:
             temporary.write_text(json.dumps(plan, indent=1) + "\n", encoding="utf-8")
@@ -344,12 +343,3 @@ def _differences(theirs: dict[str, Any], plan: dict[str, Any]) -> list[str]:
         elif other != value:
             names.append("corpus" if name in ("listing", "recordings") else f"{name} ({other}, now {value})")
     return list(dict.fromkeys(names)) or ["plan"]
-
-
-def _clear(out: Path) -> None:
-    """The plan goes last: until then a killed run is still known for a store."""
-    (out / STORE).unlink(missing_ok=True)
-    for folder in (SHARDS, RECORDS, WAVES):
-        shutil.rmtree(out / folder, ignore_errors=True)
-    for name in (TABLE, REPORT, STATISTICS, SOURCES, PLAN):
-        (out / name).unlink(missing_ok=True)

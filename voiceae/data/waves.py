@@ -64,28 +64,24 @@ def add_waves(store: FeatureStore, *, jobs: int = 1, progress: bool = False) -> 
         StoreError: when a recording is gone, or is not the one that the store was made from.
         OutputError: when a file cannot be written.
     """
-    with store_lock(store.path):
-        _add_missing(store, jobs, progress)
-
-
-def _add_missing(store: FeatureStore, jobs: int, progress: bool) -> None:
     folder, made_from = store.path / WAVES, _belonging(store)
-    if _made_from(folder) != made_from:  # of a store that stood here before
-        shutil.rmtree(folder, ignore_errors=True)
-        with atomic_path(folder / _MADE_FROM) as temporary:
-            temporary.write_text(json.dumps(made_from) + "\n", encoding="utf-8")
-    missing = [n for n in range(len(store.shards)) if not wave_path(store.path, n).is_file()]
-    rows = {n: [u for u in store.utterances if u.shard == n] for n in missing}
-    sources = read_sources(store.path / SOURCES)
-    known = {n: {u.path: sources[u.path] for u in rows[n] if u.path in sources} for n in missing}
     run = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered", **parent_watch_options())
-    with workers_killed_on_error([store.path / WAVES]):
-        done = run(
-            watched_call(_write_shard, store.path, store.info, store.spec, n, rows[n], known[n])
-            for n in missing
-        )
-        for _ in tqdm(done, total=len(missing), desc="waves", unit="shard", disable=not progress):
-            pass
+    with store_lock(store.path):
+        if _made_from(folder) != made_from:  # of a store that stood here before
+            shutil.rmtree(folder, ignore_errors=True)
+            with atomic_path(folder / _MADE_FROM) as temporary:
+                temporary.write_text(json.dumps(made_from) + "\n", encoding="utf-8")
+        missing = [n for n in range(len(store.shards)) if not wave_path(store.path, n).is_file()]
+        rows = {n: [u for u in store.utterances if u.shard == n] for n in missing}
+        sources = read_sources(store.path / SOURCES)
+        known = {n: {u.path: sources[u.path] for u in rows[n] if u.path in sources} for n in missing}
+        with workers_killed_on_error([folder]):
+            done = run(
+                watched_call(_write_shard, store.path, store.info, store.spec, n, rows[n], known[n])
+                for n in missing
+            )
+            for _ in tqdm(done, total=len(missing), desc="waves", unit="shard", disable=not progress):
+                pass
 
 
 def _belonging(store: FeatureStore) -> dict[str, Any]:

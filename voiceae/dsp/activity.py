@@ -62,17 +62,14 @@ def speech_bounds(wav: NDArray[np.float32], sample_rate: int) -> tuple[int, int]
     speech_db = 10 * np.log10(active_power(powers))
     floor_db = 10 * np.log10(max(float(np.quantile(powers, 0.1)), TINY_POWER))
     threshold_db = np.clip(floor_db + _ABOVE_NOISE_DB, speech_db - _DEEPEST_DB, speech_db - _SHALLOWEST_DB)
-    active = np.flatnonzero(_without_clicks(powers) > 10 ** (threshold_db / 10))
+    # The lower of each frame and its louder neighbour, so that single loud frames, which are clicks, vanish.
+    steady = powers
+    if len(powers) >= 3:
+        padded = np.pad(powers, 1)
+        steady = np.minimum(powers, np.maximum(padded[:-2], padded[2:]))
+    active = np.flatnonzero(steady > 10 ** (threshold_db / 10))
     if not len(active):
         return 0, len(wav)
     size = len(wav) // len(powers)
     last = len(wav) if active[-1] == len(powers) - 1 else int(active[-1] + 1) * size
     return int(active[0]) * size, last
-
-
-def _without_clicks(powers: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Minimum of each frame and its louder neighbour, so that single loud frames vanish: (F,) -> (F,)."""
-    if len(powers) < 3:
-        return powers
-    padded = np.pad(powers, 1)
-    return np.minimum(powers, np.maximum(padded[:-2], padded[2:]))

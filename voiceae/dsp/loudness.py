@@ -156,10 +156,8 @@ class LevelMeter:
     def frames(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Mean square and mean of every whole frame, or of all there is of a shorter wave: -> (F,), (F,)."""
         if not self._powers:
-            rest = self._rest if len(self._rest) else np.zeros(1, np.float32)
-            return np.array([np.square(rest, dtype=np.float64).mean()]), np.array(
-                [rest.mean(dtype=np.float64)]
-            )
+            rest = self._rest.astype(np.float64) if len(self._rest) else np.zeros(1)
+            return np.array([np.square(rest).mean()]), np.array([rest.mean()])
         powers, means = (np.concatenate(parts).astype(np.float64) for parts in (self._powers, self._means))
         return powers, means
 

@@ -59,8 +59,16 @@ class LogMel(nn.Module):
     def forward(self, wav: Tensor) -> Tensor:
         """Log-mel: (B, N) or (N,) -> (B, M, T) or (M, T)."""
         frames = self._frames(wav if wav.dim() == 2 else wav[None])
+        differentiable = torch.is_grad_enabled() and frames.requires_grad
         with full_precision(frames.device.type):  # half precision loses the weak bins beside the strong ones
-            mel = self._mel(frames) if _in_one_go(frames) else self._mel_in_blocks(frames)
+            if frames.is_cuda or differentiable or frames.shape[1] <= _BLOCK_FRAMES:
+                mel = self._mel(frames)
+            else:
+                mel = frames.new_empty(frames.shape[0], self.spec.n_mels, frames.shape[1])
+                for row, row_mel in zip(frames, mel, strict=True):
+                    for start in range(0, frames.shape[1], _BLOCK_FRAMES):
+                        block = row[None, start : start + _BLOCK_FRAMES]
+                        row_mel[:, start : start + _BLOCK_FRAMES] = self._mel(block)[0]
         return mel if wav.dim() == 2 else mel[0]
 
     def _frames(self, wav: Tensor) -> Tensor:
@@ -81,22 +89,6 @@ class LogMel(nn.Module):
     def _mel(self, frames: Tensor) -> Tensor:
         mel = self._magnitude(frames, self._low, self._high) @ self.filters
         return mel.clamp_min(self.spec.log_floor).log().transpose(1, 2)
-
-    def _mel_in_blocks(self, frames: Tensor) -> Tensor:
-        mel = frames.new_empty(frames.shape[0], self.spec.n_mels, frames.shape[1])
-        for row, row_mel in zip(frames, mel, strict=True):
-            for start in range(0, frames.shape[1], _BLOCK_FRAMES):
-                block = row[None, start : start + _BLOCK_FRAMES]
-                row_mel[:, start : start + _BLOCK_FRAMES] = self._mel(block)[0]
-        return mel
-
-
-def _in_one_go(frames: Tensor) -> bool:
-    return (
-        frames.is_cuda
-        or (torch.is_grad_enabled() and frames.requires_grad)
-        or frames.shape[1] <= _BLOCK_FRAMES
-    )
 
 
 class MelStream:

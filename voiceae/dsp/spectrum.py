@@ -32,22 +32,14 @@ def mel_filters(spec: AudioSpec) -> NDArray[np.float64]:
 
 def mel_corners(spec: AudioSpec) -> NDArray[np.float64]:
     """Corner frequencies of the triangles, Hz: -> (M + 2,); filter m rises from m, peaks at m + 1, ends at m + 2."""
-    low, high = _hertz_to_mel(np.array([spec.f_min, spec.f_max]))
-    return _mel_to_hertz(np.linspace(low, high, spec.n_mels + 2))
-
-
-# Slaney 1998, mfcc.m: linear up to 1 kHz with 200/3 Hz a mel, then logarithmic with 27 mels from 1 to 6.4 kHz.
-_HERTZ_PER_MEL, _BREAK_HERTZ, _LOG_STEP = 200 / 3, 1000.0, np.log(6.4) / 27
-
-
-def _hertz_to_mel(hertz: NDArray[np.float64]) -> NDArray[np.float64]:
-    octaves = np.log(np.maximum(hertz, _BREAK_HERTZ) / _BREAK_HERTZ) / _LOG_STEP
-    return np.minimum(hertz, _BREAK_HERTZ) / _HERTZ_PER_MEL + octaves
-
-
-def _mel_to_hertz(mel: NDArray[np.float64]) -> NDArray[np.float64]:
-    break_mel = _BREAK_HERTZ / _HERTZ_PER_MEL
-    return np.minimum(mel, break_mel) * _HERTZ_PER_MEL * np.exp(_LOG_STEP * np.maximum(mel - break_mel, 0.0))
+    # Slaney 1998, mfcc.m: linear up to 1 kHz with 200/3 Hz a mel, then logarithmic with 27 mels from 1 to 6.4 kHz.
+    hertz_per_mel, break_hertz, log_step = 200 / 3, 1000.0, np.log(6.4) / 27
+    edges = np.array([spec.f_min, spec.f_max])
+    above = np.log(np.maximum(edges, break_hertz) / break_hertz) / log_step
+    low, high = np.minimum(edges, break_hertz) / hertz_per_mel + above
+    mel, break_mel = np.linspace(low, high, spec.n_mels + 2), break_hertz / hertz_per_mel
+    corners = np.minimum(mel, break_mel) * hertz_per_mel * np.exp(log_step * np.maximum(mel - break_mel, 0.0))
+    return np.asarray(corners)
 
 
 def reached_bins(spec: AudioSpec) -> int:

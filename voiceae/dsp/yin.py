@@ -36,9 +36,16 @@ def yin(
     mean = difference.cumsum(-1) / lags
     normalised = difference / mean.clamp_min(1e-12)
     searched = normalised[..., shortest - 1 :]
-    lag = _first_dip(searched, threshold) + shortest - 1
-    lag, depth = _refined(normalised, lag)
-    return spec.sample_rate / (lag + 1.0), depth
+    # The first local minimum below the threshold (step 4), else the lowest value.
+    wide = functional.pad(searched, (1, 1), value=float("inf"))
+    dip = (searched <= wide[..., :-2]) & (searched < wide[..., 2:]) & (searched < threshold)
+    lag = torch.where(dip.any(-1), dip.int().argmax(-1), searched.argmin(-1)) + shortest - 1
+    # The vertex of the parabola through it and its neighbours (step 5).
+    inside = lag.clamp(1, longest - 2)
+    left, depth, right = (normalised.gather(-1, (inside + k)[..., None])[..., 0] for k in (-1, 0, 1))
+    bend = left - 2.0 * depth + right
+    shift = torch.where(bend > 1e-9, 0.5 * (left - right) / bend.clamp_min(1e-9), 0.0).clamp(-1.0, 1.0)
+    return spec.sample_rate / (inside + shift + 1.0), depth
 
 
 def _difference(frames: Tensor, window: int, longest: int) -> Tensor:
@@ -51,19 +58,3 @@ def _difference(frames: Tensor, window: int, longest: int) -> Tensor:
     sums = functional.pad(frames.square().cumsum(-1), (1, 0))
     energy = sums[..., window : window + longest + 1] - sums[..., : longest + 1]
     return (energy[..., :1] + energy - 2.0 * correlation)[..., 1:].clamp_min(0.0)
-
-
-def _first_dip(normalised: Tensor, threshold: float) -> Tensor:
-    """Index of the first local minimum below the threshold, else of the lowest value: (B, T, L) -> (B, T)."""
-    wide = functional.pad(normalised, (1, 1), value=float("inf"))
-    dip = (normalised <= wide[..., :-2]) & (normalised < wide[..., 2:]) & (normalised < threshold)
-    return torch.where(dip.any(-1), dip.int().argmax(-1), normalised.argmin(-1))
-
-
-def _refined(values: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
-    """Vertex of the parabola through a minimum and its neighbours, and its value: (B, T, L), (B, T) -> (B, T) twice."""
-    inside = index.clamp(1, values.shape[-1] - 2)
-    left, middle, right = (values.gather(-1, (inside + k)[..., None])[..., 0] for k in (-1, 0, 1))
-    bend = left - 2.0 * middle + right
-    shift = torch.where(bend > 1e-9, 0.5 * (left - right) / bend.clamp_min(1e-9), 0.0).clamp(-1.0, 1.0)
-    return inside + shift, middle

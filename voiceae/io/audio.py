@@ -154,8 +154,7 @@ def blocks(
         wav = load(source, sample_rate, min_seconds=min_seconds, what=what).wav
         yield from (wav[start : start + _BLOCK] for start in range(0, len(wav), _BLOCK))
         return
-    path = Path(source)
-    with opened(path, what) as recording:
+    with opened(Path(source), what) as recording:
         yield from _checked_blocks(recording, sample_rate, min_seconds, what)
 
 

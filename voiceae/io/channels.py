@@ -74,7 +74,11 @@ class ChannelMeter:
         mean = Downmix(self._mean[:, 0])
         if not self._samples or not np.isfinite(self._products).all():
             return mean
-        powers = self._centred()
+        # Power of every frame of every channel and of their mean, less their offsets: (F, C + 1).
+        powers, means = np.concatenate(self._powers), np.concatenate(self._means).astype(np.float64)
+        offsets = self._sums / self._samples
+        offsets = np.append(offsets, offsets.mean())
+        powers = np.maximum(powers - 2 * offsets * means + offsets**2, 0.0).astype(np.float32)
         levels, contrasts = _levels_db(powers)
         best = contrasts[:-1].max()
         enough = min(best / 2, best - _ALIKE_DB)
@@ -83,7 +87,9 @@ class ChannelMeter:
         if levels[-1] >= levels[loudest] - _LOST_DB and contrasts[-1] >= enough:
             return mean
         speaking = np.flatnonzero(clear & (levels[:-1] >= levels[loudest] - _QUIETER_DB))
-        correlation = self._correlation()
+        covariance = self._products - np.outer(self._sums, self._sums) / self._samples
+        deviations = np.sqrt(np.maximum(np.diag(covariance), TINY_POWER))
+        correlation = np.clip(covariance / np.outer(deviations, deviations), -1.0, 1.0)
         signs = np.where(correlation[loudest, speaking] < _OPPOSITE, -1.0, 1.0)
         weights = np.zeros(self.channels)
         weights[speaking] = signs / len(speaking)
@@ -94,31 +100,17 @@ class ChannelMeter:
         weights *= min(max(10 ** (lost_db / 20), 1.0), len(speaking))
         return Downmix(weights.astype(np.float32), _warning(speaking, signs, self.channels))
 
-    def _centred(self) -> NDArray[np.float32]:
-        """Power of every frame of every channel and of their mean, less their offsets: (F, C + 1)."""
-        powers, means = np.concatenate(self._powers), np.concatenate(self._means).astype(np.float64)
-        offsets = self._sums / self._samples
-        offsets = np.append(offsets, offsets.mean())
-        return np.maximum(powers - 2 * offsets * means + offsets**2, 0.0).astype(np.float32)
-
-    def _correlation(self) -> NDArray[np.float64]:
-        """Correlation matrix of the channels less their offsets: -> (C, C)."""
-        covariance = self._products - np.outer(self._sums, self._sums) / self._samples
-        deviations = np.sqrt(np.maximum(np.diag(covariance), TINY_POWER))
-        return np.clip(covariance / np.outer(deviations, deviations), -1.0, 1.0)
-
 
 def _levels_db(powers: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Level of the speech in each channel, and how far it stands above the noise: (F, C) -> (C,), (C,)."""
-    levels = 10 * np.log10([_speech_power(channel) for channel in powers.T])
+    speech = []
+    for channel in powers.T:
+        # Never far above the loudest syllable, so that a channel that holds only clicks has no speech.
+        lasting = sustained_power(channel, _SYLLABLE_FRAMES)
+        speech.append(min(active_power(channel), max(lasting * 10 ** (_LOUDER_DB / 10), TINY_POWER)))
+    levels = 10 * np.log10(speech)
     floors = 10 * np.log10(np.maximum(np.quantile(powers, 0.1, axis=0), TINY_POWER))
     return levels, np.clip(levels - floors, 0.0, _CONTRAST_DB)
-
-
-def _speech_power(powers: NDArray[np.float32]) -> float:
-    """Power of the speech in a channel, none where there are only clicks: (F,) -> ()."""
-    lasting = sustained_power(powers, _SYLLABLE_FRAMES)
-    return min(active_power(powers), max(lasting * 10 ** (_LOUDER_DB / 10), TINY_POWER))
 
 
 def _warning(speaking: NDArray[np.intp], signs: NDArray[np.float64], channels: int) -> str:

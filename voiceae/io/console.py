@@ -33,17 +33,13 @@ class _Stream:
 
     def write(self, text: str) -> int:
         """Write text, escaped; returns the length of the original."""
+        parts = _CURSOR.split(text) if self.moves_cursor else [text]
+        parts[::2] = map(printable, parts[::2])  # the odd ones are the separators
         try:
-            self._stream.write(self._clean(text))
+            self._stream.write("".join(parts))
         except OSError as error:
             self.failed(error)
         return len(text)
-
-    def _clean(self, text: str) -> str:
-        if not self.moves_cursor:
-            return printable(text)
-        parts = _CURSOR.split(text)
-        return "".join(part if _CURSOR.fullmatch(part) else printable(part) for part in parts)
 
     def flush(self) -> None:
         """Flush the buffer to the system."""
@@ -103,7 +99,18 @@ def protect() -> None:
     A closed one is opened on the null device first: the system would give its number to the next file that is opened,
     and prints would go into that. Errors of standard error are ignored; there is nowhere to report them.
     """
-    closed = {number for number in range(3) if _open_if_closed(number)}
+    closed = set()
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            closed.add(number)
+            null = os.open(os.devnull, os.O_RDWR)
+            if null != number:
+                os.dup2(null, number)
+                os.close(null)
+            else:
+                os.set_inheritable(number, True)
     if sys.stdin is None:
         sys.stdin = open(0, closefd=False)  # noqa: SIM115
     out = sys.stdout if sys.stdout is not None else open(1, "w", closefd=False)  # noqa: SIM115
@@ -123,17 +130,3 @@ def finish(code: int) -> int:
         return code or 1
     sys.stderr.flush()
     return code or (141 if getattr(sys.stdout, "lost", False) else 0)
-
-
-def _open_if_closed(number: int) -> bool:
-    try:
-        os.fstat(number)
-        return False
-    except OSError:
-        null = os.open(os.devnull, os.O_RDWR)
-        if null != number:
-            os.dup2(null, number)
-            os.close(null)
-        else:
-            os.set_inheritable(number, True)
-        return True

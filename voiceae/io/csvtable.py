@@ -77,18 +77,18 @@ def read_table(path: str | Path, columns: Sequence[str], what: str) -> list[Tabl
     odd = next((n for n, each in enumerate(text.split("\n"), 1) if not _is_utf8(each)), None)
     if odd is not None:
         warnings.warn(f"{path}: line {odd} is not in UTF-8; read as Latin-1", stacklevel=3)
-        rows = [
-            replace(row, cells={name: _latin(name, cell) for name, cell in row.cells.items()}) for row in rows
-        ]
+        for place, row in enumerate(rows):
+            other = {
+                name: os.fsencode(cell).decode("latin-1")
+                for name, cell in row.cells.items()
+                if name not in _FILES and not _is_utf8(cell)
+            }
+            rows[place] = replace(row, cells={**row.cells, **other})
     return rows
 
 
 def _is_utf8(text: str) -> bool:
     return text.isascii() or not any("\udc80" <= letter <= "\udcff" for letter in text)
-
-
-def _latin(column: str, cell: str) -> str:
-    return cell if column in _FILES or _is_utf8(cell) else os.fsencode(cell).decode("latin-1")
 
 
 def find_named_file(root: Path, cell: str) -> Path:

@@ -13,7 +13,7 @@ import re
 import secrets
 import shutil
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 from importlib import import_module
@@ -87,29 +87,29 @@ def is_dir(path: str | Path) -> bool:
     Raises:
         FileAccessError: when the system refuses to tell (a folder without access, a name that is too long).
     """
-    return _stat(path, os.path.isdir)
+    return stat.S_ISDIR(_mode(path))
 
 
 def is_file(path: str | Path) -> bool:
     """Whether a file is there, as `Path.is_file`; raises as `is_dir` does."""
-    return _stat(path, os.path.isfile)
+    return stat.S_ISREG(_mode(path))
 
 
 def exists(path: str | Path) -> bool:
     """Whether anything is there, as `Path.exists`; raises as `is_dir` does."""
-    return _stat(path, lambda _: True)
+    return bool(_mode(path))
 
 
-def _stat(path: str | Path, answer: Any) -> bool:
+def _mode(path: str | Path) -> int:
+    """Type and permissions of what is there, 0 where nothing is."""
     try:
-        os.stat(path)
+        return os.stat(path).st_mode
     except OSError as error:
         if error.errno in _NOT_THERE:
-            return False
+            return 0
         raise FileAccessError(f"{path}: cannot be used: {explain(error)}") from error
     except ValueError as error:
         raise FileAccessError(f"{path!s}: is no name of a file: {error}") from error
-    return bool(answer(path))
 
 
 def user_folder(variable: str, *beside: str) -> Path:
@@ -156,7 +156,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         OutputError: when the folder cannot be made or the file cannot be written (a full disk, no permission).
     """
     path = Path(path)
-    with _temporary(path, _open_file) as temporary:
+    with _temporary(path, is_folder=False) as temporary:
         mode = temporary.stat().st_mode
         yield temporary
         # safetensors replaces the file by one that only its owner may read.
@@ -173,20 +173,31 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     Raises:
         OutputError: when it cannot be made (a full disk, no permission).
     """
-    with _temporary(path, _open_folder) as temporary:
+    with _temporary(path, is_folder=True) as temporary:
         yield temporary
-        _take_place(temporary, path)
+        if not os.path.lexists(path):
+            temporary.rename(path)
+        elif not _exchange(temporary, path):
+            old = temporary.with_name(f"{temporary.name}.old")
+            path.rename(old)
+            try:
+                temporary.rename(path)
+            except OSError:
+                old.rename(path)
+                raise
+            old.rename(temporary)
 
 
 @contextmanager
-def _temporary(path: Path, make: Callable[[Path], int | None]) -> Iterator[Path]:
+def _temporary(path: Path, is_folder: bool) -> Iterator[Path]:
     """A new temporary file or folder beside `path`; whatever still has its name after the block is removed."""
     temporary: Path | None = None
     handle: int | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _clear_first(path.parent)
-        temporary, handle = _new_part(path, make)
+        where = path.parent.stat()
+        _clear_once(os.path.abspath(path.parent), where.st_dev, where.st_ino)
+        temporary, handle = _new_part(path, is_folder)
         yield temporary
     except OSError as error:
         raise OutputError(f"{path}: cannot be written: {explain(error)}") from error
@@ -205,23 +216,6 @@ def _remove(path: Path) -> None:
             path.unlink()
 
 
-def _take_place(new: Path, path: Path) -> None:
-    """Rename a folder; an earlier one of the name ends up under the temporary name."""
-    if not os.path.lexists(path):
-        new.rename(path)
-        return
-    if _exchange(new, path):
-        return
-    old = new.with_name(f"{new.name}.old")
-    path.rename(old)
-    try:
-        new.rename(path)
-    except OSError:
-        old.rename(path)
-        raise
-    old.rename(new)
-
-
 def _exchange(one: Path, other: Path) -> bool:
     """Swap two names atomically, so that there is always a folder of the name: with Linux's `renameat2` only."""
     rename = getattr(ctypes.CDLL(None), "renameat2", None) if os.name == "posix" else None
@@ -230,23 +224,19 @@ def _exchange(one: Path, other: Path) -> bool:
     return rename is not None and not rename(at_cwd, os.fsencode(one), at_cwd, os.fsencode(other), exchange)
 
 
-def _open_file(path: Path) -> int:
-    """Create a file with the permissions of the user's umask, which os.umask() cannot read without setting it."""
-    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
-
-
-def _open_folder(path: Path) -> int | None:
-    os.mkdir(path)
-    return os.open(path, os.O_RDONLY) if fcntl else None
-
-
-def _new_part(path: Path, make: Callable[[Path], int | None]) -> tuple[Path, int | None]:
+def _new_part(path: Path, is_folder: bool) -> tuple[Path, int | None]:
     """New temporary name beside `path`, and a handle whose lock shows that its owner lives."""
     suffix = path.suffix if len(path.suffix) <= _LONGEST_SUFFIX else ""
     while True:
         part = path.with_name(f".{path.stem[:40]}-{os.getpid()}-{secrets.token_hex(4)}.part{suffix}")
+        handle = None
         try:
-            handle = make(part)
+            if is_folder:
+                os.mkdir(part)
+                handle = os.open(part, os.O_RDONLY) if fcntl else None
+            else:
+                # With the permissions of the user's umask, which os.umask() cannot read without setting it.
+                handle = os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
         except FileExistsError:
             continue
         if fcntl is None:
@@ -261,14 +251,9 @@ def _new_part(path: Path, make: Callable[[Path], int | None]) -> tuple[Path, int
             os.close(handle)
 
 
-def _clear_first(folder: Path) -> None:
-    """Remove leftovers of killed processes in a folder, once per folder and process."""
-    where = folder.stat()
-    _clear_once(os.path.abspath(folder), where.st_dev, where.st_ino)
-
-
 @lru_cache(maxsize=4096)
 def _clear_once(folder: str, *_: int) -> None:
+    """Remove leftovers of killed processes in a folder, once per folder (device, inode) and process."""
     clear_dead_parts(folder)
 
 

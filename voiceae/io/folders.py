@@ -84,7 +84,8 @@ def find_audio_files(root: str | Path, companions: Sequence[str] = ()) -> AudioF
             folder = folders.pop()
             try:
                 state = os.stat(folder)
-                entries = _entries(folder)
+                with os.scandir(folder) as listing:
+                    entries = sorted(listing, key=lambda entry: entry.name)
             except OSError as error:
                 found.unused.append(UnusedFile(folder, f"closed ({error.strerror})", closed=True))
                 continue
@@ -97,11 +98,6 @@ def find_audio_files(root: str | Path, companions: Sequence[str] = ()) -> AudioF
     found.files.sort(key=str)
     found.unused.sort(key=lambda each: str(each.path))
     return found
-
-
-def _entries(folder: Path) -> list[os.DirEntry[str]]:
-    with os.scandir(folder) as entries:
-        return sorted(entries, key=lambda entry: entry.name)
 
 
 def _sort_in(

@@ -158,19 +158,13 @@ def _no_sound(file: BinaryIO, head: bytes, size: int) -> str:
         return f"is {other}, not audio; {SUPPORTED_HINT}"
     if head and not any(head) and only_zeros(file, 0, size):
         return "holds nothing but zero bytes; copy or download it again"
-    text = _text(head)
-    if text.lstrip().lower().startswith(("<!doctype html", "<html", "<head")):
-        return "is a web page (HTML), not audio; download the recording itself"
-    if text:
-        return f"is text, not audio; {SUPPORTED_HINT}"
-    return ""
-
-
-def _text(head: bytes) -> str:
-    """The beginning as text, empty where it is none."""
     encoding = "utf-16" if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8"
     try:
         text = codecs.getincrementaldecoder(encoding)().decode(head)
     except UnicodeDecodeError:
         return ""
-    return text if all(letter.isprintable() or letter in "\t\r\n\f\ufeff" for letter in text) else ""
+    if not text or not all(letter.isprintable() or letter in "\t\r\n\f\ufeff" for letter in text):
+        return ""
+    if text.lstrip().lower().startswith(("<!doctype html", "<html", "<head")):
+        return "is a web page (HTML), not audio; download the recording itself"
+    return f"is text, not audio; {SUPPORTED_HINT}"

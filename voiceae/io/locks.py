@@ -42,7 +42,10 @@ def locked(target: str | Path, advice: str, wait_seconds: float = 0.0) -> Iterat
     handle = _acquire(path, target)
     while handle is None:
         if time.monotonic() >= deadline:
-            raise OutputError(f"{target}: is being written by {_holder(path)}; {advice}")
+            holder = ""
+            with suppress(OSError, ValueError):
+                holder = path.read_text()
+            raise OutputError(f"{target}: is being written by {holder or 'another process'}; {advice}")
         time.sleep(POLL_SECONDS)
         handle = _acquire(path, target)
     _held.add(handle)
@@ -120,10 +123,3 @@ else:
             os.close(_held.pop())
 
     os.register_at_fork(after_in_child=_let_go_after_fork)
-
-
-def _holder(path: Path) -> str:
-    try:
-        return path.read_text() or "another process"
-    except (OSError, ValueError):
-        return "another process"

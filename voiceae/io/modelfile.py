@@ -87,9 +87,8 @@ def build(description: Any) -> Any:
             return found(**arguments)
         except (ModelFileError, ConfigError):
             raise
-        except (
-            Exception
-        ) as error:  # with a number or a table where a module belongs, a constructor fails in any way
+        # With a number or a table where a module belongs, a constructor fails in any way.
+        except Exception as error:
             raise ConfigError(f"{target}: {error}") from error
     if isinstance(description, list | tuple):
         return [build(value) for value in description]
@@ -223,16 +222,7 @@ def read_header(path: str | Path) -> ModelHeader:
     if kind not in KINDS:
         raise ModelFileError(f"{path}: is a {_brief(kind)}, expected one of {', '.join(KINDS)}")
     try:
-        parts = {name: _mapping(header, name) for name in ("description", "spec", "extra")}
-        _require_shallow(parts)
-        return ModelHeader(
-            kind=kind,
-            description=parts["description"],
-            spec=_spec(parts["spec"]),
-            extra=parts["extra"],
-            parameters=sum(math.prod(shape) for shape in _shapes(table).values()),
-            checksum=_text(header.get("checksum", "")),
-        )
+        return _model_header(header, table)
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise ModelFileError(f"{path}: damaged header: {_brief(error)}") from None
 
@@ -264,17 +254,23 @@ def _brief(value: object) -> str:
     return printable(text if len(text) <= _LONGEST_QUOTE else f"{text[:_LONGEST_QUOTE]}...")
 
 
-def _mapping(header: Any, name: str) -> dict[str, Any]:
-    value = header[name]
-    if not isinstance(value, dict):
-        raise ValueError(f"its {name} is a {type(value).__name__}, not an object")
-    return value
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
+def _model_header(header: Mapping[str, Any], table: Mapping[str, Any]) -> ModelHeader:
+    """The checked parts of a header; a wrong one raises what Python raises, such as KeyError or ValueError."""
+    parts = {name: header[name] for name in ("description", "spec", "extra")}
+    for name, value in parts.items():
+        if not isinstance(value, dict):
+            raise ValueError(f"its {name} is a {type(value).__name__}, not an object")
+    _require_shallow(parts)
+    spec = AudioSpec.from_dict(parts["spec"])
+    if spec.n_fft > _LARGEST_FFT or spec.n_mels > spec.n_fft or spec.sample_rate > _HIGHEST_RATE:
+        raise ValueError(
+            f"n_fft {spec.n_fft}, n_mels {spec.n_mels}, sample_rate {spec.sample_rate}: no mel is like that"
+        )
+    parameters = sum(math.prod(shape) for shape in _shapes(table).values())
+    fingerprint = header.get("checksum", "")
+    if not isinstance(fingerprint, str):
         raise ValueError("its checksum is no text")
-    return value
+    return ModelHeader(header["kind"], parts["description"], spec, parts["extra"], parameters, fingerprint)
 
 
 def _require_shallow(value: Any) -> None:
@@ -292,15 +288,6 @@ def _require_shallow(value: Any) -> None:
             if isinstance(each, dict | list)
             for inner in (each.values() if isinstance(each, dict) else each)
         ]
-
-
-def _spec(values: dict[str, Any]) -> AudioSpec:
-    spec = AudioSpec.from_dict(values)
-    if spec.n_fft > _LARGEST_FFT or spec.n_mels > spec.n_fft or spec.sample_rate > _HIGHEST_RATE:
-        raise ValueError(
-            f"n_fft {spec.n_fft}, n_mels {spec.n_mels}, sample_rate {spec.sample_rate}: no mel is like that"
-        )
-    return spec
 
 
 def _shapes(table: Mapping[str, Any]) -> dict[str, list[int]]:

@@ -198,7 +198,8 @@ class Recording:
             self.container = form.name
             self._layout = form.examine(file, form.start, form.stop) if form.examine else Layout()
         except DamageError as error:
-            raise AudioError(f"{path}: {_advised(str(error))}") from None
+            remedy = "" if ";" in str(error) else f"; {_AGAIN}"
+            raise AudioError(f"{path}: {error}{remedy}") from None
         with self._decoder(self._layout.streams[0]) as decoder:
             self.sample_rate, self.channels = int(decoder.samplerate), int(decoder.channels)
             self.codec, self._promised = str(decoder.subtype), int(decoder.frames)
@@ -352,7 +353,14 @@ def opened(path: Path, what: str) -> Iterator[Recording]:
             data = read_pipe(path)
             yield Recording(path, data, data.getbuffer().nbytes)
             return
-        _require_file(path, status)
+        if stat.S_ISDIR(status.st_mode):
+            raise AudioError(f"{path}: is a folder; give one audio file")
+        if stat.S_ISSOCK(status.st_mode):
+            raise AudioError(f"{path}: is a socket; give an audio file or a pipe")
+        if not stat.S_ISREG(status.st_mode):
+            raise AudioError(f"{path}: is a device or terminal; give an audio file or a pipe")
+        if not status.st_size:
+            raise AudioError(f"{path}: is empty (0 bytes); {SUPPORTED_HINT}")
         with path.open("rb") as file:
             identity = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
             yield Recording(path, file, status.st_size, identity)
@@ -362,19 +370,3 @@ def opened(path: Path, what: str) -> Iterator[Recording]:
         raise AudioError(f"{path}: cannot be read: {error.strerror or error}") from None
     except ValueError as error:  # a name with a null character
         raise AudioError(f"{str(path)!r}: cannot be the name of a file: {error}") from None
-
-
-def _require_file(path: Path, status: os.stat_result) -> None:
-    if stat.S_ISDIR(status.st_mode):
-        raise AudioError(f"{path}: is a folder; give one audio file")
-    if stat.S_ISSOCK(status.st_mode):
-        raise AudioError(f"{path}: is a socket; give an audio file or a pipe")
-    if not stat.S_ISREG(status.st_mode):
-        raise AudioError(f"{path}: is a device or terminal; give an audio file or a pipe")
-    if not status.st_size:
-        raise AudioError(f"{path}: is empty (0 bytes); {SUPPORTED_HINT}")
-
-
-def _advised(damage: str) -> str:
-    """The message of a damage, with a remedy where it has none."""
-    return damage if ";" in damage else f"{damage}; {_AGAIN}"

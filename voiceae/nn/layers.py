@@ -55,19 +55,15 @@ class MaskedConv(nn.Module):
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """Convolve valid frames as if zeros surrounded them: (B, T, D), mask (B, T) -> (B, T, out)."""
         x = apply_mask(x, mask).transpose(1, 2)
-        y = self.conv(x) if x.is_cuda else self._in_place(x)
-        return apply_mask(y.transpose(1, 2), mask)
-
-    def _in_place(self, x: Tensor) -> Tensor:
-        """The same on time-major memory, for a CPU: (B, D, T) -> (B, out, T)."""
-        # `conv1d` would copy it to channel-major memory first. As images of height 1 it is `channels_last` already and
-        # stays where it is: 2 to 30 times as fast for depthwise kernels.
-        conv = self.conv
-        padding = (0, conv.kernel_size[0] // 2)
+        if x.is_cuda:
+            return apply_mask(self.conv(x).transpose(1, 2), mask)
+        # On a CPU `conv1d` would copy the time-major memory to channel-major first. As images of height 1 it is
+        # `channels_last` already and stays where it is: 2 to 30 times as fast for depthwise kernels.
+        weight, padding = self.conv.weight.unsqueeze(2), (0, self.conv.kernel_size[0] // 2)
         y = functional.conv2d(
-            x.unsqueeze(2), conv.weight.unsqueeze(2), conv.bias, padding=padding, groups=conv.groups
+            x.unsqueeze(2), weight, self.conv.bias, padding=padding, groups=self.conv.groups
         )
-        return y.squeeze(2)
+        return apply_mask(y.squeeze(2).transpose(1, 2), mask)
 
 
 class Block(nn.Module):
@@ -175,13 +171,10 @@ class LSTM(nn.LSTM):
         """See `torch.nn.LSTM`; takes a packed sequence too."""
         data = x.data if isinstance(x, PackedSequence) else x
         if data.device.type != "cpu" or not torch.is_autocast_enabled("cpu"):
-            return self._run(x, hx)
+            return nn.LSTM.forward(self, x, hx)
         with torch.autocast("cpu", enabled=False):
             full = data.float()
-            return self._run(x._replace(data=full) if isinstance(x, PackedSequence) else full, hx)
-
-    def _run(self, x: Tensor | PackedSequence, hx: Any) -> Any:
-        return nn.LSTM.forward(self, x, hx)
+            return nn.LSTM.forward(self, x._replace(data=full) if isinstance(x, PackedSequence) else full, hx)
 
 
 class ScaleGradient(torch.autograd.Function):

@@ -79,15 +79,15 @@ class MultiResolutionSTFTLoss(nn.Module):
         if mask is None:
             mask = torch.ones_like(target, dtype=torch.bool)
         wav, target = wav * mask, target * mask
-        return torch.stack([self._distance(wav, target, mask, size) for size in self.bins]).mean()
-
-    def _distance(self, wav: Tensor, target: Tensor, mask: Tensor, size: int) -> Tensor:
-        given, right = self.magnitude(wav, size), self.magnitude(target, size)
-        counts = mask[:, : mask.shape[-1] - size + 1 : size // 4, None].float()
-        difference = ((given + _FLOOR).log() - (right + _FLOOR).log()).abs() * counts
-        log_distance = difference.sum() / (counts.sum() * given.shape[-1]).clamp_min(1)
-        norms = [(x.square().sum((1, 2)) + _FLOOR**2).sqrt() for x in (right - given, right)]
-        return log_distance + (norms[0] / norms[1]).mean()
+        distances = []
+        for size in self.bins:
+            given, right = self.magnitude(wav, size), self.magnitude(target, size)
+            counts = mask[:, : mask.shape[-1] - size + 1 : size // 4, None].float()
+            difference = ((given + _FLOOR).log() - (right + _FLOOR).log()).abs() * counts
+            log_distance = difference.sum() / (counts.sum() * given.shape[-1]).clamp_min(1)
+            norms = [(x.square().sum((1, 2)) + _FLOOR**2).sqrt() for x in (right - given, right)]
+            distances.append(log_distance + (norms[0] / norms[1]).mean())
+        return torch.stack(distances).mean()
 
     def magnitude(self, wav: Tensor, size: int) -> Tensor:
         """Magnitude spectra of un-padded frames: (B, N) -> (B, T, F)."""
@@ -175,9 +175,8 @@ def _mean(values: Tensor, mask: Tensor) -> Tensor:
     return (values * weight).sum() / weight.sum().clamp_min(1)
 
 
-IGNORED = (
-    -100
-)  # class index of frames without a target; the one that torch's cross-entropy leaves out by default
+# Class index of frames without a target; the one that torch's cross-entropy leaves out by default.
+IGNORED = -100
 
 
 class CPCLoss(nn.Module):
@@ -204,24 +203,21 @@ class CPCLoss(nn.Module):
         """Mean cross-entropy in nats: units (B, D, T'), mask (B, T')."""
         x = units.transpose(1, 2)
         summary = self.recurrent(x)[0]
-        losses = [
-            self._cross_entropy(head(summary[:, :-distance]), x, mask, distance)
-            for distance, head in enumerate(self.heads, start=1)
-            if distance < x.shape[1]
-        ]
+        losses = []
+        for distance, head in enumerate(self.heads, start=1):
+            if distance >= x.shape[1]:
+                break
+            # InfoNCE of the predictions (B, T' - distance, D) against all units of the utterance (B, T', D).
+            predicted = head(summary[:, :-distance])
+            with torch.autocast(x.device.type, enabled=False):
+                logits = (predicted.float() @ x.float().transpose(1, 2)) / x.shape[-1] ** 0.5
+            logits = logits.masked_fill(~mask[:, None].bool(), -1e4).transpose(1, 2)
+            counted = mask[:, distance:].bool()
+            right = torch.arange(distance, x.shape[1], device=x.device).expand(len(x), -1)
+            right = right.masked_fill(~counted, IGNORED)
+            nats = functional.cross_entropy(logits, right, ignore_index=IGNORED, reduction="sum")
+            losses.append(nats / counted.sum().clamp_min(1))
         return torch.stack(losses).mean() if losses else units.new_zeros(())
-
-    @staticmethod
-    def _cross_entropy(predicted: Tensor, x: Tensor, mask: Tensor, distance: int) -> Tensor:
-        """InfoNCE of predictions (B, T' - distance, D) against all units of the utterance (B, T', D): -> ()."""
-        with torch.autocast(x.device.type, enabled=False):
-            logits = (predicted.float() @ x.float().transpose(1, 2)) / x.shape[-1] ** 0.5
-        logits = logits.masked_fill(~mask[:, None].bool(), -1e4)
-        counted = mask[:, distance:].bool()
-        right = torch.arange(distance, x.shape[1], device=x.device).expand(len(x), -1)
-        right = right.masked_fill(~counted, IGNORED)
-        nats = functional.cross_entropy(logits.transpose(1, 2), right, ignore_index=IGNORED, reduction="sum")
-        return nats / counted.sum().clamp_min(1)
 
 
 class Schedule:
@@ -315,15 +311,13 @@ class LossWeights:
 
 
 def _schedules(weights: Mapping[str, Any], **options: Any) -> dict[str, Schedule]:
-    return {name: _schedule(value, f"loss.weights.{name}", options) for name, value in weights.items()}
-
-
-def _schedule(value: Any, where: str, options: Mapping[str, Any]) -> Schedule:
-    try:
-        given = {**options, **value} if isinstance(value, Mapping) else {**options, "value": value}
-        schedule = Schedule(**given)
-        if schedule.value < 0:  # nothing that is called a loss here is to be raised
-            raise ValueError(f"{schedule.value}: must be at least 0")
-        return schedule
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f"{where}: {error}") from error
+    schedules = {}
+    for name, value in weights.items():
+        try:
+            given = value if isinstance(value, Mapping) else {"value": value}
+            schedules[name] = Schedule(**{**options, **given})
+            if schedules[name].value < 0:  # nothing that is called a loss here is to be raised
+                raise ValueError(f"{schedules[name].value}: must be at least 0")
+        except (TypeError, ValueError) as error:
+            raise ConfigError(f"loss.weights.{name}: {error}") from error
+    return schedules

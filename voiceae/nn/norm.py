@@ -150,8 +150,11 @@ class RunningStatistics:
         per_code = max(1, x.shape[1] // self.window.frames)
         stop = x.shape[1] - self.window.look_ahead * per_code
         fresh = x[:, max(0, stop - self.window.new_frames * per_code) : max(0, stop)]
-        if fresh.shape[1]:
-            self._add(*_moments_of_few(fresh.float(), eps), self.window.new_frames)
+        if fresh.shape[1] == 1:  # of one frame they are itself and `eps`
+            self._add(fresh.float(), eps, self.window.new_frames)
+        elif fresh.shape[1]:
+            variance, mean = torch.var_mean(fresh.float(), dim=1, keepdim=True, correction=0)
+            self._add(mean, variance + eps, self.window.new_frames)
         if self._mean is None or self._variance is None or self._count < min(MIN_FRAMES, self.memory):
             return masked_moments(x, mask, eps)
         return self._mean, self._variance.sqrt()
@@ -171,14 +174,6 @@ class RunningStatistics:
         self._variance = apart.mul_(1 - share).add_(variance, alpha=share)
         self._mean = torch.add(self._mean, step, alpha=share)
         self._count = min(self._count + frames, self.memory)
-
-
-def _moments_of_few(x: Tensor, eps: float) -> tuple[Tensor, Tensor | float]:
-    """Mean and variance plus `eps`: (1, T, D) -> (1, 1, D) each; of one frame they are itself and `eps`."""
-    if x.shape[1] == 1:
-        return x, eps
-    variance, mean = torch.var_mean(x, dim=1, keepdim=True, correction=0)
-    return mean, variance + eps
 
 
 class CachedSpeaker(nn.Module):

@@ -22,16 +22,16 @@ def receptive_field(*parts: Any) -> int:
 
     Half the kernels of all convolutions in a row, those inside blocks at the rate of the code.
     """
-    return _PITCH_FRAMES + sum(_receptive_field(part, part.rate) for part in parts)
-
-
-def _receptive_field(part: nn.Module, rate: int) -> int:
-    in_blocks = {id(conv) for block in part.modules() if isinstance(block, Block) for conv in _convs(block)}
-    frames = sum(
-        conv.conv.kernel_size[0] // 2 * (rate if id(conv) in in_blocks else 1) for conv in _convs(part)
-    )
-    recurrent = any(isinstance(module, nn.RNNBase) for module in part.modules())
-    return frames + rate - 1 + (_RECURRENT_FRAMES if recurrent else 0)
+    frames = _PITCH_FRAMES
+    for part in parts:
+        in_blocks = {
+            id(conv) for block in part.modules() if isinstance(block, Block) for conv in _convs(block)
+        }
+        for conv in _convs(part):
+            frames += conv.conv.kernel_size[0] // 2 * (part.rate if id(conv) in in_blocks else 1)
+        recurrent = any(isinstance(module, nn.RNNBase) for module in part.modules())
+        frames += part.rate - 1 + (_RECURRENT_FRAMES if recurrent else 0)
+    return frames
 
 
 def _convs(module: nn.Module) -> Iterator[MaskedConv]:

@@ -31,6 +31,10 @@ class _Frame:
     samples: int
     variable: bool
 
+    @property
+    def following(self) -> int:
+        return self.number + (self.samples if self.variable else 1)
+
 
 def examine(file: BinaryIO, start: int, stop: int) -> Layout:
     """Follow the numbers of the frames, of one stream and of those that were appended to it.
@@ -79,12 +83,20 @@ def _next_stream(file: BinaryIO, start: int, stop: int) -> int:
 
 def _samples(file: BinaryIO, start: int, stop: int) -> tuple[int, bool]:
     """Follow the frames after the metadata: samples up to the end of the last, and whether none came twice."""
-    frames = _frames(file, _after_metadata(file, start, stop), stop)
+    position, ended = start + len(_MARK), False
+    while not ended:
+        file.seek(position)
+        head = file.read(4)
+        position += 4 + int.from_bytes(head[1:], "big")
+        if len(head) < 4 or position > stop:
+            raise DamageError("is truncated: it ends before the first frame")
+        ended = bool(head[0] & 0x80)
+    frames = _frames(file, position, stop)
     first = last = next(frames)
-    expected, gap, orderly = _following(first), False, True
+    expected, gap, orderly = first.following, False, True
     for frame in frames:
         if frame.number == expected:
-            last, expected, gap = frame, _following(frame), False
+            last, expected, gap = frame, frame.following, False
         elif frame.number > expected:
             gap = True  # unless the expected one still comes: then these bytes only looked like a header
         else:
@@ -93,22 +105,6 @@ def _samples(file: BinaryIO, start: int, stop: int) -> tuple[int, bool]:
         missing = "its first frame" if first.number else f"frame {expected}"
         raise DamageError(f"is damaged: {missing} is missing")
     return last.number * (1 if last.variable else first.samples) + last.samples, orderly
-
-
-def _after_metadata(file: BinaryIO, start: int, stop: int) -> int:
-    position, last = start + len(_MARK), False
-    while not last:
-        file.seek(position)
-        head = file.read(4)
-        position += 4 + int.from_bytes(head[1:], "big")
-        if len(head) < 4 or position > stop:
-            raise DamageError("is truncated: it ends before the first frame")
-        last = bool(head[0] & 0x80)
-    return position
-
-
-def _following(frame: _Frame) -> int:
-    return frame.number + (frame.samples if frame.variable else 1)
 
 
 def _frames(file: BinaryIO, start: int, stop: int) -> Iterator[_Frame]:
@@ -152,7 +148,12 @@ def _frame(head: bytes) -> _Frame | None:
     size_bytes = {6: 1, 7: 2}.get(size_code, 0)
     rate_bytes = {12: 1, 13: 2, 14: 2}.get(rate_code, 0)
     end = place + size_bytes + rate_bytes
-    if number < 0 or end >= len(head) or _crc8(head[:end]) != head[end]:
+    if number < 0 or end >= len(head):
+        return None
+    crc = 0
+    for byte in head[:end]:
+        crc = _CRC8[crc ^ byte]
+    if crc != head[end]:
         return None
     explicit = int.from_bytes(head[place : place + size_bytes], "big") + 1
     return _Frame(number, _BLOCK_SIZES.get(size_code, explicit), bool(head[1] & 1))
@@ -172,13 +173,6 @@ def _coded_number(head: bytes, place: int) -> tuple[int, int]:
             return -1, place
         number = number << 6 | byte & 0x3F
     return number, place + 1 + following
-
-
-def _crc8(data: bytes) -> int:
-    value = 0
-    for byte in data:
-        value = _CRC8[value ^ byte]
-    return value
 
 
 def _crc8_table() -> Iterator[int]:

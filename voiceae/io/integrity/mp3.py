@@ -25,11 +25,8 @@ _CHUNK = 1 << 20
 _SEARCH = 1 << 17  # bytes in which the first frame is looked for
 _LONGEST_FREE = 8192  # bytes of a frame in free format; LAME's most, 640 kbit/s, are 5,760 at 8 kHz
 _VBRI = 36  # place of Fraunhofer's count, whatever the channels
-_COUNTS = {
-    b"Xing": (36, 21, 13),
-    b"Info": (36, 21, 13),
-    b"VBRI": (_VBRI,),
-}  # places of these letters in a frame
+# Places of these letters in a frame.
+_COUNTS = {b"Xing": (36, 21, 13), b"Info": (36, 21, 13), b"VBRI": (_VBRI,)}
 _COUNT = 192  # bytes of a frame that hold all that is read of its count
 _DELAYS = 21  # of the encoder, behind its name and its settings (LAME tag, revision 1)
 _REST = 4096  # bytes at the end that may be anything, such as tags of unknown kinds
@@ -220,16 +217,12 @@ def _skipped(file: BinaryIO, position: int, stop: int, kind: _Kind) -> int:
         raise DamageError(f"changes its sample rate or layer at byte {position}, so it cannot be read as one")
     if following > 0:
         raise DamageError(f"is damaged: {following - position} bytes at byte {position} belong to no frame")
-    if stop - position < _HEAD or _is_head(file, position, kind):
+    file.seek(position)
+    if stop - position < _HEAD or file.read(3) in _lengths(kind):
         raise DamageError("is truncated: its last frame is cut")
     if stop - position > _REST and not only_zeros(file, position, stop):
         raise DamageError(f"is damaged: {stop - position} bytes at byte {position} belong to no frame")
     return stop
-
-
-def _is_head(file: BinaryIO, position: int, kind: _Kind) -> bool:
-    file.seek(position)
-    return file.read(3) in _lengths(kind)
 
 
 def _kind(data: bytes, place: int) -> _Kind | None:

@@ -76,7 +76,9 @@ def examine(file: BinaryIO, start: int, stop: int) -> Layout:
         if flags & _FIRST:
             if not heading:
                 links.append({})
-            links[-1][serial] = _Stream(_codec(page))
+            packet = page[_HEADER + page[26] :]
+            names = (name for start, name in _CODECS.items() if packet.startswith(start))
+            links[-1][serial] = _Stream(next(names, "an unknown codec"))
         heading = bool(flags & _FIRST)
         if not links or serial not in links[-1]:
             raise DamageError("is damaged: its first page is missing")
@@ -124,11 +126,6 @@ def _next_page(file: BinaryIO, position: int, stop: int, links: list[dict[int, _
     if unfinished:
         raise DamageError(f"is damaged: page {unfinished[0].following} is missing")
     return stop  # a tag, or padding
-
-
-def _codec(page: bytes) -> str:
-    packet = page[_HEADER + page[26] :]
-    return next((name for start, name in _CODECS.items() if packet.startswith(start)), "an unknown codec")
 
 
 def _checksum(page: bytes) -> bytes:

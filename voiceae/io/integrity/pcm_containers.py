@@ -31,10 +31,6 @@ class _Promise:
     chunked: bool
     fields: tuple[tuple[int, str, int, int], ...] = ()
 
-    def corrections(self, length: int) -> list[tuple[int, bytes]]:
-        """Place and bytes of each number of the header, for a length."""
-        return [(place, struct.pack(code, length // unit + more)) for place, code, unit, more in self.fields]
-
 
 def examine_aiff(file: BinaryIO, start: int, stop: int) -> Layout:
     """Check an AIFF or AIFF-C file (Apple 1989, 1991).
@@ -166,7 +162,7 @@ def _layout(file: BinaryIO, start: int, stop: int, promise: _Promise) -> Layout:
 def _corrected(promise: _Promise, here: int, start: int, stop: int) -> tuple[Piece, ...]:
     """The file with a header that gives the true length."""
     pieces: list[Piece] = []
-    for place, number in sorted(promise.corrections(here)):
-        pieces += [range(start, place), number]
-        start = place + len(number)
+    for place, code, unit, more in sorted(promise.fields):
+        pieces += [range(start, place), struct.pack(code, here // unit + more)]
+        start = place + struct.calcsize(code)
     return (*pieces, range(start, stop))
