@@ -42,16 +42,10 @@ def convert(bench: Bench) -> list[Figure]:
         voices[bench.default_voice.vocoder.name] = bench.default_voice
     tasks = {name: _conversion(bench, voice, CLIP_SECONDS) for name, voice in voices.items()}
     timings, machine = bench.measure(tasks)
+    costs = {name: timing.scaled(1 / CLIP_SECONDS) for name, timing in timings.items()}
     return [
-        at_most(
-            f"convert 5 s with {name}",
-            timing.scaled(1 / CLIP_SECONDS),
-            bars.get(name, 0.02),
-            "s/s",
-            "",
-            machine,
-        )
-        for name, timing in timings.items()
+        at_most(f"convert 5 s with {name}", cost, bars.get(name, 0.02), "s/s", "", machine)
+        for name, cost in costs.items()
     ]
 
 
@@ -90,20 +84,18 @@ def lengths(bench: Bench) -> list[Figure]:
         timing = timings[f"{seconds:g}"].scaled(1 / seconds)
         note = f"with {voice.vocoder.name}"
         figure = plain(f"{LENGTHS_NAME}, {seconds:g} s", timing, "s/s", note, machine)
-        figures += [
-            replace(figure, seconds=seconds),
-            _memory(bench, seconds, voice.vocoder.name == GRIFFIN_LIM),
-        ]
+        vocoder = GRIFFIN_LIM if voice.vocoder.name == GRIFFIN_LIM else "default"
+        figures += [replace(figure, seconds=seconds), _memory(bench, seconds, vocoder)]
     return figures
 
 
-def _memory(bench: Bench, seconds: float, griffin_lim: bool) -> Figure:
+def _memory(bench: Bench, seconds: float, vocoder: str) -> Figure:
     """Peak of one conversion above the loaded model, in a process of its own."""
     source, target = bench.written(seconds), bench.written(CLIP_SECONDS, seed=1)
     out = bench.scratch / "out-memory.wav"
     before, peak = peak_memory_mb(
         "import torch; torch.set_num_threads(1)\nimport voiceae\n"
-        f"voice = voiceae.load({bench.model!r}, {GRIFFIN_LIM if griffin_lim else 'default'!r}, 'cpu')\n"
+        f"voice = voiceae.load({bench.model!r}, {vocoder!r}, 'cpu')\n"
         f"voice.convert({str(target)!r}, {str(target)!r})\n"  # libraries are loaded at first use
         f"def work(): voice.convert_file({str(source)!r}, {str(target)!r}, {str(out)!r}, force=True)\n"
     )
@@ -129,14 +121,8 @@ def busy(bench: Bench) -> list[Figure]:
 
 
 def _beside(bench: Bench, seconds: float, spinner: subprocess.Popen[bytes]) -> Figure:
-    run, product = _conversion(bench, bench.default_voice or bench.voice, seconds), matrix_product()
-
-    def threads(count: int, task: Callable[[], object]) -> Callable[[], object]:
-        def limited() -> object:
-            with torch_threads(count):
-                return task()
-
-        return limited
+    run = _conversion(bench, bench.default_voice or bench.voice, seconds)
+    product = torch_threads(1)(matrix_product())
 
     def spin() -> None:
         spinner.send_signal(signal.SIGCONT)
@@ -144,11 +130,11 @@ def _beside(bench: Bench, seconds: float, spinner: subprocess.Popen[bytes]) -> F
 
     tasks: dict[str, Callable[[], object]] = {
         "quiet": lambda: spinner.send_signal(signal.SIGSTOP),
-        "alone": threads(1, run),
-        "product alone": threads(1, product),
+        "alone": torch_threads(1)(run),
+        "product alone": product,
         "noise": spin,
-        "beside": threads(available_cpus(), run),
-        "product beside": threads(1, product),
+        "beside": torch_threads(available_cpus())(run),
+        "product beside": product,
     }
     timings = interleaved(tasks, bench.runs)
     ratio = over(timings["beside"], timings["alone"])
@@ -165,17 +151,8 @@ def start(bench: Bench) -> list[Figure]:
         "voiceae --help": lambda: command("--help"),
         "a config error": lambda: command("train", "no.such=key", code=1),
         "cold convert, 5 s": lambda: command(
-            "convert",
-            source,
-            "--target",
-            target,
-            "--out",
-            out,
-            "--model",
-            bench.model,
-            "--device",
-            "cpu",
-            "--force",
+            *("convert", source, "--target", target, "--out", out),
+            *("--model", bench.model, "--device", "cpu", "--force"),
         ),
         "import torch": lambda: subprocess.run([sys.executable, "-c", "import torch"], check=True),
     }

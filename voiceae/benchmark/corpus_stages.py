@@ -65,18 +65,20 @@ def prepare(bench: Bench) -> list[Figure]:
     note = f"{seconds:.0f} s of audio in {len(chosen)} files"
     figures = [at_least("prepare, one process", speeds["1"], 300, "s of audio a s", note, machine)]
     if cores > 1:
-        gain = over(timings["1"], timings[str(cores)]).median
-        note = f"{gain:.2f} times one process"
-        figures.append(
-            plain(f"prepare, {cores} processes", speeds[str(cores)], "s of audio a s", note, machine)
-        )
+        note = f"{over(timings['1'], timings[str(cores)]).median:.2f} times one process"
+        name, speed = f"prepare, {cores} processes", speeds[str(cores)]
+        figures.append(plain(name, speed, "s of audio a s", note, machine))
     return figures
 
 
 def batch(bench: Bench) -> list[Figure]:
     """Files a second of `voiceae convert FOLDER`, by one process and by all, and whether memory grows."""
-    root, pairs = _files(bench, bench.files)
-    jobs, rated = available_cpus(), pairs[:_RATED_FILES]
+    # Short sources of many lengths, used in turn.
+    root, jobs = bench.scratch / "many", available_cpus()
+    for number in range(min(bench.files, _DIFFERENT)):
+        audio_io.write(root / f"{number}.wav", bench.clip(0.8 + 0.025 * number, number), force=True)
+    count_rated = min(bench.files, _RATED_FILES)
+    rated = [PairRow(0, f"{n % _DIFFERENT}.wav", ("0.wav",), f"{n}.wav") for n in range(count_rated)]
     rates: dict[int, list[float]] = {1: [], jobs: []}
     for _ in range(bench.runs):
         for count in rates:
@@ -84,21 +86,10 @@ def batch(bench: Bench) -> list[Figure]:
     one, all_ = (Timing.of(rates[n]) for n in (1, jobs))
     figures = [plain("batch, one process", one, "files/s", f"{len(rated)} files of a second")]
     if jobs > 1:
-        machine = scaling(jobs)
-        note = (
-            f"{all_.median:.1f} files/s; matrix products by {jobs} processes {machine:.2f} times those by one"
-        )
+        said = f"matrix products by {jobs} processes {scaling(jobs):.2f} times those by one"
+        note = f"{all_.median:.1f} files/s; {said}"
         figures.append(at_least(f"batch, {jobs} processes", over(all_, one), 0.9 * jobs, "times one", note))
     return [*figures, _growth(bench, root)]
-
-
-def _files(bench: Bench, count: int) -> tuple[Path, list[PairRow]]:
-    """Short sources of many lengths, and rows that use them in turn."""
-    root = bench.scratch / "many"
-    for number in range(min(count, _DIFFERENT)):
-        audio_io.write(root / f"{number}.wav", bench.clip(0.8 + 0.025 * number, number), force=True)
-    names = [f"{number % _DIFFERENT}.wav" for number in range(count)]
-    return root, [PairRow(0, name, ("0.wav",), f"{place}.wav") for place, name in enumerate(names)]
 
 
 def _files_per_second(bench: Bench, root: Path, pairs: list[PairRow], jobs: int) -> float:
@@ -111,15 +102,12 @@ def _files_per_second(bench: Bench, root: Path, pairs: list[PairRow], jobs: int)
             yield result
 
     folders = BatchFolders(root=root, out_dir=bench.scratch / "batch", force=True)
-    failures = convert_pairs(_loader(bench), folders, pairs, jobs=jobs, progress=progress)
+    loader = VoiceLoader(model=bench.model, vocoder=GRIFFIN_LIM, device="cpu")
+    failures = convert_pairs(loader, folders, pairs, jobs=jobs, progress=progress)
     if failures:
         raise ConfigError(f"{failures[0].where}: {failures[0].reason}")
     first = int(_WARM * len(times))
     return (len(times) - 1 - first) / (times[-1] - times[first])
-
-
-def _loader(bench: Bench) -> VoiceLoader:
-    return VoiceLoader(model=bench.model, vocoder=GRIFFIN_LIM, device="cpu")
 
 
 def scaling(processes: int, seconds: float = 2.0) -> float:
@@ -133,12 +121,8 @@ def scaling(processes: int, seconds: float = 2.0) -> float:
 
 
 def _counts(code: str, processes: int) -> list[int]:
-    running = [
-        subprocess.Popen(
-            [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-        for _ in range(processes)
-    ]
+    line, pipe = [sys.executable, "-c", code], subprocess.PIPE
+    running = [subprocess.Popen(line, stdin=pipe, stdout=pipe, text=True) for _ in range(processes)]
     for each in running:
         assert each.stdout is not None
         each.stdout.readline()
@@ -185,9 +169,8 @@ def _growth(bench: Bench, root: Path) -> Figure:
     resident = [float(line) for line in done.stdout.split()]
     begin = resident[int(_WARM * len(resident))]
     note = f"{begin:.0f} MB after a quarter, {resident[-1]:.0f} MB at the end, {max(resident):.0f} MB at most"
-    return at_most(
-        f"memory growth over {bench.files} files", Timing.of([resident[-1] - begin]), 20, "MB", note
-    )
+    growth = Timing.of([resident[-1] - begin])
+    return at_most(f"memory growth over {bench.files} files", growth, 20, "MB", note)
 
 
 def train(bench: Bench) -> list[Figure]:

@@ -252,9 +252,8 @@ class Bench:
             return self.corpus
         for number in range(_SPEAKERS * _CLIPS):
             speaker, clip = divmod(number, _CLIPS)
-            audio_io.write(
-                self.scratch / f"corpus/s{speaker}/{clip}.wav", self.clip(3.0 + 0.2 * clip, number)
-            )
+            path = self.scratch / f"corpus/s{speaker}/{clip}.wav"
+            audio_io.write(path, self.clip(3.0 + 0.2 * clip, number))
         return self.scratch / "corpus"
 
     def close(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -56,13 +57,9 @@ def features(bench: Bench) -> list[Figure]:
     wav = torch.from_numpy(bench.clip(CLIP_SECONDS).wav)
     theirs, librosas = torchaudio_mel(spec), librosa_mel(spec)
 
-    def run(transform: Callable[[torch.Tensor], torch.Tensor]) -> None:
-        with torch.inference_mode():
-            transform(wav)
-
-    tasks = {
-        "ours": lambda: run(ours),
-        "torchaudio": lambda: run(theirs),
+    tasks: dict[str, Callable[[], object]] = {
+        "ours": torch.inference_mode()(partial(ours, wav)),
+        "torchaudio": torch.inference_mode()(partial(theirs, wav)),
         "librosa": lambda: librosas(wav.numpy()),
         "read": lambda: ours(torch.from_numpy(audio_io.load(path, spec.sample_rate).wav)),
     }
@@ -90,29 +87,18 @@ def griffinlim(bench: Bench) -> list[Figure]:
     magnitude = transform.magnitude(torch.from_numpy(bench.clip(CLIP_SECONDS).wav))
     target = magnitude.numpy()
     theirs = torchaudio.transforms.GriffinLim(spec.n_fft, ITERATIONS, hop_length=spec.hop_length, power=1.0)
-    waves: dict[str, NDArray[np.float32]] = {}
-
-    def run_librosa() -> None:
-        waves["librosa"] = librosa.griffinlim(
-            target,
-            n_iter=ITERATIONS,
-            hop_length=spec.hop_length,
-            n_fft=spec.n_fft,
-            center=False,
-            random_state=0,
-        )
-
-    tasks = {
+    frames: dict[str, Any] = {"n_fft": spec.n_fft, "hop_length": spec.hop_length, "center": False}
+    librosas = partial(librosa.griffinlim, target, n_iter=ITERATIONS, random_state=0, **frames)
+    tasks: dict[str, Callable[[], object]] = {
         "ours": lambda: ours.invert(magnitude[None]),
-        "librosa": run_librosa,
+        "librosa": librosas,
         "torchaudio": lambda: theirs(magnitude),
     }
     timings, machine = bench.measure(tasks)
     turns = np.random.RandomState(0).random(size=target.shape)  # the generator that librosa uses
-    waves["ours"] = ours.invert(magnitude[None], torch.from_numpy(2 * np.pi * turns).float()[None])[0].numpy()
-    again = librosa.stft(waves["librosa"], n_fft=spec.n_fft, hop_length=spec.hop_length, center=False)
-    got = {"ours": transform.magnitude(torch.from_numpy(waves["ours"])).numpy(), "librosa": np.abs(again)}
-    own, other = (spectral_convergence(target[:, 4:-4], each[:, 4:-4]) for each in got.values())
+    wave = ours.invert(magnitude[None], torch.from_numpy(2 * np.pi * turns).float()[None])[0]
+    got = transform.magnitude(wave).numpy(), np.abs(librosa.stft(librosas(), **frames))
+    own, other = (spectral_convergence(target[:, 4:-4], each[:, 4:-4]) for each in got)
     note = (
         f"{timings['ours'].median / CLIP_SECONDS:.4f} s/s; convergence {own:.3f}, librosa {other:.3f}; "
         f"{over(timings['torchaudio'], timings['ours']).median:.1f} times torchaudio"
@@ -127,11 +113,7 @@ def vocoder(bench: Bench) -> list[Figure]:
         raise ConfigError("this installation comes without a vocoder of its own")
     own = bench.default_voice.vocoder
     mel = bench.voice.mel(bench.clip(CLIP_SECONDS))[None]
-
-    def run() -> None:
-        with torch.inference_mode():
-            own(mel)
-
+    run = torch.inference_mode()(partial(own, mel))
     timings, machine = bench.measure({"own": run}, 2 * bench.runs)
     return [plain(f"vocoder {own.name}, 5 s", timings["own"].scaled(1 / CLIP_SECONDS), "s/s", "", machine)]
 
@@ -141,13 +123,12 @@ def model(bench: Bench) -> list[Figure]:
     voice = bench.voice
     source, target = (voice.mel(bench.clip(CLIP_SECONDS, seed))[None] for seed in (0, 1))
 
+    @torch.inference_mode()
     def forward() -> None:
-        with torch.inference_mode():
-            voice.model.convert(source, voice.model.describe(target))
+        voice.model.convert(source, voice.model.describe(target))
 
-    timings, machine = bench.measure(
-        {"ours": forward, "other": adain_yardstick(CLIP_SECONDS)}, 2 * bench.runs
-    )
+    tasks = {"ours": forward, "other": adain_yardstick(CLIP_SECONDS)}
+    timings, machine = bench.measure(tasks, 2 * bench.runs)
     own, other = (timings[name].scaled(1 / CLIP_SECONDS) for name in ("ours", "other"))
     note = f"ours {own.median:.4f} s/s, yardstick {other.median:.4f} s/s"
     ratio = over(other, own)
@@ -166,14 +147,8 @@ def hifigan(bench: Bench) -> list[Figure]:
     frames = bench.voice.spec.seconds_to_frames(LONG_SECONDS)
     mel = torch.randn(1, bench.voice.spec.n_mels, frames) - 4
 
-    def chunks() -> None:
-        with torch.inference_mode():
-            loaded(mel)
-
-    def one_pass() -> None:
-        with torch.inference_mode():
-            loaded.generate(mel)
-
+    chunks = torch.inference_mode()(partial(loaded, mel))
+    one_pass = torch.inference_mode()(partial(loaded.generate, mel))
     timings, machine = bench.measure({"chunks": chunks, "one pass": one_pass}, min(bench.runs, 3))
     own = timings["chunks"].scaled(1 / LONG_SECONDS)
     used = {name: _hifigan_memory(bench, frames, name) for name in ("forward", "generate")}
@@ -272,9 +247,8 @@ class AdaINYardstick(nn.Module):
     def _encoder(self) -> nn.ModuleDict:
         bank = nn.ModuleList(nn.Conv1d(self.N_MELS, 128, k, padding=k // 2) for k in range(1, 9))
         blocks = nn.Sequential(*(_Convolutions(128, down=rate) for rate in (1, 2, 1, 2, 1, 2)))
-        return nn.ModuleDict(
-            {"bank": bank, "inlet": nn.Conv1d(8 * 128 + self.N_MELS, 128, 1), "blocks": blocks}
-        )
+        inlet = nn.Conv1d(8 * 128 + self.N_MELS, 128, 1)
+        return nn.ModuleDict({"bank": bank, "inlet": inlet, "blocks": blocks})
 
     def _encode(self, parts: nn.ModuleDict, mel: Tensor) -> Tensor:
         bank = [torch.relu(conv(mel))[..., : mel.shape[-1]] for conv in parts["bank"].children()]
@@ -294,12 +268,7 @@ def adain_yardstick(seconds: float) -> Callable[[], object]:
     network = AdaINYardstick().eval()
     frames = math.ceil(seconds * AdaINYardstick.FRAME_RATE / 8) * 8
     mel = torch.randn(1, AdaINYardstick.N_MELS, frames)
-
-    def forward() -> Tensor:
-        with torch.inference_mode():
-            return network(mel, mel)
-
-    return forward
+    return torch.inference_mode()(partial(network, mel, mel))
 
 
 def spectral_convergence(target: NDArray[np.floating], found: NDArray[np.floating]) -> float:

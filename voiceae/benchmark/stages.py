@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from voiceae.benchmark import conversion_stages as whole
 from voiceae.benchmark import corpus_stages as corpus
 from voiceae.benchmark import part_stages as parts
@@ -22,25 +24,20 @@ def draw_lengths(figures: Sequence[Figure], path: Path) -> None:
         ConfigError: when there are no figures by length.
     """
     by_length = [figure for figure in figures if figure.seconds is not None and figure.value is not None]
+    by_length.sort(key=lambda figure: figure.seconds or 0)
     if not by_length:
         raise ConfigError(f"{path}: there is nothing to draw; measure the stage lengths")
     from matplotlib.figure import Figure as Page
 
     page = Page(figsize=(9, 3.6), layout="constrained")
-    for plot, unit, label in zip(
-        page.subplots(1, 2), ("s/s", "MB"), ("seconds a second of audio", "MB above the model"), strict=True
-    ):
+    labels = {"s/s": "seconds a second of audio", "MB": "MB above the model"}
+    for plot, (unit, label) in zip(page.subplots(1, 2), labels.items(), strict=True):
         for threads in sorted({figure.threads for figure in by_length}):
-            own = sorted(
-                (each for each in by_length if each.unit == unit and each.threads == threads),
-                key=lambda each: each.seconds or 0,
-            )
-            at, middle = [each.seconds or 0 for each in own], [each.value or 0 for each in own]
-            spread = [[m - (f.low or 0) for m, f in zip(middle, own, strict=True)],
-                      [(f.high or 0) - m for m, f in zip(middle, own, strict=True)]]  # fmt: skip
-            plot.errorbar(
-                at, middle, spread, marker="o", capsize=3, label=f"{threads} thread{'s' * (threads > 1)}"
-            )
+            own = [each for each in by_length if each.unit == unit and each.threads == threads]
+            readings = [(each.seconds, each.value, each.low or 0, each.high or 0) for each in own]
+            at, middle, low, high = np.array(readings, np.float64).reshape(-1, 4).T
+            name = f"{threads} thread{'s' * (threads > 1)}"
+            plot.errorbar(at, middle, [middle - low, high - middle], marker="o", capsize=3, label=name)
         plot.set(xscale="log", xlabel="length of the source, s", ylabel=label)
         plot.set_ylim(bottom=0)
         plot.legend()
@@ -79,15 +76,12 @@ def measure(bench: Bench, names: Sequence[str], threads: Sequence[int]) -> Itera
     """
     for count in threads:
         for name in names:
-            if count == threads[0] or name in THREADED:
-                yield from _measure(bench, name, count)
-
-
-def _measure(bench: Bench, name: str, threads: int) -> list[Figure]:
-    try:
-        # A missing checkpoint or library costs its own stage only.
-        with torch_threads(threads):
-            figures = STAGES[name](bench)
-    except (VoiceAEError, ImportError, OSError, RuntimeError) as error:
-        figures = [Figure(name=name, value=None, unit="", note=f"not measured: {error}")]
-    return [replace(figure, threads=threads) for figure in figures]
+            if count != threads[0] and name not in THREADED:
+                continue
+            try:
+                # A missing checkpoint or library costs its own stage only.
+                with torch_threads(count):
+                    figures = STAGES[name](bench)
+            except (VoiceAEError, ImportError, OSError, RuntimeError) as error:
+                figures = [Figure(name=name, value=None, unit="", note=f"not measured: {error}")]
+            yield from (replace(figure, threads=count) for figure in figures)

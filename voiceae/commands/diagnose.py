@@ -38,7 +38,7 @@ def command(
     """Check MODEL, a bundled name or a path, for collapse, leakage and an unused codebook."""
     from voiceae.assets import find_model
     from voiceae.data.store import FeatureStore
-    from voiceae.evaluation.diagnosis import diagnose
+    from voiceae.evaluation.diagnosis.diagnose import diagnose, save_plots
     from voiceae.hardware import torch_threads
     from voiceae.io import modelfile
 
@@ -54,8 +54,6 @@ def command(
     for finding in found.findings:
         click.echo(f"{finding.verdict!s:9}{finding.area:11}{finding.reason}")
     if out:
-        from voiceae.evaluation.diagnosis.diagnose import save_plots
-
         found.save(out / "diagnosis.json")
         save_plots(found, out / "diagnosis.png")
         click.echo(f"{out}: diagnosis.json and diagnosis.png")

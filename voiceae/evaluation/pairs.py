@@ -121,11 +121,8 @@ def trained_speakers(extra: Mapping[str, Any]) -> set[str]:
     """Speakers that a model file's provenance says it was trained on, over all legs of its training."""
     training = extra.get("training")
     holders = [extra, training] if isinstance(training, Mapping) else [extra]
-    legs = [
-        extra,
-        *(leg for holder in holders for leg in _listed(holder, "legs") if isinstance(leg, Mapping)),
-    ]
-    return {str(name) for leg in legs for name in _listed(leg, "speaker_names")}
+    legs = [leg for holder in holders for leg in _listed(holder, "legs") if isinstance(leg, Mapping)]
+    return {str(name) for leg in (extra, *legs) for name in _listed(leg, "speaker_names")}
 
 
 def _listed(values: Mapping[str, Any], name: str) -> Sequence[Any]:
@@ -171,10 +168,15 @@ def draw_pairs(clips: Iterable[Clip], n_pairs: int, seed: int) -> list[Pair]:
     if len(groups) < 2:
         raise CorpusError(f"{len(groups)} speakers with {MIN_CLIPS} clips or more; pairs need at least two")
     genders = {name: group[0].recording.gender for name, group in groups.items()}
+    low, high = SOURCE_SECONDS
     pairs: list[Pair] = []
     for number in range(-(-n_pairs // len(groups))):
         for source, target in _draw_round(genders, number, rng)[: n_pairs - len(pairs)]:
-            clip = _draw_source(groups[source], rng)
+            fitting = [clip for clip in groups[source] if low <= clip.seconds <= high]
+            if fitting:
+                clip = fitting[rng.integers(len(fitting))]
+            else:
+                clip = min(groups[source], key=lambda clip: max(low - clip.seconds, clip.seconds - high))
             pairs.append(make_pair(f"{len(pairs):03d}", clip, (), groups, target, rng))
     return pairs
 
@@ -202,20 +204,14 @@ def make_pair(
         chosen.append(clip)
         used += [clip] if clip else []
     if not references:
-        reference = chosen.pop(0)
-        references = [reference] if reference else []
-    scored, source_other, natural, source_reference = chosen
+        references = [clip for clip in chosen[:1] if clip]
+    scored, source_other, natural, source_reference = chosen[-4:]
     if not references or scored is None or source_other is None:
-        lacking = target if scored is None else source.speaker
-        raise CorpusError(
-            f"{lacking}: has no clip that is neither source nor reference; nothing to compare with"
-        )
+        who = target if scored is None else source.speaker
+        raise CorpusError(f"{who}: has no clip that is neither source nor reference; nothing to compare with")
     text = normalise_text(source.recording.text)
-    same_sentence = (
-        clip
-        for clip in groups[target]
-        if text and normalise_text(clip.recording.text) == text and clip not in used
-    )
+    readings = (clip for clip in groups[target] if normalise_text(clip.recording.text) == text)
+    same_sentence = (clip for clip in readings if text and clip not in used)
     genders = (source.recording.gender, scored.recording.gender)
     return Pair(
         name=name,
@@ -274,14 +270,6 @@ def _find(known: Mapping[Path, Clip], path: Path) -> Clip:
     if clip is None:
         raise AudioError(f"{path}: is not among the readable recordings of the corpus")
     return clip
-
-
-def _draw_source(clips: Sequence[Clip], rng: np.random.Generator) -> Clip:
-    low, high = SOURCE_SECONDS
-    fitting = [clip for clip in clips if low <= clip.seconds <= high]
-    if not fitting:
-        return min(clips, key=lambda clip: max(low - clip.seconds, clip.seconds - high))
-    return fitting[rng.integers(len(fitting))]
 
 
 def _draw_reference(clips: Sequence[Clip], used: Sequence[Clip], rng: np.random.Generator) -> Clip | None:

@@ -27,15 +27,8 @@ Report: TypeAlias = dict[str, Any]
 FORMAT = 2  # 1 called the scorers judges, and the clips given to the model heard
 EER_RESAMPLES = 200  # each sorts all natural scores; the ends then vary by 5 % of the interval' width
 LIBRARIES = (
-    "voiceae",
-    "numpy",
-    "torch",
-    "librosa",
-    "resemblyzer",
-    "pocketsphinx",
-    "speechmos",
-    "pyworld",
-    "jiwer",
+    *("voiceae", "numpy", "torch", "librosa"),
+    *("resemblyzer", "pocketsphinx", "speechmos", "pyworld", "jiwer"),
 )
 
 FIGURES = {
@@ -102,7 +95,12 @@ def row_intervals(evaluation: Evaluation, seed: int) -> dict[str, dict[str, dict
     for row in table:
         similar = np.array(list(columns[row, "sim_target"].values()))
         if len(similar) and evaluation.natural:
-            table[row]["eer_target"] = asdict(_verification(evaluation.natural.same, similar, seed))
+            # Equal error rate between natural scores of one speaker and scores of the row, with its interval.
+            same, rng = evaluation.natural.same, np.random.default_rng(seed)
+            drawn = [equal_error(same, rng.choice(similar, len(similar))).rate for _ in range(EER_RESAMPLES)]
+            low, high = map(float, np.percentile(drawn, [2.5, 97.5]))
+            rate = equal_error(same, similar).rate
+            table[row]["eer_target"] = asdict(Interval(rate, low, high, len(similar)))
     return table
 
 
@@ -173,22 +171,12 @@ def _column(evaluation: Evaluation, row: str, figure: str) -> dict[str, float]:
     return {name: value for name, value in found.items() if value is not None}
 
 
-def _verification(same: Any, scores: Any, seed: int) -> Interval:
-    """Equal error rate between natural scores of one speaker and scores of a row, with its interval."""
-    rng = np.random.default_rng(seed)
-    drawn = [equal_error(same, rng.choice(scores, len(scores))).rate for _ in range(EER_RESAMPLES)]
-    low, high = np.percentile(drawn, [2.5, 97.5])
-    return Interval(equal_error(same, scores).rate, float(low), float(high), len(scores))
-
-
 def _pair(pair: Pair, evaluation: Evaluation, root: Path) -> dict[str, Any]:
     def name(clip: Clip | None) -> str | None:
         if clip is None:
             return None
-        path = clip.path.resolve()
-        return (
-            str(path.relative_to(root.resolve())) if path.is_relative_to(root.resolve()) else clip.path.name
-        )
+        path, top = clip.path.resolve(), root.resolve()
+        return str(path.relative_to(top)) if path.is_relative_to(top) else clip.path.name
 
     keys = {"source": str(pair.source.path), "conversion": f"{pair.name}/conversion"}
     content = {row: evaluation.measurements.get(key, {}).get("content") for row, key in keys.items()}
@@ -253,35 +241,32 @@ def compare(first: Report, second: Report) -> list[Change]:
 
     Paired where both scored a row of the same pairs; otherwise the intervals are combined as independent.
     """
-    return [
-        _change(row, figure, first, second)
-        for row, figures in second["rows"].items()
-        for figure in figures
-        if figure in first["rows"].get(row, {})
-    ]
 
-
-def _change(row: str, figure: str, first: Report, second: Report) -> Change:
-    def values(report: Report) -> dict[tuple[str, ...], float]:
+    def values(report: Report, row: str, figure: str) -> dict[tuple[str, ...], float]:
         """By what was scored: the clips, not the name of the pair."""
         return {
-            (pair["source"], *pair["references"], pair["scored"], pair["source_other"]): pair["rows"][row][
-                figure
-            ]
+            (pair["source"], *pair["references"], pair["scored"], pair["source_other"]): figures[figure]
             for pair in report["pairs"]
-            if figure in pair["rows"].get(row, {})
+            if figure in (figures := pair["rows"].get(row, {}))
         }
 
-    a, b = first["rows"][row][figure], second["rows"][row][figure]
-    ours, theirs = values(second), values(first)
-    if ours and ours.keys() == theirs.keys():
-        interval = bootstrap([ours[key] - theirs[key] for key in ours], int(second["seed"]))
-        return Change(row, figure, a["mean"], b["mean"], interval.low, interval.high, True)
-    # Independent samples: the half-widths of a difference add as the roots of their squares.
-    difference = b["mean"] - a["mean"]
-    below = math.hypot(b["mean"] - b["low"], a["high"] - a["mean"])
-    above = math.hypot(b["high"] - b["mean"], a["mean"] - a["low"])
-    return Change(row, figure, a["mean"], b["mean"], difference - below, difference + above, False)
+    changes = []
+    names = [(row, figure) for row, figures in second["rows"].items() for figure in figures]
+    for row, figure in names:
+        if figure not in first["rows"].get(row, {}):
+            continue
+        a, b = first["rows"][row][figure], second["rows"][row][figure]
+        ours, theirs = values(second, row, figure), values(first, row, figure)
+        if ours and ours.keys() == theirs.keys():
+            interval = bootstrap([ours[key] - theirs[key] for key in ours], int(second["seed"]))
+            changes.append(Change(row, figure, a["mean"], b["mean"], interval.low, interval.high, True))
+            continue
+        # Independent samples: the half-widths of a difference add as the roots of their squares.
+        difference = b["mean"] - a["mean"]
+        low = difference - math.hypot(b["mean"] - b["low"], a["high"] - a["mean"])
+        high = difference + math.hypot(b["high"] - b["mean"], a["mean"] - a["low"])
+        changes.append(Change(row, figure, a["mean"], b["mean"], low, high, False))
+    return changes
 
 
 def read_tolerances(path: Path) -> dict[str, tuple[float, float]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -25,13 +25,8 @@ if TYPE_CHECKING:
 
 BLOCKS = {
     "Speaker": (
-        "sim_target",
-        "sim_source",
-        "sim_source_clip",
-        "accepted",
-        "nearer_target",
-        "nearer_target_than_clip",
-        "eer_target",
+        *("sim_target", "sim_source", "sim_source_clip", "accepted"),
+        *("nearer_target", "nearer_target_than_clip", "eer_target"),
     ),
     "Content": ("cer_recogniser", "wer_recogniser", "cer_text", "wer_text"),
     "Naturalness": ("sig", "bak", "ovrl"),
@@ -87,17 +82,12 @@ def interval(values: Mapping[str, float] | None) -> str:
 def headline_figures(report: Report) -> list[tuple[str, str]]:
     """The figures that decide whether anything was converted, with what they are."""
     found = []
-    for figure, row in (
-        ("sim_target", "source"),
-        ("sim_target", "transfer"),
-        ("cer_recogniser", "shuffled"),
-        ("ovrl", "copy"),
-    ):
+    against = {"source": "sim_target", "transfer": "sim_target", "shuffled": "cer_recogniser", "copy": "ovrl"}
+    for row, figure in against.items():
         difference = report["differences"].get(row, {}).get(figure)
         if difference:
-            found.append(
-                (f"conversion minus {ROWS[row].partition(':')[0]}: {FIGURES[figure]}", interval(difference))
-            )
+            what = f"conversion minus {ROWS[row].partition(':')[0]}: {FIGURES[figure]}"
+            found.append((what, interval(difference)))
     for figure in ("nearer_target", "nearer_target_than_clip", "accepted", "cer_recogniser"):
         value = report["rows"].get("conversion", {}).get(figure)
         if value:
@@ -108,9 +98,8 @@ def headline_figures(report: Report) -> list[tuple[str, str]]:
 def natural_cells(report: Report) -> list[list[str]]:
     """Cells of the table of natural speech, its head first."""
     columns = ("same", "different", "eer", "threshold", "clips", "pairs_same", "pairs_different")
-    rows = [
-        [name, *(f"{values[column]:.4g}" for column in columns)] for name, values in report["natural"].items()
-    ]
+    natural = report["natural"].items()
+    rows = [[name, *(f"{values[column]:.4g}" for column in columns)] for name, values in natural]
     return [["subset", *columns], *rows]
 
 
@@ -152,20 +141,15 @@ def embedding_map(evaluation: Evaluation) -> str | None:
     hues = [(index / len(names), 0.8, 0.9 if index % 2 else 0.6) for index in range(len(names))]
     colours = dict(zip(names, hsv_to_rgb(hues).tolist(), strict=True))
     figure, (plot,) = _figure(8, 6)
-    for name, centre in zip(names, (centres - middle) @ axes.T, strict=True):
-        plot.scatter(
-            centre[0], centre[1], s=70, marker="o", color=colours[name], edgecolor="black", linewidth=0.5
-        )
+    for name, (x, y) in zip(names, (centres - middle) @ axes.T, strict=True):
+        plot.scatter(x, y, s=70, marker="o", color=colours[name], edgecolor="black", linewidth=0.5)
         if len(names) <= MAX_LABELS:
-            plot.annotate(name, centre, fontsize=6, xytext=(4, 4), textcoords="offset points")
+            plot.annotate(name, (x, y), fontsize=6, xytext=(4, 4), textcoords="offset points")
     for name, vector in converted:
         x, y = (vector - middle) @ axes.T
         plot.scatter(x, y, s=25, marker="x", color=colours.get(name, "grey"))
-    plot.set(
-        title="o natural speakers, x conversions in their target's colour",
-        xlabel="first axis",
-        ylabel="second axis",
-    )
+    plot.set_title("o natural speakers, x conversions in their target's colour")
+    plot.set(xlabel="first axis", ylabel="second axis")
     return _encode(figure)
 
 
@@ -226,11 +210,12 @@ def _natural_embeddings(evaluation: Evaluation) -> dict[str, Array]:
 
 def _converted_embeddings(evaluation: Evaluation) -> list[tuple[str, Array]]:
     """Target and embedding of each conversion."""
-    found = [
-        (pair.scored.speaker, evaluation.measurements.get(f"{pair.name}/conversion", {}).get("speaker"))
-        for pair in evaluation.pairs
-    ]
-    return [(name, np.array(scored["embedding"])) for name, scored in found if isinstance(scored, dict)]
+    found = []
+    for pair in evaluation.pairs:
+        scored = evaluation.measurements.get(f"{pair.name}/conversion", {}).get("speaker")
+        if isinstance(scored, dict):
+            found.append((pair.scored.speaker, np.array(scored["embedding"])))
+    return found
 
 
 def _figure(width: float, height: float, columns: int = 1) -> tuple[Figure, list[Axes]]:
@@ -284,14 +269,10 @@ def _body(report: Report, evaluation: Evaluation) -> Iterator[str]:
     yield "<h2>Natural speech</h2>" + _html_table(natural_cells(report))
     for title, figures in BLOCKS.items():
         if cells := block(report["rows"], figures):
-            legend = "".join(
-                f"<li><code>{escape(name)}</code>: {escape(FIGURES[name])}</li>" for name in cells[0][1:]
-            )
-            yield f"<h2>{escape(title)}</h2>{_html_table(cells)}<ul>{legend}</ul>"
-    for title, picture in (
-        ("Voices", embedding_map(evaluation)),
-        ("Similarity", similarity_matrix(evaluation)),
-    ):
+            lines = (f"<code>{escape(name)}</code>: {escape(FIGURES[name])}" for name in cells[0][1:])
+            yield f"<h2>{escape(title)}</h2>{_html_table(cells)}{_html_list(lines)}"
+    pictures = {"Voices": embedding_map(evaluation), "Similarity": similarity_matrix(evaluation)}
+    for title, picture in pictures.items():
         if picture:
             yield f'<h2>{title}</h2><img alt="{title}" src="{picture}">'
     yield "<h2>Examples</h2>"
@@ -299,9 +280,7 @@ def _body(report: Report, evaluation: Evaluation) -> Iterator[str]:
         yield _example(pair, evaluation)
     excluded = excluded_cells(report)
     yield f"<h2>Left out: {max(0, len(excluded) - 1)}</h2>" + (_html_table(excluded) if excluded else "")
-    yield (
-        "<h2>Protocol</h2><ul>" + "".join(f"<li>{escape(line)}</li>" for line in report["protocol"]) + "</ul>"
-    )
+    yield "<h2>Protocol</h2>" + _html_list(escape(line) for line in report["protocol"])
 
 
 def examples(evaluation: Evaluation) -> list[Pair]:
@@ -329,6 +308,10 @@ def _example(pair: Pair, evaluation: Evaluation) -> str:
         f'<div class="example"><h3>{escape(title)}</h3><p>{escape(numbers)}</p>'
         f'<div class="players">{players}</div><img alt="mel and F0" src="{picture}"></div>'
     )
+
+
+def _html_list(lines: Iterable[str]) -> str:
+    return "<ul>" + "".join(f"<li>{line}</li>" for line in lines) + "</ul>"
 
 
 def _html_table(cells: Sequence[Sequence[str]]) -> str:

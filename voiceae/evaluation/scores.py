@@ -98,21 +98,16 @@ def bootstrap(values: ArrayLike, seed: int, resamples: int = RESAMPLES) -> Inter
 
     array: Array = np.asarray(values, np.float64)
     if array.ndim != 1 or not len(array) or not np.isfinite(array).all():
-        raise ValueError(
-            f"{array.shape} values, {int((~np.isfinite(array)).sum())} of them not finite; need one or more"
-        )
+        odd = int((~np.isfinite(array)).sum())
+        raise ValueError(f"{array.shape} values, {odd} of them not finite; need one or more")
     mean = float(array.mean())
     if len(array) == 1:  # scipy refuses it; every resample is the value itself
         return Interval(mean, mean, mean, 1)
-    low, high = stats.bootstrap(
-        (array,),
-        np.mean,
-        n_resamples=resamples,
-        confidence_level=COVERAGE,
-        method="percentile",
-        rng=np.random.default_rng(seed),
+    rng = np.random.default_rng(seed)
+    found = stats.bootstrap(
+        (array,), np.mean, n_resamples=resamples, confidence_level=COVERAGE, method="percentile", rng=rng
     ).confidence_interval
-    return Interval(mean, float(low), float(high), len(array))
+    return Interval(mean, float(found.low), float(found.high), len(array))
 
 
 def cosine(one: Sequence[float], other: Sequence[float]) -> float:
@@ -269,27 +264,22 @@ def score_natural_speech(
         speakers[subset_of(clip.speaker)].add(clip.speaker)
     if all(len(names) < 2 for names in speakers.values()):  # names like alice and bob say nothing of subsets
         members = defaultdict(list, {ALL: list(range(len(clips)))})
-    scores = {
-        name: _cosines([clips[i] for i in own], np.asarray([embeddings[i] for i in own]))
-        for name, own in members.items()
-    }
-    usable = {name: pair for name, pair in scores.items() if all(map(len, pair))}
+    usable: dict[str, tuple[Array, Array]] = {}
+    for name, own in members.items():
+        # Cosines of all pairs of clips of one speaker, and of two.
+        vectors = np.asarray([embeddings[i] for i in own])
+        unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+        upper = np.triu_indices(len(own), 1)
+        owners = np.array([clips[i].speaker for i in own])
+        alike, cosines = (owners[:, None] == owners)[upper], (unit @ unit.T)[upper]
+        if alike.any() and not alike.all():
+            usable[name] = cosines[alike], cosines[~alike]
     if not usable:
         return None
     same, different = (np.concatenate([pair[side] for pair in usable.values()]) for side in (0, 1))
     counts = {name: len(members[name]) for name in usable}
     subsets = {name: _figures(*pair, counts[name]) for name, pair in sorted(usable.items())}
     return NaturalScores({**subsets, ALL: _figures(same, different, sum(counts.values()))}, same)
-
-
-def _cosines(clips: Sequence[Clip], embeddings: Array) -> tuple[Array, Array]:
-    """Cosines of all pairs of clips of one speaker, and of two: n clips, (n, S) -> (p,), (q,)."""
-    unit = embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)
-    upper = np.triu_indices(len(clips), 1)
-    speakers = np.array([clip.speaker for clip in clips])
-    same = (speakers[:, None] == speakers)[upper]
-    cosines = (unit @ unit.T)[upper]
-    return cosines[same], cosines[~same]
 
 
 def _figures(same: Array, different: Array, clips: int) -> dict[str, float]:

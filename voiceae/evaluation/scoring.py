@@ -77,8 +77,11 @@ def score_wave(job: ScoringJob, cache: Path | None) -> Measurements:
     digest, measurements = job.digest, Measurements()
     for name, scorer in load_scorers(job.scorers).scorers.items():
         kept = cache / f"{name}-{scorer.version}" / digest[:2] / f"{digest}.json" if cache else None
-        found = _cached(kept)
-        if found is None:
+        try:
+            found = json.loads(kept.read_text(encoding="utf-8")) if kept else None
+        except (OSError, ValueError):
+            found = None  # a damaged file counts as none
+        if not isinstance(found, dict) or not found.keys() & {"measured", "reason"}:
             try:
                 found = {"measured": scorer.score(job.wav)}
             except ScorerError as error:
@@ -114,12 +117,3 @@ def score_all(
             watched_call(score_wave, job, cache) for job in waves.values()
         )
         return dict(zip(waves, progress(done, len(waves), "score"), strict=True))
-
-
-def _cached(path: Path | None) -> dict[str, Any] | None:
-    """Cached scores; a damaged file counts as none."""
-    try:
-        found = json.loads(path.read_text(encoding="utf-8")) if path else None
-    except (OSError, ValueError):
-        return None
-    return found if isinstance(found, dict) and ("measured" in found or "reason" in found) else None

@@ -73,8 +73,20 @@ def read_curves(path: Path, by: str = "step") -> dict[str, Curve]:
     Raises:
         ConfigError: when it is missing or holds no figures.
     """
+    try:
+        text = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
     points: dict[str, list[tuple[float, float]]] = defaultdict(list)
-    for line in _read_lines(path):
+    for number, row in enumerate(text, 1):
+        try:
+            line = json.loads(row)
+            if not isinstance(line, dict):
+                raise ValueError("no object")
+        except ValueError:
+            if number < len(text):
+                raise ConfigError(f"{path}, line {number}: is not a JSON object") from None
+            continue
         for name, value in line.items():
             if name not in (*COUNTERS, *MACHINE) and isinstance(value, int | float) and by in line:
                 points[name].append((float(line[by]), float(value)))
@@ -171,21 +183,3 @@ def _smooth(values: Array) -> Array:
     near = [min(SMOOTH // 2, place, len(values) - 1 - place) for place in range(len(values))]
     windows = [finite[i - h : i + h + 1] for i, h in enumerate(near)]
     return np.array([np.nan if np.isnan(window).all() else np.nanmedian(window) for window in windows])
-
-
-def _read_lines(path: Path) -> list[dict[str, float]]:
-    try:
-        text = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
-    found = []
-    for number, line in enumerate(text, 1):
-        try:
-            values = json.loads(line)
-            if not isinstance(values, dict):
-                raise ValueError("no object")
-            found.append(values)
-        except ValueError:
-            if number < len(text):
-                raise ConfigError(f"{path}, line {number}: is not a JSON object") from None
-    return found

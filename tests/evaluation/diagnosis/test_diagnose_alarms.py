@@ -11,8 +11,8 @@ import torch
 
 from tests.evaluation.diagnosis import worlds
 from voiceae.data.store import FeatureStore
-from voiceae.evaluation.diagnosis import Diagnosis, Verdict, diagnose
-from voiceae.evaluation.diagnosis.diagnose import save_plots
+from voiceae.evaluation.diagnosis import Verdict
+from voiceae.evaluation.diagnosis.diagnose import Diagnosis, diagnose, save_plots
 from voiceae.models import VQ
 
 OK, FAILED = Verdict.OK, Verdict.FAILED

@@ -14,7 +14,7 @@ from torch.distributions import MultivariateNormal, kl_divergence
 from tests.evaluation.diagnosis import worlds
 from voiceae.data.store import FeatureStore, Utterance
 from voiceae.errors import ModelFileError, StoreError
-from voiceae.evaluation.diagnosis import Verdict, diagnose
+from voiceae.evaluation.diagnosis import Verdict, grade
 from voiceae.evaluation.diagnosis.collapse import (
     BINS,
     Moments,
@@ -24,6 +24,7 @@ from voiceae.evaluation.diagnosis.collapse import (
     find_codebook,
     run_lengths,
 )
+from voiceae.evaluation.diagnosis.diagnose import diagnose
 from voiceae.evaluation.diagnosis.encoded_clips import (
     Clips,
     EncodedClips,
@@ -33,7 +34,6 @@ from voiceae.evaluation.diagnosis.encoded_clips import (
     encode_clips,
     pooled_statistics,
 )
-from voiceae.evaluation.diagnosis.findings import grade
 from voiceae.evaluation.diagnosis.leakage import PROBES, ProbeInputs, leaked_share, probe_accuracy
 from voiceae.evaluation.diagnosis.speaker_space import (
     find_speaker_space,

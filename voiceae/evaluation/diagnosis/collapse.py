@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from voiceae.evaluation.diagnosis import Finding, Verdict, grade
 from voiceae.evaluation.diagnosis.encoded_clips import BATCH, Clips, EncodedClips, batch
-from voiceae.evaluation.diagnosis.findings import Finding, Verdict, grade, worst
 from voiceae.evaluation.scoring import Progress
 from voiceae.models import Autoencoder, GaussianBottleneck
 from voiceae.models.bottlenecks import codebook_figures
@@ -41,8 +41,8 @@ def find_collapse(
         active = int((variance > ACTIVE_VARIANCE).sum())
         figures |= {"kl_nats": float(kl.sum()), "active_units": active, "dimensions": len(kl)}
         series = {"kl_per_dimension": kl, "variance_of_mean": variance}
-        verdict = worst([verdict, grade(float(kl.sum()), NATS_WARNING, NATS_FAILED)])
-        verdict = worst([verdict, Verdict.OK if active else Verdict.FAILED])
+        verdict = max(verdict, grade(float(kl.sum()), NATS_WARNING, NATS_FAILED))
+        verdict = max(verdict, Verdict.OK if active else Verdict.FAILED)
         reason += (
             f"; {active} of {len(kl)} dimensions are active and carry {kl.sum():.3g} nats per code frame"
         )
@@ -169,9 +169,7 @@ def find_aggregate(encoded: EncodedClips, total_kl: float, generator: torch.Gene
     correlation = moments.covariance / np.outer(deviation, deviation)
     share = moments.kl / max(total_kl, 1e-9)
     verdict = grade(share, WARNING, FAILED) if total_kl > 1e-3 else Verdict.OK
-    says = (
-        "codes lie where the prior expects them" if verdict is Verdict.OK else "codes lie beside their prior"
-    )
+    place = "where the prior expects them" if verdict is Verdict.OK else "beside their prior"
     off_diagonal = np.abs(correlation - np.eye(len(deviation)))
     figures = {
         "kl_of_fitted_gaussian_nats": moments.kl,
@@ -186,9 +184,9 @@ def find_aggregate(encoded: EncodedClips, total_kl: float, generator: torch.Gene
         area="aggregate",
         verdict=verdict,
         reason=(
-            f"{says}; the Gaussian fitted to them is {moments.kl:.3g} nats from N(0, I), {share:.0%} of the KL, "
-            f"with means up to {figures['largest_mean']:.2g} and deviations from {deviation.min():.2g} "
-            f"to {deviation.max():.2g}"
+            f"codes lie {place}; the Gaussian fitted to them is {moments.kl:.3g} nats from N(0, I), "
+            f"{share:.0%} of the KL, with means up to {figures['largest_mean']:.2g} "
+            f"and deviations from {deviation.min():.2g} to {deviation.max():.2g}"
         ),
         figures=figures,
         series={
@@ -230,12 +228,9 @@ def find_codebook(
     whole = {name: float(value) for name, value in codebook_figures(usage.double()).items()}
     runs = run_lengths(encoded.codes, encoded.mask)
     # A small codebook cannot have as large a perplexity; half of it is always enough.
-    verdict = worst(
-        [
-            grade(whole["perplexity"], min(PERPLEXITY_WARNING, size / 2), min(PERPLEXITY_FAILED, size / 4)),
-            Verdict.OK if combinatorial else grade(dead, DEAD_WARNING, DEAD_FAILED),
-        ]
-    )
+    limits = min(PERPLEXITY_WARNING, size / 2), min(PERPLEXITY_FAILED, size / 4)
+    unused = Verdict.OK if combinatorial else grade(dead, DEAD_WARNING, DEAD_FAILED)
+    verdict = max(grade(whole["perplexity"], *limits), unused)
     figures = {
         "size": size,
         "frames": int(usage.sum()),

@@ -14,6 +14,7 @@ from torch import nn
 
 from voiceae.data.store import FeatureStore
 from voiceae.errors import ModelFileError
+from voiceae.evaluation.diagnosis import Finding, Verdict
 from voiceae.evaluation.diagnosis.collapse import BINS, find_aggregate, find_codebook, find_collapse
 from voiceae.evaluation.diagnosis.encoded_clips import (
     QUICK,
@@ -23,7 +24,6 @@ from voiceae.evaluation.diagnosis.encoded_clips import (
     embed,
     encode_clips,
 )
-from voiceae.evaluation.diagnosis.findings import Finding, Verdict, worst
 from voiceae.evaluation.diagnosis.leakage import PROBES, find_leakage
 from voiceae.evaluation.diagnosis.speaker_space import find_speaker_space, find_spoken_content
 from voiceae.evaluation.scoring import Progress, no_progress
@@ -51,7 +51,7 @@ class Diagnosis:
     @property
     def verdict(self) -> Verdict:
         """The worst of all areas."""
-        return worst(finding.verdict for finding in self.findings)
+        return max((finding.verdict for finding in self.findings), default=Verdict.OK)
 
     def area(self, name: str) -> Finding:
         """The finding of one area.
@@ -129,7 +129,9 @@ def save_plots(diagnosis: Diagnosis, path: Path) -> None:
     """
     from matplotlib.figure import Figure
 
-    drawings = [(f, draw) for f in diagnosis.findings for draw in DRAWINGS[f.area] if _can_draw(f, draw)]
+    drawings = [(finding, draw) for finding in diagnosis.findings for draw in DRAWINGS[finding.area]]
+    # Only a Gaussian posterior has a KL divergence.
+    drawings = [(f, draw) for f, draw in drawings if draw is not _kl or "kl_per_dimension" in f.series]
     columns = 3
     lines = -(-len(drawings) // columns)
     page = Figure(figsize=(5 * columns, 3.4 * lines), layout="constrained")
@@ -140,15 +142,10 @@ def save_plots(diagnosis: Diagnosis, path: Path) -> None:
         plot.title.set_color(COLOURS[finding.verdict])
     for plot in plots[len(drawings) :]:
         plot.set_axis_off()
-    page.suptitle(
-        f"{diagnosis.about.get('model', 'model')} on {diagnosis.about['store']}: {diagnosis.verdict}"
-    )
+    model, store = diagnosis.about.get("model", "model"), diagnosis.about["store"]
+    page.suptitle(f"{model} on {store}: {diagnosis.verdict}")
     with atomic_path(path) as temporary:
         page.savefig(temporary, format="png", dpi=80)
-
-
-def _can_draw(finding: Finding, draw: Callable[[Axes, Finding], None]) -> bool:
-    return draw not in NEEDS or NEEDS[draw] in finding.series
 
 
 def _reconstruction(plot: Axes, finding: Finding) -> None:
@@ -227,9 +224,7 @@ def _spoken(plot: Axes, finding: Finding) -> None:
     plot.set(title="finding one's own utterance", ylabel="share", ylim=(0, 1))
 
 
-Drawing = Callable[["Axes", Finding], None]
-
-DRAWINGS: dict[str, tuple[Drawing, ...]] = {
+DRAWINGS: dict[str, tuple[Callable[[Axes, Finding], None], ...]] = {
     "collapse": (_reconstruction, _kl),
     "leakage": (_leakage,),
     "aggregate": (_gaussian, _histograms, _correlation),
@@ -237,4 +232,3 @@ DRAWINGS: dict[str, tuple[Drawing, ...]] = {
     "speakers": (_voices,),
     "spoken": (_spoken,),
 }
-NEEDS: dict[Drawing, str] = {_kl: "kl_per_dimension"}

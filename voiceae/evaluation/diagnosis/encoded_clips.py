@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -101,7 +102,7 @@ def draw_training_clips(store: FeatureStore, size: Size, rng: np.random.Generato
     per_speaker = max(able, key=lambda n: (able[n], n))
     names = [name for name, each in known.items() if len(each) >= per_speaker]
     names = sorted(rng.permutation(names)[: size.speakers].tolist())
-    rows = [u for name in names for u in _draw(known[name], per_speaker, rng)]
+    rows = [known[name][i] for name in names for i in rng.permutation(len(known[name]))[:per_speaker]]
     return _cut(store, rows, size, rng, per_speaker)
 
 
@@ -109,7 +110,7 @@ def draw_held_out_clips(store: FeatureStore, size: Size, rng: np.random.Generato
     """Clips of the held-out speakers that have at least two, or None when fewer than two do."""
     known = _by_speaker(store.split(VALID_SPEAKERS))
     names = [name for name, each in known.items() if len(each) > 1][: size.speakers]
-    rows = [u for name in names for u in _draw(known[name], min(size.clips, len(known[name])), rng)]
+    rows = [known[name][i] for name in names for i in rng.permutation(len(known[name]))[: size.clips]]
     return _cut(store, rows, size, rng, 0) if len(names) > 1 else None
 
 
@@ -118,10 +119,6 @@ def _by_speaker(utterances: Iterable[Utterance]) -> dict[str, list[Utterance]]:
     for utterance in utterances:
         found[utterance.speaker].append(utterance)
     return dict(sorted(found.items()))
-
-
-def _draw(utterances: Sequence[Utterance], count: int, rng: np.random.Generator) -> list[Utterance]:
-    return [utterances[i] for i in rng.permutation(len(utterances))[:count]]
 
 
 def _cut(
@@ -171,13 +168,23 @@ class EncodedClips:
 @torch.inference_mode()
 def encode_clips(model: Autoencoder, clips: Clips, progress: Progress) -> EncodedClips:
     """Encode every clip and embed its speaker."""
-    parts = [_encode_batch(model, clips, rows) for rows in _batches(clips, progress)]
-    columns = zip(*parts, strict=True)
-    units, mask, log_variance, codes, speaker, mel = (
-        None if column[0] is None else torch.cat(column) for column in columns
-    )
-    assert units is not None and mask is not None and speaker is not None and mel is not None
-    return EncodedClips(units, mask, log_variance, codes, speaker, mel)
+    parts = []
+    for rows in _batches(clips, progress):
+        mel, mask = batch(clips, rows)
+        coarse, bottleneck = downsample_mask(mask, model.rate), model.bottleneck
+        features = model.content(model.normalise(mel), mask)
+        passed = bottleneck(features, coarse)
+        spread = bottleneck.posterior(features)[1] if isinstance(bottleneck, GaussianBottleneck) else None
+        # The mel at the rate of the codes: mean of every `rate` valid frames, (B, ceil(T / rate), M).
+        weight, padding = mask[:, None].to(mel.dtype), (0, -mel.shape[-1] % model.rate)
+        total, count = (
+            functional.pad(x, padding).unflatten(-1, (-1, model.rate)).sum(-1) for x in (mel * weight, weight)
+        )
+        slow = (total / count.clamp_min(1)).transpose(1, 2)
+        units, speaker = passed.units.transpose(1, 2), model.embed(mel, mask)
+        parts.append((units, coarse, spread, passed.codes, speaker, slow))
+    joined: Any = [None if each[0] is None else torch.cat(each) for each in zip(*parts, strict=True)]
+    return EncodedClips(*joined)
 
 
 @torch.inference_mode()
@@ -209,25 +216,3 @@ def _moments(x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
 def _batches(clips: Clips, progress: Progress) -> Iterable[Tensor]:
     rows = torch.arange(len(clips.mel)).split(BATCH)
     return progress(rows, len(rows), "encoding")
-
-
-def _encode_batch(model: Autoencoder, clips: Clips, rows: Tensor) -> tuple[Tensor | None, ...]:
-    mel, mask = batch(clips, rows)
-    coarse = downsample_mask(mask, model.rate)
-    features = model.content(model.normalise(mel), mask)
-    passed = model.bottleneck(features, coarse)
-    spread = (
-        model.bottleneck.posterior(features)[1] if isinstance(model.bottleneck, GaussianBottleneck) else None
-    )
-    slow = _slower(mel, mask, model.rate)
-    return passed.units.transpose(1, 2), coarse, spread, passed.codes, model.embed(mel, mask), slow
-
-
-def _slower(mel: Tensor, mask: Tensor, rate: int) -> Tensor:
-    """Mean of every `rate` valid frames: (B, M, T), (B, T) -> (B, ceil(T / rate), M)."""
-    weight = mask[:, None].to(mel.dtype)
-    padding = (0, -mel.shape[-1] % rate)
-    total, count = (
-        functional.pad(x, padding).unflatten(-1, (-1, rate)).sum(-1) for x in (mel * weight, weight)
-    )
-    return (total / count.clamp_min(1)).transpose(1, 2)

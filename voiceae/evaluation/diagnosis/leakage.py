@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from voiceae.evaluation.diagnosis import Finding, Verdict, grade
 from voiceae.evaluation.diagnosis.encoded_clips import Clips, EncodedClips, pooled_statistics
-from voiceae.evaluation.diagnosis.findings import Finding, Verdict, grade
 from voiceae.evaluation.scoring import Progress
 
 # Small, with much dropout and weight decay, since a probe has only about a dozen clips of a speaker to learn from.
@@ -31,8 +31,7 @@ class LinearProbe(nn.Module):
 
     def forward(self, statistics: Tensor) -> Tensor:
         """Logits of the speakers: (U, F) -> (U, speakers)."""
-        scores: Tensor = self.layers(statistics)
-        return scores
+        return self.layers(statistics)
 
 
 class TwoLayerProbe(LinearProbe):
@@ -60,22 +59,17 @@ class AttentivePooling(nn.Module):
 
     def forward(self, frames: Tensor, mask: Tensor) -> Tensor:
         """Logits of the speakers: (U, T', X), (U, T') -> (U, speakers)."""
-        frames, mask = _thirds(frames * mask[..., None], mask)
-        hidden = functional.gelu(self.enter(frames))
+        # Three frames are put into one: (U, ceil(T' / 3), 3 X), (U, ceil(T' / 3)).
+        more = -frames.shape[1] % 3
+        wide = functional.pad(frames * mask[..., None], (0, 0, 0, more)).unflatten(1, (-1, 3)).flatten(2)
+        mask = functional.pad(mask, (0, more)).unflatten(1, (-1, 3)).any(-1)
+        hidden = functional.gelu(self.enter(wide))
         weight = self.attend(hidden).masked_fill(~mask[..., None], float("-inf")).softmax(1)
         by_head = hidden.unflatten(-1, (HEADS, -1))
         mean = (by_head * weight[..., None]).sum(1)
         square = (by_head.square() * weight[..., None]).sum(1)
         deviation = (square - mean.square()).clamp_min(1e-6).sqrt()
-        logits: Tensor = self.leave(torch.cat([mean, deviation], 1).flatten(1))
-        return logits
-
-
-def _thirds(frames: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-    """Put three frames into one: (U, T, X), (U, T) -> (U, ceil(T / 3), 3 X), (U, ceil(T / 3))."""
-    more = -frames.shape[1] % 3
-    wide = functional.pad(frames, (0, 0, 0, more)).unflatten(1, (-1, 3)).flatten(2)
-    return wide, functional.pad(mask, (0, more)).unflatten(1, (-1, 3)).any(-1)
+        return self.leave(torch.cat([mean, deviation], 1).flatten(1))
 
 
 @dataclass(frozen=True)
@@ -122,10 +116,6 @@ class ProbeInputs:
         scaled = _scale(frames, frames[fit][mask[fit]])
         return cls(scaled, mask, _scale(statistics, statistics[fit]))
 
-    def given_to(self, probe: Probe) -> tuple[Tensor, ...]:
-        """Tensors that a probe is called with."""
-        return (self.frames, self.mask) if probe.frames else (self.statistics,)
-
 
 def probe_accuracy(probe: Probe, evidence: ProbeInputs, labels: Tensor, clips: Clips, seed: int) -> float:
     """Share of held-out clips whose speaker a fresh probe tells; it is trained until it gets no better.
@@ -137,7 +127,7 @@ def probe_accuracy(probe: Probe, evidence: ProbeInputs, labels: Tensor, clips: C
         clips: which to fit, to stop by and to score.
         seed: of weights, dropout and batches.
     """
-    inputs = evidence.given_to(probe)
+    inputs = (evidence.frames, evidence.mask) if probe.frames else (evidence.statistics,)
     with torch.random.fork_rng(devices=[]), torch.enable_grad():
         torch.manual_seed(seed)
         module = probe.make(inputs[0].shape[-1], int(labels.max()) + 1)
@@ -190,21 +180,6 @@ MIN_MEL_SHARE = 0.66  # 30 times chance: what probes must reach where the voice 
 CHANCE_DEVIATIONS = 4.0  # of the binomial law: by chance alone once in 30,000 diagnoses
 
 
-@dataclass(frozen=True)
-class ProbeTarget:
-    """Something to be probed for the speaker.
-
-    Attributes:
-        name: as reported.
-        inputs: of all clips.
-        labels: (U,).
-    """
-
-    name: str
-    inputs: ProbeInputs
-    labels: Tensor
-
-
 def leaked_share(accuracy: float, speakers: int) -> float:
     """Times chance on a logarithmic scale that does not depend on how many speakers: 0 chance, 1 all are told."""
     return math.log(max(accuracy, 1e-9) * speakers) / math.log(speakers)
@@ -217,12 +192,19 @@ def find_leakage(encoded: EncodedClips, clips: Clips, seed: int, progress: Progr
     was given in training; the latter decide, and a voice that is plain only in the means is worth a warning. Probes
     see it there however far it lies below the noise that the decoder has learned to disregard.
     """
-    tasks = [(probed, probe) for probed in _probe_targets(encoded, clips, seed) for probe in PROBES]
-    accuracy: dict[str, dict[str, float]] = {}
-    for probed, probe in progress(tasks, len(tasks), "probing"):
-        accuracy.setdefault(probed.name, {})[probe.name] = probe_accuracy(
-            probe, probed.inputs, probed.labels, clips, seed
-        )
+    codes = ProbeInputs.of(encoded.units, encoded.mask, clips)
+    probed = {"codes": codes}
+    if encoded.log_variance is not None:
+        noise = torch.randn(encoded.units.shape, generator=torch.Generator().manual_seed(seed))
+        sampled = encoded.units + noise * (0.5 * encoded.log_variance).exp()
+        probed["sampled"] = ProbeInputs.of(sampled, encoded.mask, clips)
+    probed |= {"mel": ProbeInputs.of(encoded.mel, encoded.mask, clips), "shuffled": codes}
+    order = torch.randperm(len(clips.speaker), generator=torch.Generator().manual_seed(seed))
+    tasks = [(name, probe) for name in probed for probe in PROBES]
+    accuracy: dict[str, dict[str, float]] = {name: {} for name in probed}
+    for name, probe in progress(tasks, len(tasks), "probing"):
+        labels = clips.speaker[order] if name == "shuffled" else clips.speaker
+        accuracy[name][probe.name] = probe_accuracy(probe, probed[name], labels, clips, seed)
     speakers, trials = len(clips.speakers), len(clips.rows("held"))
     worst = {name: max(scores.values()) for name, scores in accuracy.items()}
     verdict, reason = _verdict(worst, speakers, trials)
@@ -239,19 +221,6 @@ def find_leakage(encoded: EncodedClips, clips: Clips, seed: int, progress: Progr
     return Finding(
         area="leakage", verdict=verdict, reason=reason, figures=figures, series={"times_chance": bars}
     )
-
-
-def _probe_targets(encoded: EncodedClips, clips: Clips, seed: int) -> Iterator[ProbeTarget]:
-    codes = ProbeInputs.of(encoded.units, encoded.mask, clips)
-    order = torch.randperm(len(clips.speaker), generator=torch.Generator().manual_seed(seed))
-    yield ProbeTarget("codes", codes, clips.speaker)
-    if encoded.log_variance is not None:
-        generator = torch.Generator().manual_seed(seed)
-        noise = torch.randn(encoded.units.shape, generator=generator)
-        sampled = encoded.units + noise * (0.5 * encoded.log_variance).exp()
-        yield ProbeTarget("sampled", ProbeInputs.of(sampled, encoded.mask, clips), clips.speaker)
-    yield ProbeTarget("mel", ProbeInputs.of(encoded.mel, encoded.mask, clips), clips.speaker)
-    yield ProbeTarget("shuffled", codes, clips.speaker[order])
 
 
 def _verdict(worst: dict[str, float], speakers: int, trials: int) -> tuple[Verdict, str]:

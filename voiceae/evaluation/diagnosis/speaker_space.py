@@ -11,9 +11,9 @@ from scipy.fft import dct
 from torch import Tensor
 from torch.nn import functional
 
+from voiceae.evaluation.diagnosis import Finding, Verdict, grade
 from voiceae.evaluation.diagnosis.collapse import OWN_SPEAKER
 from voiceae.evaluation.diagnosis.encoded_clips import Clips, EncodedClips, pooled_statistics
-from voiceae.evaluation.diagnosis.findings import Finding, Verdict, grade, worst
 from voiceae.evaluation.scores import equal_error
 
 EER_WARNING, EER_FAILED = 0.15, 0.35  # 0.5 is chance
@@ -39,7 +39,7 @@ def find_speaker_space(vectors: Tensor, speaker: Tensor, *, held_out: bool) -> F
     verdict = grade(error.rate, EER_WARNING, EER_FAILED)
     where = "held-out" if held_out else "training"
     if not held_out or len(right) < MIN_PAIRS:
-        verdict = worst([verdict, Verdict.WARNING])
+        verdict = max(verdict, Verdict.WARNING)
     says = {
         Verdict.OK: "the speaker space tells voices apart",
         Verdict.WARNING: "the speaker space tells voices apart only roughly",
