@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+import tests.evaluation.diagnosis.worlds as worlds
 from tests import tiny
-from tests.evaluation.diagnosis import worlds
 from voiceae import cli
 from voiceae.data.store import FeatureStore
 from voiceae.io import modelfile

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import tests.evaluation.diagnosis.worlds as worlds
 from tests import tiny
-from tests.evaluation.diagnosis import worlds
 from tests.systems import SMALL
 from voiceae import cli
 from voiceae.io import audio as audio_io

@@ -9,12 +9,11 @@ from voiceae.conversion.voice import Voice
 from voiceae.errors import AudioError
 from voiceae.latent.unit_tree import (
     align_phones,
-    codebook,
     count_phones,
     draw_tree,
     ward_tree,
 )
-from voiceae.latent.units import codes_per_second, encode_units
+from voiceae.latent.units import codebook, codes_per_second, encode_units
 from voiceae.pretrained.scorers import Phone, Recognised
 
 

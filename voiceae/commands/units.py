@@ -141,8 +141,8 @@ def tree(paths: tuple[str, ...], out: Path, no_phones: bool, choice: options.Voi
     """Draw the tree of the codes in use, above the phones that a recogniser aligns with them."""
     from voiceae.errors import ConfigError
     from voiceae.latent.plotting import require_picture_path
-    from voiceae.latent.unit_tree import MAX_CODES, codebook, draw_tree
-    from voiceae.latent.units import require_units
+    from voiceae.latent.unit_tree import MAX_CODES, draw_tree
+    from voiceae.latent.units import codebook, require_units
 
     require_picture_path(out, force)
     require_files([out.with_suffix(".json")], force)

@@ -83,11 +83,10 @@ def align(first: Tensor, second: Tensor) -> Alignment:
 
 def sample_at(frames: Tensor, positions: NDArray[np.float64]) -> Tensor:
     """Interpolate frames linearly at fractional positions: (X, T), (n,) -> (X, n)."""
-    place = torch.as_tensor(positions, dtype=frames.dtype, device=frames.device).clamp(
-        0, frames.shape[-1] - 1
-    )
+    last = frames.shape[-1] - 1
+    place = torch.as_tensor(positions, dtype=frames.dtype, device=frames.device).clamp(0, last)
     low = place.floor().long()
-    high = (low + 1).clamp(max=frames.shape[-1] - 1)
+    high = (low + 1).clamp(max=last)
     return torch.lerp(frames[:, low], frames[:, high], place - low)
 
 
@@ -206,11 +205,10 @@ def interpolate(
     ends = voice.encode(first), voice.encode(second)
     alignment = align(ends[0].units[0], ends[1].units[0])
     speaker = voice.profile(first if speaker is None else speaker)
-    mels = [
-        voice.decode(interpolate_content(ends, share, alignment, voice.model.rate), speaker)
-        for share in progress(shares)
-    ]
-    mixed = [interpolate_mels((mels[0], mels[-1]), share, alignment, voice.model.rate) for share in shares]
+    rate = voice.model.rate
+    contents = (interpolate_content(ends, share, alignment, rate) for share in progress(shares))
+    mels = [voice.decode(content, speaker) for content in contents]
+    mixed = [interpolate_mels((mels[0], mels[-1]), share, alignment, rate) for share in shares]
     return Interpolation(
         shares=tuple(shares),
         mels=tuple(mels),
@@ -265,13 +263,16 @@ def smoothness(voice: Voice, mels: list[Tensor], shares: list[float], alignment:
         alignment: that gave them their clocks.
     """
     codes = []  # of every pair of the alignment, (D, P) each
+    spread = []  # mean deviation along the mel axis of the frames within half the audible range
     for mel, share in zip(mels, shares, strict=True):
         clock = (1 - share) * alignment.first + share * alignment.second
         units = voice.encode_mel(mel).units[0]
         codes.append(sample_at(units, clock).double().numpy(force=True))
+        audible = mel[:, mel.amax(0) > mel.max() - _AUDIBLE_NATS / 2]
+        spread.append(float(audible.clamp_min(float(mel.max()) - _AUDIBLE_NATS).std(dim=0).mean()))
     steps = np.array([_distance(a, b) for a, b in pairwise(codes)])
     straight = max(_distance(codes[0], codes[-1]), 1e-9)
-    contrast = np.array([_contrast(mel) for mel in mels])
+    contrast = np.array(spread)
     expected = np.interp(shares, [0, 1], contrast[[0, -1]])
     return Smoothness(
         steps=tuple((steps / max(steps.sum(), 1e-9)).tolist()),
@@ -284,12 +285,6 @@ def smoothness(voice: Voice, mels: list[Tensor], shares: list[float], alignment:
 def _distance(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
     """Mean Euclidean distance of frames: (D, P), (D, P) -> ()."""
     return float(np.linalg.norm(a - b, axis=0).mean())
-
-
-def _contrast(mel: Tensor) -> float:
-    """Mean deviation along the mel axis of the frames within half the audible range: (M, T) -> ()."""
-    audible = mel[:, mel.amax(0) > mel.max() - _AUDIBLE_NATS / 2]
-    return float(audible.clamp_min(float(mel.max()) - _AUDIBLE_NATS).std(dim=0).mean())
 
 
 def draw_interpolation(found: Interpolation, path: str | Path, *, force: bool = False) -> None:

@@ -54,15 +54,8 @@ def style_axes(plot: Axes, title: str = "") -> Axes:
 
 def mel_strip(plot: Axes, mel: NDArray[Any], limits: tuple[float, float], title: str = "") -> None:
     """A log-mel as a picture: (M, T)."""
-    plot.imshow(
-        mel,
-        origin="lower",
-        aspect="auto",
-        cmap="magma",
-        vmin=limits[0],
-        vmax=limits[1],
-        interpolation="nearest",
-    )
+    image = plot.imshow(mel, origin="lower", aspect="auto", cmap="magma", interpolation="nearest")
+    image.set_clim(*limits)
     plot.set_xticks([])
     plot.set_yticks([])
     plot.spines[:].set_visible(False)
@@ -173,9 +166,13 @@ def _draw_points(
     plot: Axes, table: EmbeddingTable, axes: NDArray[np.float64], share: NDArray[np.float64]
 ) -> None:
     """Files as dots, tied to their speaker's centre, which bears the name."""
+    from matplotlib import colormaps
+
     owners = np.array(table.speakers)
     centres = np.stack([axes[owners == name].mean(axis=0) for name in table.speaker_names])
-    colours = _colours(len(centres))
+    # Ten colours that everybody tells apart; of more speakers neighbours are alike.
+    few, places = len(centres) <= 10, np.linspace(0.04, 0.96, len(centres))
+    colours = colormaps["tab10"](np.arange(len(centres))) if few else colormaps["turbo"](places)
     for name, centre, colour in zip(table.speaker_names, centres, colours, strict=True):
         own = axes[owners == name]
         for point in own:
@@ -198,27 +195,18 @@ def _draw_names(
     unit = span / _SIDE_INCHES
     longest = min(_MAX_LABEL_LENGTH, max(map(len, names)))
     places = repel_labels(centres, width=unit * (0.07 * longest + 0.16), height=unit * 0.22)
+    text: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 8, "color": INK, "zorder": 3}
     for name, place, centre, colour in zip(names, places, centres, colours, strict=True):
-        plot.annotate(
-            _label(name),
-            xy=centre,
-            xytext=place,
-            ha="center",
-            va="center",
-            fontsize=8,
-            color=INK,
-            bbox={"boxstyle": "round,pad=0.2", "facecolor": PAPER, "edgecolor": colour, "alpha": 0.9},
-            arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.7, "shrinkA": 0, "shrinkB": 0},
-            zorder=3,
-        )
+        box = {"boxstyle": "round,pad=0.2", "facecolor": PAPER, "edgecolor": colour, "alpha": 0.9}
+        line = {"arrowstyle": "-", "color": colour, "linewidth": 0.7, "shrinkA": 0, "shrinkB": 0}
+        plot.annotate(_label(name), xy=centre, xytext=place, bbox=box, arrowprops=line, **text)
 
 
 def _label(name: str) -> str:
     """A name as matplotlib can draw it: a dollar begins no formula, and a long one does not push all else away."""
     shown = printable(name.replace("\n", " "))
-    return (shown if len(shown) <= _MAX_LABEL_LENGTH else f"{shown[: _MAX_LABEL_LENGTH - 1]}…").replace(
-        "$", r"\$"
-    )
+    short = shown if len(shown) <= _MAX_LABEL_LENGTH else f"{shown[: _MAX_LABEL_LENGTH - 1]}…"
+    return short.replace("$", r"\$")
 
 
 def repel_labels(
@@ -259,23 +247,13 @@ def _draw_matrix(plot: Axes, table: EmbeddingTable, axes: NDArray[np.float64]) -
     lowest = np.floor(10 * np.nanmin([*values.ravel(), 0.9])) / 10
     image = plot.imshow(values, cmap=colormaps["magma"].with_extremes(bad="#d7dade"), vmin=lowest, vmax=1.0)
     names = [_label(table.speaker_names[index]) for index in order]
-    shown = len(names) <= _MAX_LABELS
     size = float(np.clip(260 / max(len(names), 1), 4, 9))
-    plot.set_xticks(range(len(names)) if shown else [], names if shown else [], rotation=90, fontsize=size)
-    plot.set_yticks(range(len(names)) if shown else [], names if shown else [], fontsize=size)
+    shown = names if len(names) <= _MAX_LABELS else []
+    plot.set_xticks(range(len(shown)), shown, rotation=90, fontsize=size)
+    plot.set_yticks(range(len(shown)), shown, fontsize=size)
     plot.tick_params(length=0)
     plot.spines[:].set_visible(False)
-    plot.set_title(
-        "mean cosine between recordings (diagonal: of one speaker)", color=INK, loc="left", fontsize=13
-    )
+    title = "mean cosine between recordings (diagonal: of one speaker)"
+    plot.set_title(title, color=INK, loc="left", fontsize=13)
     plot.set_xlabel("speakers, ordered along the first axis of the map")
     plot.figure.colorbar(image, ax=plot, shrink=0.8, label="cosine")
-
-
-def _colours(count: int) -> NDArray[np.float64]:
-    """Distinct colours, (count, 4)."""
-    from matplotlib import colormaps
-
-    if count <= 10:
-        return np.asarray(colormaps["tab10"](np.arange(count)))
-    return np.asarray(colormaps["turbo"](np.linspace(0.04, 0.96, count)))

@@ -192,7 +192,23 @@ class Posterior:
         header, tensors = _read_tensors(path)
         require_model(path, str(header.get("model", "")), model)
         try:
-            return _assembled(header, tensors)
+            transitions = tensors["content.transitions"]
+            content = ContentPosterior(
+                mixture=_mixture("content", tensors),
+                # Single precision in the file keeps rows of sum one only nearly, and a draw needs them exactly.
+                transitions=np.asarray(transitions / transitions.sum(1, keepdims=True)),
+                persistence=tensors["content.persistence"],
+                clarity=tensors["content.clarity"],
+                melody=Melody(*map(float, header["melody"])),
+            )
+            voices = VoicePosterior(
+                mixture=_mixture("voices", tensors),
+                offset=tensors["voices.offset"],
+                scale=tensors["voices.scale"],
+                size=int(header["speaker_size"]),
+                frames=float(header["frames"]),
+            )
+            return cls(content, voices, str(header["model"]), dict(header["about"]))
         except (KeyError, TypeError, ValueError) as error:
             raise ModelFileError(f"{path}: is a damaged posterior: {error}") from None
 
@@ -200,6 +216,7 @@ class Posterior:
 def _read_tensors(path: str | Path) -> tuple[dict[str, Any], dict[str, Array]]:
     from safetensors import SafetensorError, safe_open
 
+    no_posterior = f"{path}: is no posterior of voiceae posterior fit"
     try:
         with safe_open(path, framework="numpy") as file:
             header = json.loads((file.metadata() or {})["voiceae"])
@@ -207,32 +224,10 @@ def _read_tensors(path: str | Path) -> tuple[dict[str, Any], dict[str, Array]]:
     except FileNotFoundError:
         raise ModelFileError(f"{path}: no such file; make one with voiceae posterior fit") from None
     except (SafetensorError, OSError, KeyError, ValueError, TypeError) as error:
-        raise ModelFileError(
-            f"{path}: is no posterior of voiceae posterior fit, or is damaged ({error})"
-        ) from None
+        raise ModelFileError(f"{no_posterior}, or is damaged ({error})") from None
     if not isinstance(header, dict) or header.get("kind") != "posterior" or header.get("format", 2) > FORMAT:
-        raise ModelFileError(f"{path}: is no posterior of voiceae posterior fit, or of a newer format")
+        raise ModelFileError(f"{no_posterior}, or of a newer format")
     return header, tensors
-
-
-def _assembled(header: Mapping[str, Any], tensors: Mapping[str, Array]) -> Posterior:
-    transitions = tensors["content.transitions"]
-    content = ContentPosterior(
-        mixture=_mixture("content", tensors),
-        # Single precision in the file keeps rows of sum one only nearly, and a draw needs them exactly.
-        transitions=np.asarray(transitions / transitions.sum(1, keepdims=True)),
-        persistence=tensors["content.persistence"],
-        clarity=tensors["content.clarity"],
-        melody=Melody(*map(float, header["melody"])),
-    )
-    voices = VoicePosterior(
-        mixture=_mixture("voices", tensors),
-        offset=tensors["voices.offset"],
-        scale=tensors["voices.scale"],
-        size=int(header["speaker_size"]),
-        frames=float(header["frames"]),
-    )
-    return Posterior(content, voices, str(header["model"]), dict(header["about"]))
 
 
 def _mixture_tensors(name: str, mixture: Mixture) -> dict[str, Array]:
@@ -260,6 +255,5 @@ def posterior_path(model: Path, fingerprint: str, bundled: Sequence[Path] = ()) 
     """
     if model not in bundled:
         return model.with_name(model.stem + SUFFIX)
-    return (
-        user_folder("XDG_DATA_HOME", ".local", "share") / "voiceae" / "posteriors" / f"{fingerprint}{SUFFIX}"
-    )
+    data = user_folder("XDG_DATA_HOME", ".local", "share")
+    return data / "voiceae" / "posteriors" / f"{fingerprint}{SUFFIX}"

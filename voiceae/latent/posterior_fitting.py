@@ -17,10 +17,7 @@ from voiceae.errors import AudioError, ConfigError
 from voiceae.io.console import Progress
 from voiceae.io.filesystem import FILE_ERRORS, reason
 from voiceae.latent.posterior import Array, ContentPosterior, Melody, Mixture, Posterior, VoicePosterior
-from voiceae.latent.recordings import (
-    Clip,
-    bins_per_octave,
-)
+from voiceae.latent.recordings import Clip, bins_per_octave
 
 if TYPE_CHECKING:
     from voiceae.conversion.voice import Voice
@@ -85,14 +82,13 @@ def fit_posterior(
             f"{len(coded)} clips of {len(profiles)} speakers could be used; a posterior needs {HELD_OUT} clips "
             f"of {_MIN_SPEAKERS} speakers"
         )
-    dealt = rng.permutation(len(coded))
-    held = [coded[place] for place in dealt[: -(-len(coded) // HELD_OUT)]]
-    fit = [coded[place] for place in dealt[-(-len(coded) // HELD_OUT) :]]
+    dealt = [coded[place] for place in rng.permutation(len(coded))]
+    count = -(-len(coded) // HELD_OUT)
+    held, fit = dealt[:count], dealt[count:]
     content, figures = _fit_content(fit, held, components, rng)
     # A voice whose pitch cannot be relied on (whispered, creaking, noise) has no place in a space with one for pitch.
-    means = [
-        mean for each in profiles.values() if (mean := SpeakerProfile.mean(each)).pitch_centre is not None
-    ]
+    means = [SpeakerProfile.mean(each) for each in profiles.values()]
+    means = [each for each in means if each.pitch_centre is not None]
     if len(means) < _MIN_SPEAKERS:
         raise AudioError(
             f"{len(means)} of {len(profiles)} speakers have a pitch that can be relied on; a posterior needs "
@@ -115,29 +111,17 @@ def _encode_clips(
             continue
         profiles[clip.speaker].append(voice.describe_mel(mel.numpy(force=True)))
         content = voice.encode_mel(mel)
-        codes = content.bottlenecked.codes
-        clarity, melody = _read_pitch(voice, content)
-        coded.append(
-            CodedClip(
-                frames=_sampled_frames(voice, content, rng),
-                codes=None if codes is None else codes[0].numpy(force=True).astype(np.int64),
-                clarity=clarity,
-                melody=melody,
-            )
-        )
+        frames = np.asarray(content.units[0].T.double().numpy(force=True))
+        posterior = getattr(voice.model.bottleneck, "posterior", None)
+        if posterior is not None:  # a sample of each frame's, as the decoder was given in training
+            with voice.torch_backend.inference(content.frames):
+                _, log_variance = posterior(content.features)
+            deviation = np.exp(0.5 * log_variance[0].double().numpy(force=True))
+            frames = frames + deviation * rng.standard_normal(frames.shape)
+        found = content.bottlenecked.codes
+        codes = None if found is None else found[0].numpy(force=True).astype(np.int64)
+        coded.append(CodedClip(frames, codes, *_read_pitch(voice, content)))
     return coded, dict(profiles), failures
-
-
-def _sampled_frames(voice: Voice, content: Content, rng: np.random.Generator) -> Array:
-    """A sample of each frame's posterior where the bottleneck has one, else its units: -> (T', D)."""
-    units = np.asarray(content.units[0].T.double().numpy(force=True))
-    posterior = getattr(voice.model.bottleneck, "posterior", None)
-    if posterior is None:
-        return units
-    with voice.torch_backend.inference(content.frames):
-        _, log_variance = posterior(content.features)
-    deviation = np.exp(0.5 * log_variance[0].double().numpy(force=True))
-    return np.asarray(units + deviation * rng.standard_normal(units.shape))
 
 
 def _read_pitch(voice: Voice, content: Content) -> tuple[Array, Array]:
@@ -160,10 +144,18 @@ def _read_pitch(voice: Voice, content: Content) -> tuple[Array, Array]:
 def _fit_content(
     fit: Sequence[CodedClip], held: Sequence[CodedClip], components: int, rng: np.random.Generator
 ) -> tuple[ContentPosterior, dict[str, Any]]:
+    from scipy.cluster.vq import vq
+
+    frames = np.concatenate([each.frames for each in fit])
     if fit[0].codes is not None:
-        mixture, chosen = _discrete(fit)
+        # A component without spread for every code in use, or for the most frequent ones of very many.
+        codes = np.concatenate([each.codes for each in fit if each.codes is not None])
+        _, first, counts = np.unique(codes, return_index=True, return_counts=True)
+        means = frames[first[np.sort(np.argsort(-counts, kind="stable")[:_MAX_CODES])]]
+        size, dim = means.shape
+        mixture = Mixture(np.full(size, 1 / size), means, np.zeros((size, dim, dim)))
+        chosen = [vq(each.frames, means)[0] for each in fit]
     else:
-        frames = np.concatenate([each.frames for each in fit])
         drawn = frames if len(frames) <= _MAX_FRAMES else rng.permutation(frames)[:_MAX_FRAMES]
         mixture = fit_mixture(drawn, components, rng)
         chosen = [mixture.log_densities(each.frames).argmax(1) for each in fit]
@@ -180,19 +172,6 @@ def _fit_content(
         melody=fit_melody([each.melody for each in fit]),
     )
     return content, {"components": mixture.size, **_figures(content, fit, held)}
-
-
-def _discrete(fit: Sequence[CodedClip]) -> tuple[Mixture, list[NDArray[np.int64]]]:
-    """A component without spread for every code in use, or for the most frequent ones of very many."""
-    from scipy.cluster.vq import vq
-
-    codes = np.concatenate([each.codes for each in fit if each.codes is not None])
-    _, first, counts = np.unique(codes, return_index=True, return_counts=True)
-    kept = np.sort(np.argsort(-counts, kind="stable")[:_MAX_CODES])
-    means = np.concatenate([each.frames for each in fit])[first[kept]]
-    size, dim = means.shape
-    mixture = Mixture(np.full(size, 1 / size), means, np.zeros((size, dim, dim)))
-    return mixture, [vq(each.frames, means)[0] for each in fit]
 
 
 def fit_mixture(
@@ -337,16 +316,13 @@ def fit_voices(voices: Sequence[SpeakerProfile], components: int, rng: np.random
         mixture = Mixture(np.ones(1), np.zeros((1, standard.shape[1])), factor[None])
     else:
         mixture = fit_mixture(standard, components, rng)
-    frames = float(
-        np.mean([voice.mel_statistics.frames for voice in voices if voice.mel_statistics is not None])
-    )
-    return VoicePosterior(mixture, offset, scale, len(voices[0].embedding), frames)
+    counts = [voice.mel_statistics.frames for voice in voices if voice.mel_statistics is not None]
+    return VoicePosterior(mixture, offset, scale, len(voices[0].embedding), float(np.mean(counts)))
 
 
 def voice_row(voice: SpeakerProfile) -> Array:
     """Speaker vector, pitch, means and log deviations of a profile that has all of them: -> (S + 1 + 2 M,)."""
     assert voice.pitch_centre is not None and voice.mel_statistics is not None
     logs = np.log(np.maximum(voice.mel_statistics.deviation, 1e-3))
-    return np.concatenate([voice.embedding, [voice.pitch_centre], voice.mel_statistics.mean, logs]).astype(
-        np.float64
-    )
+    parts = voice.embedding, [voice.pitch_centre], voice.mel_statistics.mean, logs
+    return np.concatenate(parts).astype(np.float64)

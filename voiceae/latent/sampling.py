@@ -45,9 +45,8 @@ def random_profile(
     row = posterior.offset + posterior.scale * posterior.mixture.sample(1, rng)[0]
     size, mels = posterior.size, (len(row) - posterior.size - 1) // 2
     speaker, (pitch,), mean, log_deviation = np.split(row, [size, size + 1, size + 1 + mels])
-    statistics = MelStatistics(
-        mean.astype(np.float32), np.exp(log_deviation).astype(np.float32), float(posterior.frames)
-    )
+    deviation = np.exp(log_deviation).astype(np.float32)
+    statistics = MelStatistics(mean.astype(np.float32), deviation, float(posterior.frames))
     return SpeakerProfile((speaker / np.linalg.norm(speaker)).astype(np.float32), float(pitch), statistics)
 
 
@@ -206,19 +205,16 @@ def draw_samples(
         ModelFileError: for contents of a prior that the model does not have.
         AudioError: for a source that cannot be used.
     """
-    return [
+    voices, contents = (posterior.voices, posterior.content) if posterior else (None, None)
+    samples = []
+    for number in progress(range(plan.count)):
         # A seed of its own for each, so that a sample does not depend on how many are drawn.
-        _draw(voice, posterior, plan, np.random.default_rng((plan.seed, number)))
-        for number in progress(range(plan.count))
-    ]
-
-
-def _draw(voice: Voice, posterior: Posterior | None, plan: SamplingPlan, rng: np.random.Generator) -> Audio:
-    speaker = plan.target or random_profile(voice, posterior.voices if posterior else None, rng)
-    if plan.source is not None:
-        return voice.convert(plan.source, speaker)
-    content = random_content(
-        voice, posterior.content if posterior else None, plan.seconds, rng, independent=plan.independent
-    )
-    audio = voice.synthesise(voice.decode(content, speaker))
-    return Audio(normalise(audio.wav, audio.sample_rate).wav, audio.sample_rate)
+        rng = np.random.default_rng((plan.seed, number))
+        speaker = plan.target or random_profile(voice, voices, rng)
+        if plan.source is not None:
+            samples.append(voice.convert(plan.source, speaker))
+            continue
+        content = random_content(voice, contents, plan.seconds, rng, independent=plan.independent)
+        audio = voice.synthesise(voice.decode(content, speaker))
+        samples.append(Audio(normalise(audio.wav, audio.sample_rate).wav, audio.sample_rate))
+    return samples

@@ -42,10 +42,8 @@ class SpeechCheckResult:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values by name, for a report."""
-        return {
-            name: round(value, 4) if isinstance(value, float) else value
-            for name, value in asdict(self).items()
-        }
+        values = asdict(self).items()
+        return {name: round(each, 4) if isinstance(each, float) else each for name, each in values}
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from voiceae.conversion.batch import Failure
@@ -17,7 +16,7 @@ from voiceae.io import audio as audio_io
 from voiceae.io.console import Progress
 from voiceae.io.filesystem import FILE_ERRORS, reason
 from voiceae.latent import plotting
-from voiceae.latent.units import codes_per_second, encode_units, require_units
+from voiceae.latent.units import codes_per_second, encode_units
 from voiceae.pretrained.scorers import PAUSE, SAMPLE_RATE, Recogniser, phones_at
 
 if TYPE_CHECKING:
@@ -95,9 +94,7 @@ class Purity:
             "purity_of_one_code": round(self.chance, 4),
             "information": round(self.information, 4),
             "information_shuffled": round(shuffled.information, 4),
-            "phone": {
-                str(code): self.phones[phone] for code, phone in zip(self.codes, likeliest, strict=True)
-            },
+            "phone": {str(c): self.phones[place] for c, place in zip(self.codes, likeliest, strict=True)},
         }
 
 
@@ -139,20 +136,12 @@ def align_phones(
         if recognised:
             phones.append(phones_at(recognised.phones, (np.arange(len(line.codes)) + 0.5) / rate))
     if not codes:
-        raise AudioError(
-            f"no recording could be used; the first: {failures[0].reason if failures else 'none'}"
-        )
+        first = failures[0].reason if failures else "none"
+        raise AudioError(f"no recording could be used; the first: {first}")
     if recogniser:
         return count_phones(codes, phones), failures
     used, counts = np.unique(np.concatenate(codes), return_counts=True)
     return Purity(used, (), counts[:, None]), failures
-
-
-def codebook(voice: Voice, codes: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Look up the vectors of codes: (K,) -> (K, D)."""
-    with torch.inference_mode():
-        found = require_units(voice).lookup(torch.from_numpy(codes)[None].to(voice.device))
-    return np.asarray(found[0].T.double().numpy(force=True))
 
 
 def ward_tree(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -188,18 +177,15 @@ def draw_tree(
     figure = plotting.new_figure(float(np.clip(0.11 * len(codes), 9, 26)), 9.0 if purity else 4.6)
     plots = figure.subplots(2, 1, height_ratios=(1, 1.7), sharex=True) if purity else [figure.subplots()]
     title: dict[str, Any] = {"color": plotting.INK, "loc": "left", "fontsize": 11}
-    tree = ward_tree(vectors)
-    drawn = dendrogram(
-        tree, ax=plots[0], no_labels=True, color_threshold=0, above_threshold_color=plotting.INK
-    )
+    ink: dict[str, Any] = {"color_threshold": 0, "above_threshold_color": plotting.INK}
+    drawn = dendrogram(ward_tree(vectors), ax=plots[0], no_labels=True, **ink)
     order, right = np.array(drawn["leaves"]), 10 * len(codes)  # a dendrogram's leaves stand ten apart
     plots[0].set_title(f"{len(codes)} codes, by Ward's method", **title)
     plots[0].spines[["top", "right", "bottom"]].set_visible(False)
     plots[0].set_ylabel("distance")
     if purity:
-        share = purity.counts / purity.counts.sum(
-            1, keepdims=True
-        )  # of each phone among the frames of a code
+        # Of each phone among the frames of a code.
+        share = purity.counts / purity.counts.sum(1, keepdims=True)
         extent = (0, right, len(purity.phones) - 0.5, -0.5)
         style: dict[str, Any] = {"cmap": "magma_r", "vmin": 0, "vmax": 1, "interpolation": "nearest"}
         plots[1].imshow(share[order].T, aspect="auto", extent=extent, **style)
@@ -210,11 +196,7 @@ def draw_tree(
             f"{purity.information:.0%} of the phone known from the code",
             **title,
         )
-    if len(codes) <= _MAX_LABELS:
-        plots[-1].set_xticks(
-            np.arange(5, right, 10), [str(codes[row]) for row in order], rotation=90, fontsize=6
-        )
-    else:
-        plots[-1].set_xticks([])
+    numbers = [str(codes[row]) for row in order] if len(codes) <= _MAX_LABELS else []
+    plots[-1].set_xticks(np.arange(5, right, 10)[: len(numbers)], numbers, rotation=90, fontsize=6)
     plots[-1].set_xlabel("code")
     plotting.save_figure(figure, path, force=force)

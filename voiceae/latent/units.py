@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional
 
 from voiceae.conversion.embedding_files import require_model
 from voiceae.errors import ConfigError, ModelFileError, did_you_mean
@@ -81,6 +82,13 @@ def require_units(voice: Voice) -> Any:
     return bottleneck
 
 
+def codebook(voice: Voice, codes: Codes) -> NDArray[np.float64]:
+    """Look up the vectors of codes: (K,) -> (K, D)."""
+    with torch.inference_mode():
+        found = require_units(voice).lookup(torch.from_numpy(codes)[None].to(voice.device))
+    return np.asarray(found[0].T.double().numpy(force=True))
+
+
 def codes_per_second(voice: Voice) -> float:
     """Rate of a model's code frames, in hertz."""
     return voice.spec.frame_rate / voice.model.rate
@@ -106,26 +114,20 @@ def encode_units(voice: Voice, source: Source, name: str, *, pitch: bool = False
             f"model {voice.name}: its code frames have too many bits to be numbered as units"
         )
     codes = content.bottlenecked.codes[0].numpy(force=True).astype(np.int64)
-    octaves = content.pitch_centre[0]
-    melody = _semitones(voice, content.pitch[0], octaves, len(codes)) if pitch else None
-    return UnitLine(" ".join(name.split()), codes, melody)
-
-
-def _semitones(voice: Voice, pitch: Tensor, centre: Tensor, count: int) -> NDArray[np.float64]:
-    """Melody by code frame, the mean of its clear mel frames: (K, T), () -> (T',), NaN where there are none."""
-    if not len(pitch):
-        return np.full(count, np.nan)
-    around = torch.nn.functional.avg_pool1d(pitch.T[:, None], 3, 1, 1)[:, 0] * 3  # (T, K)
+    name, count, rate = " ".join(name.split()), len(codes), voice.model.rate
+    if not pitch or not content.pitch.shape[1]:
+        return UnitLine(name, codes, np.full(count, np.nan) if pitch else None)
+    # The melody by code frame is the mean of its clear mel frames, NaN where there are none.
+    around = functional.avg_pool1d(content.pitch[0].T[:, None], 3, 1, 1)[:, 0] * 3  # (T, K)
     mass, best = around.max(-1)
-    semitones = 12 * (best.double() / bins_per_octave(voice) - centre.double())
-    rate = voice.model.rate
+    semitones = 12 * (best.double() / bins_per_octave(voice) - content.pitch_centre[0].double())
     padding = (0, count * rate - len(semitones))
-    clear, kept = (
-        torch.nn.functional.pad(x.double(), padding).view(count, rate) for x in (mass > _CLEAR, semitones)
-    )
+    parts = (mass > _CLEAR, semitones)
+    clear, kept = (functional.pad(x.double(), padding).view(count, rate) for x in parts)
     known = clear.sum(1)
     mean = (kept * clear).sum(1) / known.clamp_min(1)
-    return np.where(known.numpy(force=True) > 0, mean.numpy(force=True), np.nan)
+    melody = np.where(known.numpy(force=True) > 0, mean.numpy(force=True), np.nan)
+    return UnitLine(name, codes, melody)
 
 
 def decode_units(
@@ -150,18 +152,11 @@ def decode_units(
         raise ConfigError(f"{line.name}: the model's codes are 0 to {size - 1}, and at least one is needed")
     codes = np.repeat(line.codes, frames_each)
     melody = np.full(len(codes), np.nan) if line.semitones is None else np.repeat(line.semitones, frames_each)
-    clear = np.isfinite(melody)
-    clarity = (
-        np.where(clear, _VOICED, _UNVOICED) if line.semitones is not None else np.full(len(codes), _UNKNOWN)
-    )
-    rate = voice.model.rate
+    clear, rate = np.isfinite(melody), voice.model.rate
+    clarity = np.where(clear, _VOICED, _UNVOICED if line.semitones is not None else _UNKNOWN)
     octaves = np.repeat(np.where(clear, melody, 0.0) / 12, rate)
-    with torch.inference_mode():
-        found = require_units(voice).lookup(torch.from_numpy(codes)[None].to(voice.device))
-    units = found[0].T.double().numpy(force=True)
-    return voice.decode(
-        build_content(voice, units, np.repeat(clarity, rate), octaves), speaker, matching=matching
-    )
+    content = build_content(voice, codebook(voice, codes), np.repeat(clarity, rate), octaves)
+    return voice.decode(content, speaker, matching=matching)
 
 
 def collapse(codes: Codes) -> tuple[Codes, Codes]:

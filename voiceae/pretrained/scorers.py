@@ -29,9 +29,7 @@ SAMPLE_RATE = 16000
 F0_PERIOD_SECONDS = 0.01
 F0_RANGE = (60.0, 550.0)  # Hz, from low male voices to children
 SPEECH_SECONDS = 0.5  # Resemblyzer's windows are 1.6 s; one that is mostly padding embeds the padding
-CEPSTRA = (
-    24  # as in most published distortions of 16 kHz speech (Kubichek 1993; WORLD-based voice conversion)
-)
+CEPSTRA = 24  # as in most published distortions of 16 kHz speech (Kubichek 1993; WORLD-based conversion)
 FRAME_SECONDS = 0.01  # PocketSphinx's hop
 PAUSE = "SIL"
 
@@ -113,16 +111,14 @@ class NaturalnessScorer:
     def score(self, wav: Wav) -> Measured:
         """Estimate the opinion scores: (N,) -> `sig`, `bak`, `ovrl`."""
         window = int(self.SECONDS * SAMPLE_RATE)
-        filled = np.tile(
-            wav / max(1.0, float(np.abs(wav).max())), 2 ** max(0, math.ceil(math.log2(window / len(wav))))
-        )
+        times = 2 ** max(0, math.ceil(math.log2(window / len(wav))))
+        filled = np.tile(wav / max(1.0, float(np.abs(wav).max())), times)
         count = int(len(filled) // SAMPLE_RATE - self.SECONDS) + 1
         windows = [filled[start * SAMPLE_RATE :][:window] for start in range(max(count, 1))]
         raw = [self._session.run(None, {"input_1": each[None].astype(np.float32)})[0][0] for each in windows]
         calibrated = np.mean([self._calibrate(None, *each, False) for each in raw], axis=0)
-        return dict(
-            zip(("sig", "bak", "ovrl"), (round(float(score), 5) for score in calibrated), strict=True)
-        )
+        scores = [round(float(score), 5) for score in calibrated]
+        return dict(zip(("sig", "bak", "ovrl"), scores, strict=True))
 
 
 class PitchScorer:
@@ -310,9 +306,8 @@ class Recogniser:
         try:
             from pocketsphinx import Decoder
         except ImportError as error:
-            raise ConfigError(
-                f"the recogniser is not installed ({error}); pip install voiceae[eval]"
-            ) from None
+            why = f"the recogniser is not installed ({error}); pip install voiceae[eval]"
+            raise ConfigError(why) from None
         self._decoder: Any = Decoder(loglevel="FATAL", cmn="batch")
 
     def transcribe(self, wav: Wav) -> str:
@@ -329,30 +324,23 @@ class Recogniser:
             return Recognised((), (Phone(PAUSE, 0.0, seconds),), 0.0, 0.0)
         self._decoder.set_alignment()
         self._decode(wav)
-        return _recognised(words, list(self._decoder.get_alignment().phones()), seconds)
+        entries = list(self._decoder.get_alignment().phones())
+        phones = tuple(
+            Phone(each.name, each.start * FRAME_SECONDS, (each.start + each.duration) * FRAME_SECONDS)
+            for each in entries
+        )
+        # Fillers such as breath begin with a plus.
+        spoken = [each for each in entries if each.name != PAUSE and not each.name.startswith("+")]
+        frames = sum(each.duration for each in spoken)
+        score = sum(each.score for each in spoken) * _NATS
+        share = min(1.0, frames * FRAME_SECONDS / max(seconds, FRAME_SECONDS))
+        return Recognised(words, phones, share, math.exp(min(0.0, score / frames)) if frames else 0.0)
 
     def _decode(self, wav: Wav) -> None:
         self._decoder.reinit_feat()  # else the noise estimate of the clip before decides words of this one
         self._decoder.start_utt()
         self._decoder.process_raw((np.clip(wav, -1, 1) * 32767).astype("<i2").tobytes(), full_utt=True)
         self._decoder.end_utt()
-
-
-def _recognised(words: tuple[str, ...], entries: list[Any], seconds: float) -> Recognised:
-    phones = tuple(
-        Phone(each.name, each.start * FRAME_SECONDS, (each.start + each.duration) * FRAME_SECONDS)
-        for each in entries
-    )
-    # Fillers such as breath begin with a plus.
-    spoken = [each for each in entries if each.name != PAUSE and not each.name.startswith("+")]
-    frames = sum(each.duration for each in spoken)
-    score = sum(each.score for each in spoken) * _NATS
-    return Recognised(
-        words=words,
-        phones=phones,
-        spoken=min(1.0, frames * FRAME_SECONDS / max(seconds, FRAME_SECONDS)),
-        confidence=math.exp(min(0.0, score / frames)) if frames else 0.0,
-    )
 
 
 @cache

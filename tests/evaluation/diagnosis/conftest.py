@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.evaluation.diagnosis import worlds
+import tests.evaluation.diagnosis.worlds as worlds
 from voiceae.data.store import FeatureStore
 
 

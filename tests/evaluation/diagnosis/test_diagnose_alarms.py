@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.evaluation.diagnosis import worlds
+import tests.evaluation.diagnosis.worlds as worlds
 from voiceae.data.store import FeatureStore
 from voiceae.evaluation.diagnosis import Verdict
 from voiceae.evaluation.diagnosis.diagnose import Diagnosis, diagnose, save_plots

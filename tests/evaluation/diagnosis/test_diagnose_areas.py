@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.distributions import MultivariateNormal, kl_divergence
 
-from tests.evaluation.diagnosis import worlds
+import tests.evaluation.diagnosis.worlds as worlds
 from voiceae.data.store import FeatureStore, Utterance
 from voiceae.errors import ModelFileError, StoreError
 from voiceae.evaluation.diagnosis import Verdict, grade

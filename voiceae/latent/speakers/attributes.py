@@ -22,7 +22,7 @@ from voiceae.io.filesystem import atomic_path, is_file, require_new
 FORMAT = 1
 FOLDS = 5  # the usual number; fewer where a side has fewer speakers
 MIN_SPEAKERS = 2  # speakers on either side: one to learn from and one to hold out
-BUNDLED = ASSETS
+
 
 Vectors = NDArray[np.float64]
 Sides = NDArray[np.bool_]
@@ -162,8 +162,7 @@ class Attribute:
 
     def score(self, vectors: NDArray[np.floating[Any]]) -> Vectors:
         """Project speaker vectors on the direction, 0 being half way between the classes: (n, S) -> (n,)."""
-        scored: Vectors = (vectors @ self.direction - self.threshold) / (self.direction @ self.direction)
-        return scored
+        return (vectors @ self.direction - self.threshold) / (self.direction @ self.direction)
 
     def move(self, voice: SpeakerProfile, amount: float) -> SpeakerProfile:
         """Move a speaker along the direction: the embedding, with the pitch and mel statistics that go with it.
@@ -234,7 +233,13 @@ class Attribute:
             plain = json.loads(Path(path).read_text(encoding="utf-8"))
             if plain["kind"] != "attribute" or plain["format"] > FORMAT:
                 raise ValueError("it is of another kind, or from a newer version")
-            attribute = cls(**{each.name: _parsed(each.name, plain[each.name]) for each in fields(cls)})
+            for key in ("direction", "mel_mean", "mel_log_deviation"):
+                vector = None if plain[key] is None else np.array(plain[key], np.float64)
+                if vector is not None and (vector.ndim != 1 or not np.isfinite(vector).all()):
+                    raise ValueError(f"its {key} is no vector of finite numbers")
+                plain[key] = vector
+            plain["held_out"] = HeldOut(**plain["held_out"])
+            attribute = cls(**{each.name: plain[each.name] for each in fields(cls)})
         except FileNotFoundError:
             raise EmbeddingError(f"{path}: no such file") from None
         except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
@@ -258,17 +263,15 @@ def fit_attribute(
     Raises:
         EmbeddingError: with fewer than two speakers on a side.
     """
-    means = {
-        who: SpeakerProfile.mean(clips) for who, clips in sorted(voices.items()) if who in classes.members
-    }
-    sides = np.array([classes.members[who] for who in means], bool)
+    known = sorted(who for who in voices if who in classes.members)
+    profiles = [SpeakerProfile.mean(voices[who]) for who in known]
+    sides = np.array([classes.members[who] for who in known], bool)
     counts = {classes.negative: int((~sides).sum()), classes.positive: int(sides.sum())}
     few = [f"{count} {side}" for side, count in counts.items() if count < MIN_SPEAKERS]
     if few:
         raise EmbeddingError(
             f"attribute {name}: {' and '.join(few)} among the speakers of the recordings; it needs {MIN_SPEAKERS} each"
         )
-    profiles = list(means.values())
     vectors = np.stack([each.embedding for each in profiles]).astype(np.float64)
     lower, upper = vectors[~sides].mean(0), vectors[sides].mean(0)
     direction = upper - lower
@@ -334,20 +337,10 @@ def _statistics_difference(
     return np.asarray(means[1] - means[0]), np.asarray(logs[1] - logs[0], np.float64)
 
 
-def _parsed(name: str, value: Any) -> Any:
-    if name in ("direction", "mel_mean", "mel_log_deviation") and value is not None:
-        vector = np.array(value, np.float64)
-        if vector.ndim != 1 or not np.isfinite(vector).all():
-            raise ValueError(f"its {name} is no vector of finite numbers")
-        return vector
-    return HeldOut(**value) if name == "held_out" else value
-
-
 def bundled_attributes() -> dict[str, Path]:
     """Attributes that come with the package, by name."""
-    return {
-        path.name.removesuffix(".attribute.json"): path for path in sorted(BUNDLED.glob("*.attribute.json"))
-    }
+    suffix = ".attribute.json"
+    return {path.name.removesuffix(suffix): path for path in sorted(ASSETS.glob(f"*{suffix}"))}
 
 
 def find_attribute(name_or_path: str) -> Path:

@@ -163,21 +163,14 @@ class SpeakerBank:
             return []
         table = self.table()
         found = []
-        for row, (name, cosines) in enumerate(
-            zip(table.speaker_names, similarity_matrix(table), strict=True)
-        ):
+        for row, cosines in enumerate(similarity_matrix(table)):
             others = cosines.copy()
             others[row] = -np.inf
             near = int(others.argmax()) if len(others) > 1 else None
-            found.append(
-                Enrolled(
-                    name=name,
-                    clips=len(self.voices[name]),
-                    agreement=None if np.isnan(cosines[row]) else float(cosines[row]),
-                    nearest="" if near is None else table.speaker_names[near],
-                    similarity=None if near is None else float(cosines[near]),
-                )
-            )
+            name, nearest = table.speaker_names[row], "" if near is None else table.speaker_names[near]
+            agreement = None if np.isnan(cosines[row]) else float(cosines[row])
+            similarity = None if near is None else float(cosines[near])
+            found.append(Enrolled(name, len(self.voices[name]), agreement, nearest, similarity))
         return found
 
     def _require(self, name: str) -> None:
@@ -228,9 +221,8 @@ def profile_of_target(voice: Voice, target: str, bank: Path | None = None) -> Sp
     """
     if is_stored(target) or is_file(target):
         return voice.profile(target)
-    known = SpeakerBank.open(
-        bank or default_bank(voice.fingerprint), voice.fingerprint, must_exist=bool(bank)
-    )
+    model = voice.fingerprint
+    known = SpeakerBank.open(bank or default_bank(model), model, must_exist=bool(bank))
     if target in known.voices:
         return known.profile(target)
     if set(target) & set("/\\") or Path(target).suffix.lower() in READABLE:

@@ -128,9 +128,7 @@ def resolve_stream_targets(
     Raises:
         VoiceAEError: for a target that cannot be used.
     """
-    return [
-        target if Path(target).is_file() else profile_of_target(voice, target, bank) for target in targets
-    ]
+    return [each if Path(each).is_file() else profile_of_target(voice, each, bank) for each in targets]
 
 
 @contextmanager
