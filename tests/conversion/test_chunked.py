@@ -11,11 +11,11 @@ import torch
 
 from tests.tiny import SPEC, full_disk
 from voiceae import Audio
-from voiceae.conversion.backends.torch import TorchBackend
+from voiceae.conversion.backends.torch import TorchBackend, decode, match
 from voiceae.conversion.chunked import ChunkedConversion, ChunkOptions
+from voiceae.conversion.reference_quality import covering_spans
 from voiceae.conversion.speaker_profile import SpeakerProfile
-from voiceae.conversion.statistics_matching import decode, match
-from voiceae.conversion.voice import Voice, _spans
+from voiceae.conversion.voice import Voice
 from voiceae.errors import AudioError, OutputError
 from voiceae.io import audio as audio_io
 from voiceae.vocoders.griffinlim import GriffinLim
@@ -45,7 +45,7 @@ def profile(tiny_voice: Voice) -> SpeakerProfile:
 
 @pytest.mark.parametrize("frames", [1, 99, 100, 101, 150, 190, 191, 1000, 1234])
 def test_spans_cover_everything_and_overlap(frames: int) -> None:
-    chunks = _spans(frames, 100, 10)
+    chunks = covering_spans(frames, 1.0, 100, 10)
     assert chunks[0][0] == 0 and chunks[-1][1] == frames
     assert all(0 < stop - start <= 100 for start, stop in chunks)
     assert len({stop - start for start, stop in chunks}) == 1

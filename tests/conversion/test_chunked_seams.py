@@ -13,9 +13,8 @@ from tests.conversion.test_chunked import speechlike
 from tests.systems import SMALL, small_system
 from tests.tiny import SPEC
 from voiceae import Audio
-from voiceae.conversion.backends.torch import TorchBackend
+from voiceae.conversion.backends.torch import TorchBackend, decode, match
 from voiceae.conversion.chunked import ChunkedConversion, ChunkOptions
-from voiceae.conversion.statistics_matching import decode, match
 from voiceae.conversion.streaming.stream import StreamOptions
 from voiceae.conversion.voice import Voice
 from voiceae.nn.receptive_field import receptive_field

@@ -14,7 +14,7 @@ from voiceae import Voice
 from voiceae.conversion.chunked import ChunkOptions
 from voiceae.conversion.embedding_files import EmbeddingTable
 from voiceae.conversion.speaker_profile import SpeakerProfile
-from voiceae.dsp.covariance_matching import match_covariance
+from voiceae.dsp.statistics import match_covariance
 
 SEMITONE = 1 / 12
 

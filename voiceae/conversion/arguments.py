@@ -1,88 +1,101 @@
-"""Arguments of the public methods, brought to the types that the rest works with, or refused in one line."""
+"""What can be given to the public methods: sources, targets and what these come down to, numbers, mels."""
 
 from __future__ import annotations
 
 import math
-import os
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from voiceae.errors import AudioError, ConfigError, EmbeddingError, VoiceAEError
-from voiceae.io.audio import Audio
-from voiceae.io.filesystem import as_path, kind_of
+from voiceae.conversion.embedding_files import is_stored, read_stored
+from voiceae.conversion.speaker_profile import SpeakerProfile, checked_embedding, checked_profile
+from voiceae.errors import AudioError, ConfigError, EmbeddingError
+from voiceae.io.audio import Audio, as_numbers
+from voiceae.io.filesystem import kind_of
 
-_SOURCES = "give a path, an Audio, or (wav, sample_rate)"
+if TYPE_CHECKING:
+    from torch import Tensor  # only named: who goes without torch reads this file too
+
+Source: TypeAlias = str | Path | Audio | tuple[NDArray[Any], int]
+"""A file, an `Audio`, or a wave (N,) or (channels, N) with its sample rate."""
+Target: TypeAlias = "Source | NDArray[Any] | Tensor | SpeakerProfile | Sequence[Any]"
+"""A recording of the voice, an embedding (S,), a stored one (`FILE.npz:NAME`), or several to average."""
+
 _LARGEST_NATS = (
     30.0  # of a log-mel: exp(30)^2 = 1e26, so that squares and sums of magnitudes are within float32
 )
 _LEAST_NATS = -1e30  # in the place of what float32 cannot hold; its exponential is 0 all the same
-_CHARACTERS_SHOWN = 60  # of a value in a message
 
 
-def as_numbers(value: Any, what: str, error: type[VoiceAEError], kinds: str = "fiu") -> NDArray[Any]:
-    """Numpy array of an array, a tensor of any device, type and strides, or nested lists of numbers.
+def is_wave(value: object) -> bool:
+    """Whether a tuple is a wave with its sample rate rather than two targets."""
+    if not isinstance(value, tuple) or len(value) != 2:
+        return False
+    rate = value[1]
+    return isinstance(rate, int | float) or (hasattr(rate, "item") and getattr(rate, "ndim", None) == 0)
+
+
+def several(target: object) -> Sequence[Any] | None:
+    """The targets among which a voice is sought; None for a single one."""
+    return target if isinstance(target, list | tuple) and not is_wave(target) else None
+
+
+def first_recording(target: Target) -> Source | None:
+    """The first of the targets that is a recording rather than an embedding; None when none is."""
+    if isinstance(target, Audio) or (isinstance(target, tuple) and is_wave(target)):
+        return target
+    if isinstance(target, str | Path):
+        return None if is_stored(str(target)) else target
+    if isinstance(target, list | tuple):
+        return next((found for found in map(first_recording, target) if found is not None), None)
+    return None
+
+
+def as_targets(targets: Any) -> Sequence[Any]:
+    """Several targets, at least one; a single one counts as a list of it.
+
+    Raises:
+        EmbeddingError: for none.
+    """
+    many = list(targets) if isinstance(targets, dict | set | frozenset) else several(targets)
+    many = [targets] if many is None else many
+    if not len(many):
+        raise EmbeddingError("no targets; give at least one")
+    return many
+
+
+def known_voice(
+    target: Any, listen: Callable[[Any], SpeakerProfile], model: str, sizes: tuple[int, int]
+) -> SpeakerProfile | None:
+    """A target that needs no hearing itself; None for a recording.
 
     Args:
-        value: what came.
-        what: name of the argument, for the message.
-        error: raised when it is no array of numbers.
-        kinds: numpy's letters of the types that are accepted.
+        target: whatever may be given as one.
+        listen: hears each one of several.
+        model: fingerprint that a stored voice must carry, if it carries any.
+        sizes: numbers in an embedding, and mel bins.
 
     Raises:
-        error: when it is no array of such numbers.
+        EmbeddingError: for an embedding that cannot be used.
     """
-    try:
-        if hasattr(value, "detach"):  # a tensor, asked without importing torch
-            value = value.detach().cpu()
-            value = value.float() if str(value.dtype) in ("torch.bfloat16", "torch.float16") else value
-        array = np.asarray(value)
-    except (TypeError, ValueError, RuntimeError) as reason:
-        line = (str(reason).splitlines() or [type(reason).__name__])[0]
-        raise error(f"{what}: {kind_of(value)} is no array of numbers ({line})") from None
-    if array.dtype.kind not in kinds:
-        expected = "floats" if kinds == "f" else "numbers"
-        raise error(f"{what}: {array.dtype} of shape {array.shape} instead of an array of {expected}")
-    return array
-
-
-def as_source(source: Any, what: str = "a source") -> Path | Audio:
-    """A recording: a file's path, or one channel in memory with its rate.
-
-    Args:
-        source: a path, an `Audio`, or a wave (N,) or (channels, N) of floats with its sample rate.
-        what: it is for, for the messages.
-
-    Raises:
-        AudioError: for anything else, or a rate that is none.
-    """
-    if isinstance(source, Audio):
-        return _checked_wave(source.wav, source.sample_rate)
-    if isinstance(source, str | os.PathLike):
-        return as_path(source, what, AudioError)
-    if isinstance(source, tuple | list) and len(source) == 2 and not isinstance(source[0], str | os.PathLike):
-        return _checked_wave(*source)
-    if isinstance(source, np.ndarray) or hasattr(source, "detach"):
-        raise AudioError(f"{what}: a wave without its sample rate; {_SOURCES}")
-    opened = isinstance(source, bytes | bytearray | memoryview) or hasattr(source, "read")
-    hint = "; read it first, as in soundfile.read(file)" if opened else ""
-    raise AudioError(f"{what}: {kind_of(source)} is no recording; {_SOURCES}{hint}")
-
-
-def as_strength(matching: Any, default: float) -> float:
-    """Strength of statistics matching, 0 to 1; `default` for None.
-
-    Raises:
-        ConfigError: for anything else.
-    """
-    if matching is None:
-        return default
-    number = as_number(matching, "matching")
-    if not 0 <= number <= 1:
-        raise ConfigError(f"matching {matching}: give a number from 0 to 1")
-    return number
+    if isinstance(target, SpeakerProfile):
+        return checked_profile(target, "target", *sizes)
+    if isinstance(target, np.ndarray) or hasattr(target, "detach"):
+        return SpeakerProfile(checked_embedding(target, "target", sizes[0]))
+    if isinstance(target, str | Path) and is_stored(str(target)):
+        stored = read_stored(str(target), model)
+        return checked_profile(
+            replace(stored, embedding=checked_embedding(stored.embedding, str(target), sizes[0])),
+            str(target),
+            *sizes,
+        )
+    if several(target) is not None:
+        return SpeakerProfile.mean([listen(one) for one in as_targets(target)])
+    return None
 
 
 def as_number(value: Any, what: str) -> float:
@@ -104,27 +117,6 @@ def as_number(value: Any, what: str) -> float:
     return number
 
 
-def as_weights(weights: Any, count: int) -> list[float]:
-    """One finite number for each of `count` voices, of a sum above zero.
-
-    Raises:
-        EmbeddingError: for anything else.
-    """
-    numbers = as_numbers(weights, "weights", EmbeddingError, "fiub").astype(np.float64)
-    if numbers.shape != (count,):
-        size = f"{len(numbers)} weights" if numbers.ndim == 1 else f"weights of shape {numbers.shape}"
-        raise EmbeddingError(f"{size} for {count} voices; give one number each")
-    if not np.isfinite(numbers).all():
-        raise EmbeddingError(f"weights {numbers.tolist()}: give finite numbers")
-    with np.errstate(over="ignore"):
-        total = numbers.sum()
-    if not 1e-6 * np.abs(numbers).max() < total < np.inf:
-        raise EmbeddingError(
-            f"the weights sum to {total:g}: no voice is left; they must sum to more than zero"
-        )
-    return [float(number) for number in numbers]
-
-
 def as_mel(mel: Any, n_mels: int) -> NDArray[np.float32]:
     """Log-mel (M, T) of finite float32.
 
@@ -139,45 +131,3 @@ def as_mel(mel: Any, n_mels: int) -> NDArray[np.float32]:
         raise AudioError(f"mel: has values of {worst}; a log-mel is finite, in natural-log units")
     with np.errstate(over="ignore"):
         return np.ascontiguousarray(np.maximum(array, _LEAST_NATS), dtype=np.float32)
-
-
-def finite(wav: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Pass a vocoder's wave on if it is finite.
-
-    Raises:
-        AudioError: when it is not finite: the mel had values that no speech has.
-    """
-    if not np.isfinite(wav).all():
-        raise AudioError("the vocoder gave samples that are NaN or infinite: its mel is not one of speech")
-    return wav
-
-
-def name_of(source: Path | Audio) -> str:
-    """Name of a recording in messages."""
-    return "wave in memory" if isinstance(source, Audio) else str(source)
-
-
-def _checked_wave(wav: Any, sample_rate: Any) -> Audio:
-    """One channel, the mean of several: (N,) or (channels, N)."""
-    rate = _as_rate(sample_rate)
-    array = as_numbers(wav, "wave in memory", AudioError, "fiubc")
-    if array.ndim == 2 and 0 < array.shape[0] <= array.shape[1] and array.dtype.kind == "f":
-        with np.errstate(over="ignore", invalid="ignore"):
-            array = array.mean(axis=0)
-    if array.ndim != 1 or array.dtype.kind != "f":
-        raise AudioError(
-            f"wave in memory: {array.dtype} of shape {array.shape}; give one channel of floats, full scale 1"
-        )
-    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is refused as that
-        return Audio(wav=np.ascontiguousarray(array, dtype=np.float32), sample_rate=rate)
-
-
-def _as_rate(sample_rate: Any) -> int:
-    """Whole and positive, in Hz."""
-    if hasattr(sample_rate, "item") and getattr(sample_rate, "ndim", None) == 0:
-        sample_rate = sample_rate.item()
-    known = isinstance(sample_rate, int | float) and not isinstance(sample_rate, bool)
-    if not known or not 0 < sample_rate < math.inf or sample_rate != int(sample_rate):
-        shown = repr(sample_rate)[:_CHARACTERS_SHOWN]
-        raise AudioError(f"wave in memory: a sample rate of {shown}; give a whole number of Hz above zero")
-    return int(sample_rate)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from voiceae.conversion.arguments import as_number
-from voiceae.conversion.statistics_matching import (
+from voiceae.conversion.backends.torch import (
     SourceStatistics,
     decode,
     known_centre,

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,6 +38,9 @@ others), and 93 % of 149 that were joined of two speakers' clips."""
 SHORT_SECONDS = 0.7
 """Of speech without its pauses; a target needs 0.5 s with them."""
 
+REFERENCE_CHUNK_SECONDS = 300.0
+"""Of a target; the profiles of its pieces are averaged."""
+OVERLAP_SECONDS = 1.0
 SEGMENT_SECONDS = 2.0  # long enough for an embedding of the voice rather than of the words
 _SEGMENTS = 4  # whose embeddings are compared, spread evenly
 
@@ -108,13 +112,16 @@ class ReferenceQuality:
         return tuple(text for text, applies in found.items() if applies)
 
 
-def measure_quality(wav: Floats, sample_rate: int, gain_db: float = 0.0) -> ReferenceQuality:
-    """Quality of a wave, all but the agreement: (N,) ->.
+def measure_quality(
+    wav: Floats, sample_rate: int, gain_db: float = 0.0, embeddings: Sequence[Floats] = ()
+) -> ReferenceQuality:
+    """Quality of a wave: (N,) ->.
 
     Args:
         wav: samples; nothing here but the level depends on the full scale.
         sample_rate: Hz.
         gain_db: by which it was amplified before, so that the level is told as it came.
+        embeddings: of its `comparison_spans`, for the agreement.
     """
     powers = frame_powers(wav, sample_rate)
     level = active_power(powers)
@@ -132,7 +139,24 @@ def measure_quality(wav: Floats, sample_rate: int, gain_db: float = 0.0) -> Refe
         fundamental_hz=fundamental,
         peak_share=float(np.mean(magnitudes >= _NEAR_PEAK * peak)),
         bandwidth_hz=_bandwidth(wav, sample_rate),
+        agreement=embedding_agreement(embeddings),
     )
+
+
+def covering_spans(
+    frames: int,
+    frame_rate: float,
+    longest_seconds: float = REFERENCE_CHUNK_SECONDS,
+    overlap_seconds: float = OVERLAP_SECONDS,
+) -> list[tuple[int, int]]:
+    """Spans of equal length, each within memory, that cover all frames; neighbours overlap."""
+    longest, overlap = (max(1, round(each * frame_rate)) for each in (longest_seconds, overlap_seconds))
+    if frames <= longest:
+        return [(0, frames)]
+    count = -(-(frames - overlap) // (longest - overlap))
+    length = -(-(frames - overlap) // count) + overlap
+    starts = [min(index * (length - overlap), frames - length) for index in range(count)]
+    return [(start, start + length) for start in starts]
 
 
 def comparison_spans(frames: int, frame_rate: float) -> list[tuple[int, int]]:
@@ -145,7 +169,7 @@ def comparison_spans(frames: int, frame_rate: float) -> list[tuple[int, int]]:
     return [(int(start), int(start) + length) for start in starts]
 
 
-def embedding_agreement(embeddings: list[Floats]) -> float | None:
+def embedding_agreement(embeddings: Sequence[Floats]) -> float | None:
     """Least cosine between the mean of the first segments and that of the others, over all places to part them."""
     if len(embeddings) < 2:
         return None

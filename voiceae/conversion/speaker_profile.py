@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from voiceae.conversion.arguments import as_numbers, as_weights
-from voiceae.dsp.covariance_matching import basis
+from voiceae.dsp.statistics import basis
 from voiceae.errors import EmbeddingError
+from voiceae.io.audio import as_numbers
 
 Embedding = NDArray[np.float32]
 
@@ -132,6 +132,27 @@ class SpeakerProfile:
         centre = sum(weight * pitch for weight, pitch in pitches) / total if total > 0 else None
         known = [(w, p.mel_statistics) for w, p in zip(weights, profiles, strict=True) if p.mel_statistics]
         return cls(embedding, centre, MelStatistics.pooled(known))
+
+
+def as_weights(weights: Any, count: int) -> list[float]:
+    """One finite number for each of `count` voices, of a sum above zero.
+
+    Raises:
+        EmbeddingError: for anything else.
+    """
+    numbers = as_numbers(weights, "weights", EmbeddingError, "fiub").astype(np.float64)
+    if numbers.shape != (count,):
+        size = f"{len(numbers)} weights" if numbers.ndim == 1 else f"weights of shape {numbers.shape}"
+        raise EmbeddingError(f"{size} for {count} voices; give one number each")
+    if not np.isfinite(numbers).all():
+        raise EmbeddingError(f"weights {numbers.tolist()}: give finite numbers")
+    with np.errstate(over="ignore"):
+        total = numbers.sum()
+    if not 1e-6 * np.abs(numbers).max() < total < np.inf:
+        raise EmbeddingError(
+            f"the weights sum to {total:g}: no voice is left; they must sum to more than zero"
+        )
+    return [float(number) for number in numbers]
 
 
 def unit_mean(embeddings: Sequence[Embedding], weights: Sequence[float] | None = None) -> Embedding:

@@ -11,17 +11,23 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from voiceae.conversion.arguments import as_mel, as_source, as_strength, finite, name_of
+from voiceae.conversion.arguments import (
+    Source,
+    Target,
+    as_mel,
+    as_number,
+    as_targets,
+    first_recording,
+    known_voice,
+)
 from voiceae.conversion.reference_quality import (
     ReferenceQuality,
     comparison_spans,
-    embedding_agreement,
+    covering_spans,
     measure_quality,
     warn_of_reference,
 )
 from voiceae.conversion.speaker_profile import Embedding, SpeakerProfile
-from voiceae.conversion.targets import Source, Target, as_targets, first_recording, known_voice
-from voiceae.dsp.covariance_matching import active_covariance, match_covariance
 from voiceae.dsp.loudness import (
     LevelCorrection,
     LevelMeter,
@@ -30,9 +36,10 @@ from voiceae.dsp.loudness import (
     normalise,
     restore_level,
 )
+from voiceae.dsp.statistics import active_covariance, match_covariance
 from voiceae.errors import AudioError, ConfigError, OutputError
 from voiceae.io import audio as audio_io
-from voiceae.io.audio import Audio, header_seconds
+from voiceae.io.audio import Audio, as_source, header_seconds, name_of
 from voiceae.io.filesystem import as_path, atomic_path, require_new
 from voiceae.io.writer import block_writer
 from voiceae.specs import MIN_SOURCE_SECONDS, MIN_TARGET_SECONDS
@@ -48,13 +55,9 @@ if TYPE_CHECKING:
     from voiceae.models import Autoencoder, Content
     from voiceae.vocoders.base import Vocoder
 
-REFERENCE_CHUNK_SECONDS = 300.0
-"""Of a target; the profiles of its pieces are averaged."""
-OVERLAP_SECONDS = 1.0
 INITIAL_STATISTICS_SECONDS = 60.0
 """Of a recording that a stream begins with."""
-
-_SCRATCH_BYTES = 1 << 20
+_SCRATCH_BYTES = 1 << 20  # of a converted wave that are held at once when its level is corrected
 
 
 class Voice:
@@ -140,7 +143,7 @@ class Voice:
             EmbeddingError: for a stored embedding that cannot be used.
         """
         backend, rate = self.backend, self.spec.sample_rate
-        source, strength = as_source(source), as_strength(matching, backend.matching)
+        source, strength = as_source(source), self._strength(matching)
         profile = self.profile(target)
         if chunks is not None or self._is_long(source):
             parts: list[Floats] = []
@@ -155,7 +158,7 @@ class Voice:
         if profile.mel_statistics is not None:
             wanted = profile.mel_statistics
             mel = match_covariance(mel, wanted.covariance, wanted.frames, strength)
-        wav = finite(backend.vocode(mel))[: len(levelled.wav)]
+        wav = self._vocode(mel)[: len(levelled.wav)]
         # As loud as the source was, and as silent in its pauses, which a vocoder fills with breath.
         wav = SilenceEnvelope.from_wave(levelled.wav, rate).apply(restore_level(wav, levelled, rate))
         return Audio(wav=wav, sample_rate=rate)
@@ -191,7 +194,7 @@ class Voice:
             OutputError: for an existing file, an unknown suffix, or a full disk.
         """
         out, source = as_path(out, "out", OutputError), as_source(source)
-        strength = as_strength(matching, self.backend.matching)
+        strength = self._strength(matching)
         if chunks is None and not self._is_long(source):
             return audio_io.write(out, self.convert(source, target, matching=strength), force=force)
         audio_io.require_format(out)
@@ -234,7 +237,7 @@ class Voice:
         """
         from voiceae.conversion.streaming.stream import InitialStatistics, Stream, StreamOptions
 
-        backend, strength = self.torch_backend, as_strength(matching, self.backend.matching)
+        backend, strength = self.torch_backend, self._strength(matching)
         if not isinstance(options, StreamOptions | None):
             raise ConfigError(f"options: a value of type {type(options).__name__}; give StreamOptions")
         profile, initial = self.profile(target), None
@@ -271,9 +274,8 @@ class Voice:
             return known
         given = as_source(target, "a target")
         profile, quality = self._reference(given)
-        warn_of_reference(
-            name_of(given), quality, profile.pitch_centre is not None or not self.backend.reads_pitch
-        )
+        pitch = profile.pitch_centre is not None or not self.backend.reads_pitch
+        warn_of_reference(name_of(given), quality, pitch)
         return profile
 
     def quality(self, target: Source) -> ReferenceQuality:
@@ -297,9 +299,8 @@ class Voice:
         Raises:
             EmbeddingError: when numbers and targets do not match, or cancel out.
         """
-        return SpeakerProfile.mean(
-            [self.profile(each) for each in as_targets(targets)], weights, spherical=spherical
-        )
+        profiles = [self.profile(each) for each in as_targets(targets)]
+        return SpeakerProfile.mean(profiles, weights, spherical=spherical)
 
     def mel(self, source: Source) -> Tensor:
         """Log-mel as the model hears it, at the common level: -> (M, T).
@@ -339,9 +340,9 @@ class Voice:
             speaker: whatever `convert` takes as a target.
             matching: as in `convert`.
         """
-        from voiceae.conversion.statistics_matching import decode, match
+        from voiceae.conversion.backends.torch import decode, match
 
-        strength, profile = as_strength(matching, self.backend.matching), self.profile(speaker)
+        strength, profile = self._strength(matching), self.profile(speaker)
         if not hasattr(content, "units") and not hasattr(content, "frames"):
             raise ConfigError(f"content: a value of type {type(content).__name__}; give what `encode` gave")
         with self.torch_backend.inference(content.frames):
@@ -353,8 +354,7 @@ class Voice:
         Raises:
             AudioError: for another shape.
         """
-        wav = finite(self.backend.vocode(as_mel(mel, self.spec.n_mels)))
-        return Audio(wav=wav, sample_rate=self.spec.sample_rate)
+        return Audio(wav=self._vocode(as_mel(mel, self.spec.n_mels)), sample_rate=self.spec.sample_rate)
 
     def _is_long(self, source: Path | Audio) -> bool:
         return header_seconds(source) > self.backend.whole_seconds
@@ -398,31 +398,35 @@ class Voice:
         """Profile of a recording, and how good it is; its pitch is known only where both say so."""
         levelled = self._levelled(target, MIN_TARGET_SECONDS, "a target")
         mel = self.backend.features(levelled.wav)
-        frames = self.spec.seconds_to_frames
-        pieces = _spans(mel.shape[1], frames(REFERENCE_CHUNK_SECONDS), frames(OVERLAP_SECONDS))
+        pieces = covering_spans(mel.shape[1], self.spec.frame_rate)
         profile = SpeakerProfile.mean([self.describe_mel(mel[:, start:stop]) for start, stop in pieces])
         vectors = [
             self.backend.embed(mel[:, start:stop])
             for start, stop in comparison_spans(mel.shape[1], self.spec.frame_rate)
         ]
-        measured = measure_quality(levelled.wav, self.spec.sample_rate, levelled.gain_db)
-        quality = replace(measured, agreement=embedding_agreement(vectors))
+        quality = measure_quality(levelled.wav, self.spec.sample_rate, levelled.gain_db, vectors)
         return profile if quality.has_pitch else replace(profile, pitch_centre=None), quality
+
+    def _strength(self, matching: float | None) -> float:
+        """Strength of statistics matching, 0 to 1; the model's own for None."""
+        number = self.backend.matching if matching is None else as_number(matching, "matching")
+        if not 0 <= number <= 1:
+            raise ConfigError(f"matching {matching}: give a number from 0 to 1")
+        return number
+
+    def _vocode(self, mel: Floats) -> Floats:
+        """Log-mel to wave, if that is finite: (M, T) -> (T * hop_length,)."""
+        wav = self.backend.vocode(mel)
+        if not np.isfinite(wav).all():
+            raise AudioError(
+                "the vocoder gave samples that are NaN or infinite: its mel is not one of speech"
+            )
+        return wav
 
     def _levelled(self, source: Path | Audio, min_seconds: float, what: str) -> NormalisedWave:
         """Audio at the model's rate and the common level."""
         audio = audio_io.load(source, self.spec.sample_rate, min_seconds=min_seconds, what=what)
         return normalise(audio.wav, self.spec.sample_rate)
-
-
-def _spans(frames: int, longest: int, overlap: int) -> list[tuple[int, int]]:
-    """Spans of equal length, at most `longest`, that cover all frames; neighbours share `overlap` frames."""
-    if frames <= longest:
-        return [(0, frames)]
-    count = -(-(frames - overlap) // (longest - overlap))
-    length = -(-(frames - overlap) // count) + overlap
-    starts = [min(index * (length - overlap), frames - length) for index in range(count)]
-    return [(start, start + length) for start in starts]
 
 
 def load(

@@ -1,18 +1,21 @@
-"""Audio files to waves and back; whatever is wrong with a recording ends here in one line."""
+"""Audio files and waves in memory to waves and back; whatever is wrong with a recording ends here in one line."""
 
 from __future__ import annotations
 
+import math
+import os
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soxr
 from numpy.typing import NDArray
 
-from voiceae.errors import AudioError, ClippingWarning, OutputError
-from voiceae.io.filesystem import atomic_path, require_new
+from voiceae.errors import AudioError, ClippingWarning, OutputError, VoiceAEError
+from voiceae.io.filesystem import as_path, atomic_path, kind_of, require_new
 from voiceae.io.recording import Recording, RecordingInfo, opened
 from voiceae.io.validation import AudioValidator, peak
 from voiceae.io.writer import SUFFIXES as SUFFIXES
@@ -21,6 +24,8 @@ from voiceae.io.writer import require_format as require_format
 
 _SPEECH_RATE = 16000  # Hz; recordings at less lack part of the band up to 8 kHz that the models speak in
 _BLOCK = 1 << 20  # samples of a wave in memory per block, 48 s at 22,050 Hz
+_SOURCES = "give a path, an Audio, or (wav, sample_rate)"
+_CHARACTERS_SHOWN = 60  # of a value in a message
 _MAX_SECONDS = 24 * 3600.0  # of a recording that is held whole: 7.6 GB at 22,050 Hz
 
 
@@ -208,3 +213,83 @@ def header_seconds(source: str | Path | Audio) -> float:
         return info(source).seconds
     except AudioError:
         return 0.0
+
+
+def as_source(source: Any, what: str = "a source") -> Path | Audio:
+    """A recording: a file's path, or one channel in memory with its rate.
+
+    Args:
+        source: a path, an `Audio`, or a wave (N,) or (channels, N) of floats with its sample rate.
+        what: it is for, for the messages.
+
+    Raises:
+        AudioError: for anything else, or a rate that is none.
+    """
+    if isinstance(source, Audio):
+        return _checked_wave(source.wav, source.sample_rate)
+    if isinstance(source, str | os.PathLike):
+        return as_path(source, what, AudioError)
+    if isinstance(source, tuple | list) and len(source) == 2 and not isinstance(source[0], str | os.PathLike):
+        return _checked_wave(*source)
+    if isinstance(source, np.ndarray) or hasattr(source, "detach"):
+        raise AudioError(f"{what}: a wave without its sample rate; {_SOURCES}")
+    opened = isinstance(source, bytes | bytearray | memoryview) or hasattr(source, "read")
+    hint = "; read it first, as in soundfile.read(file)" if opened else ""
+    raise AudioError(f"{what}: {kind_of(source)} is no recording; {_SOURCES}{hint}")
+
+
+def _checked_wave(wav: Any, sample_rate: Any) -> Audio:
+    """One channel, the mean of several: (N,) or (channels, N)."""
+    rate = _as_rate(sample_rate)
+    array = as_numbers(wav, "wave in memory", AudioError, "fiubc")
+    if array.ndim == 2 and 0 < array.shape[0] <= array.shape[1] and array.dtype.kind == "f":
+        with np.errstate(over="ignore", invalid="ignore"):
+            array = array.mean(axis=0)
+    if array.ndim != 1 or array.dtype.kind != "f":
+        raise AudioError(
+            f"wave in memory: {array.dtype} of shape {array.shape}; give one channel of floats, full scale 1"
+        )
+    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is refused as that
+        return Audio(wav=np.ascontiguousarray(array, dtype=np.float32), sample_rate=rate)
+
+
+def _as_rate(sample_rate: Any) -> int:
+    """Whole and positive, in Hz."""
+    if hasattr(sample_rate, "item") and getattr(sample_rate, "ndim", None) == 0:
+        sample_rate = sample_rate.item()
+    known = isinstance(sample_rate, int | float) and not isinstance(sample_rate, bool)
+    if not known or not 0 < sample_rate < math.inf or sample_rate != int(sample_rate):
+        shown = repr(sample_rate)[:_CHARACTERS_SHOWN]
+        raise AudioError(f"wave in memory: a sample rate of {shown}; give a whole number of Hz above zero")
+    return int(sample_rate)
+
+
+def as_numbers(value: Any, what: str, error: type[VoiceAEError], kinds: str = "fiu") -> NDArray[Any]:
+    """Numpy array of an array, a tensor of any device, type and strides, or nested lists of numbers.
+
+    Args:
+        value: what came.
+        what: name of the argument, for the message.
+        error: raised when it is no array of numbers.
+        kinds: numpy's letters of the types that are accepted.
+
+    Raises:
+        error: when it is no array of such numbers.
+    """
+    try:
+        if hasattr(value, "detach"):  # a tensor, asked without importing torch
+            value = value.detach().cpu()
+            value = value.float() if str(value.dtype) in ("torch.bfloat16", "torch.float16") else value
+        array = np.asarray(value)
+    except (TypeError, ValueError, RuntimeError) as reason:
+        line = (str(reason).splitlines() or [type(reason).__name__])[0]
+        raise error(f"{what}: {kind_of(value)} is no array of numbers ({line})") from None
+    if array.dtype.kind not in kinds:
+        expected = "floats" if kinds == "f" else "numbers"
+        raise error(f"{what}: {array.dtype} of shape {array.shape} instead of an array of {expected}")
+    return array
+
+
+def name_of(source: Path | Audio) -> str:
+    """Name of a recording in messages."""
+    return "wave in memory" if isinstance(source, Audio) else str(source)

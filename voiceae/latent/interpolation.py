@@ -18,7 +18,7 @@ from voiceae.latent import plotting
 from voiceae.latent.speakers.interpolation import interpolation_shares
 
 if TYPE_CHECKING:
-    from voiceae.conversion.targets import Source, Target
+    from voiceae.conversion.arguments import Source, Target
     from voiceae.conversion.voice import Voice
     from voiceae.models import Content
 

@@ -19,7 +19,7 @@ from voiceae.latent.posterior import Array, ContentPosterior, Melody, Posterior,
 from voiceae.latent.recordings import bins_per_octave
 
 if TYPE_CHECKING:
-    from voiceae.conversion.targets import Source
+    from voiceae.conversion.arguments import Source
     from voiceae.conversion.voice import Voice
     from voiceae.models import Content
 

@@ -22,7 +22,7 @@ from voiceae.latent.recordings import bins_per_octave
 from voiceae.latent.sampling import build_content
 
 if TYPE_CHECKING:
-    from voiceae.conversion.targets import Source, Target
+    from voiceae.conversion.arguments import Source, Target
     from voiceae.conversion.voice import Voice
 
 Codes = NDArray[np.int64]

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from voiceae.conversion.backends.torch import SourceStatistics, decode, match, source_statistics
 from voiceae.conversion.speaker_profile import SpeakerProfile
-from voiceae.conversion.statistics_matching import SourceStatistics, decode, match, source_statistics
 from voiceae.dsp.activity import MIN_PITCH_CONFIDENCE
 from voiceae.dsp.mel import MelStream
 from voiceae.dsp.streaming_loudness import NoiseGate, StreamingLevel

@@ -18,7 +18,7 @@ from voiceae.io.console import Progress
 from voiceae.latent import plotting
 
 if TYPE_CHECKING:
-    from voiceae.conversion.targets import Source
+    from voiceae.conversion.arguments import Source
     from voiceae.conversion.voice import Voice
 
 

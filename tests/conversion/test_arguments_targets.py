@@ -3,9 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from voiceae.conversion.arguments import as_source
-from voiceae.conversion.targets import is_wave
+from voiceae.conversion.arguments import is_wave
 from voiceae.errors import AudioError
+from voiceae.io.audio import as_source
 
 
 def test_a_wave_with_its_rate_is_not_two_targets() -> None:

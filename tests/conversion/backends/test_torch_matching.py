@@ -7,10 +7,9 @@ from dataclasses import replace
 import pytest
 import torch
 
+from voiceae.conversion.backends.torch import match, source_statistics
 from voiceae.conversion.speaker_profile import MelStatistics, SpeakerProfile
-from voiceae.conversion.statistics_matching import match, source_statistics
-from voiceae.dsp.covariance_matching import active_covariance
-from voiceae.dsp.statistics import active_moments, match_moments
+from voiceae.dsp.statistics import active_covariance, active_moments, match_moments
 
 pytestmark = pytest.mark.numeric
 

@@ -8,7 +8,7 @@ import torch
 from scipy.fft import dct
 
 from voiceae.dsp.activity import active_frames
-from voiceae.dsp.covariance_matching import (
+from voiceae.dsp.statistics import (
     CEPSTRA,
     MAX_CHANGE_NATS,
     active_covariance,
