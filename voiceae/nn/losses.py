@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torchaudio.functional import spectrogram
 
 from voiceae.errors import ConfigError
 
@@ -91,10 +92,14 @@ class MultiResolutionSTFTLoss(nn.Module):
 
     def magnitude(self, wav: Tensor, size: int) -> Tensor:
         """Magnitude spectra of un-padded frames: (B, N) -> (B, T, F)."""
+        window: Tensor = getattr(self, f"window_{size}")
+        # A bfloat16 spectrum would have 7 bits for a range of 80 dB.
         with torch.autocast(wav.device.type, enabled=False):
-            frames = wav.float().unfold(-1, size, size // 4) * getattr(self, f"window_{size}")
-            parts = torch.view_as_real(torch.fft.rfft(frames)[..., : self.bins[size]]).square()
-            return (parts[..., 0] + parts[..., 1] + 1e-14).sqrt()
+            power = spectrogram(
+                wav.float(), 0, window, size, size // 4, size, power=2.0, normalized=False, center=False
+            )
+            # The root of zero has no gradient.
+            return (power[:, : self.bins[size]] + 1e-14).sqrt().mT
 
 
 def contrastive_loss(
