@@ -64,8 +64,11 @@ class AgainVCEncoder(ContentPart):
         x = apply_mask(x, mask)
         for block, moments in zip(self.blocks, sources, strict=True):
             x = block(x, mask)
-            taken.append(moments(x, mask, EPS))  # kept for the speaker vector, and removed from the content
-            x = apply_mask(_normalise(x, taken[-1]), mask)
+            mean, deviation = moments(
+                x, mask, EPS
+            )  # kept for the speaker vector, and removed from the content
+            taken.append((mean, deviation))
+            x = apply_mask((x - mean.to(x.dtype)) / deviation.to(x.dtype), mask)
         return x.transpose(1, 2), taken
 
 
@@ -208,13 +211,7 @@ def from_homogeneous(vector: Tensor) -> Tensor:
     return scaled * scaled.shape[-1] ** 0.5
 
 
-def _normalise(x: Tensor, moments: Moments) -> Tensor:
-    """Subtract the mean, divide by the deviation: (B, T, C) -> (B, T, C)."""
-    mean, deviation = moments
-    return (x - mean.to(x.dtype)) / deviation.to(x.dtype)
-
-
 def _denormalise(x: Tensor, moments: Moments, mask: Tensor | None) -> Tensor:
-    """Inverse of `_normalise`: (B, T, C) -> (B, T, C)."""
+    """Multiply by the deviation, add the mean: (B, T, C) -> (B, T, C)."""
     mean, deviation = moments
     return apply_mask(x * deviation.to(x.dtype) + mean.to(x.dtype), mask)

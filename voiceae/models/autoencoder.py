@@ -106,12 +106,8 @@ class Autoencoder(nn.Module):
             raise ValueError(
                 f"content encoder works at 1/{content.rate}, decoder at 1/{decoder.rate} of the frame rate"
             )
-        self.content = content
-        self.bottleneck = bottleneck
-        self.speaker = speaker
-        self.pitch = pitch
-        self.decoder = decoder
-        self.matching = matching
+        self.content, self.bottleneck, self.speaker = content, bottleneck, speaker
+        self.pitch, self.decoder, self.matching = pitch, decoder, matching
         # Some published systems share parts: AutoVC's content encoder takes the speaker vector, AGAIN-VC's speaker
         # vector comes from the content encoder.
         content.join(speaker)

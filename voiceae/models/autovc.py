@@ -98,21 +98,15 @@ class AutoVCEncoder(ContentPart):
         width = self.recurrent.hidden_size
         for layer in range(self.recurrent.num_layers):
             place = reverse[..., None]
-            both = (x, x.gather(1, place.expand_as(x)))
-            forward, backward = (
-                self._direction(given, f"l{layer}{suffix}")
-                for given, suffix in zip(both, ("", "_reverse"), strict=True)
-            )
+            start = (x.new_zeros(1, len(x), width),) * 2
+            directions = []
+            for given, suffix in ((x, ""), (x.gather(1, place.expand_as(x)), "_reverse")):
+                weights = [getattr(self.recurrent, f"{kind}_l{layer}{suffix}") for kind in _WEIGHTS]
+                states = torch.lstm(given, start, weights, True, 1, 0.0, self.training, False, True)[0]
+                directions.append(states)
+            forward, backward = directions
             x = torch.cat((forward, backward.gather(1, place.expand(-1, -1, width))), dim=-1)
         return apply_mask(x, mask)
-
-    def _direction(self, x: Tensor, name: str) -> Tensor:
-        """One direction of one recurrent layer: (B, T, X) -> (B, T, neck)."""
-        weights = [getattr(self.recurrent, f"{kind}_{name}") for kind in _WEIGHTS]
-        nothing = x.new_zeros(1, len(x), self.recurrent.hidden_size)
-        start = (nothing, nothing)
-        states: Tensor = torch.lstm(x, start, weights, True, 1, 0.0, self.training, False, True)[0]
-        return states
 
     def _select(self, x: Tensor, lengths: Tensor) -> Tensor:
         """One frame a segment and direction: (B, T, 2 neck), (B,) -> (B, T', 2 neck), 0 behind the last."""

@@ -240,11 +240,16 @@ class VQ(DiscreteBottleneck):
         follows = self.training and latent.requires_grad
         if follows:
             fresh = self._fresh(flat, valid.flatten(), *noise[:2])
-            self._start(fresh)
+            with torch.no_grad():
+                # Begin with vectors of the first batch; chosen on the device: a Python `if` would wait for it.
+                for kept in (self.codebook, self.cluster_sum):
+                    kept.copy_(torch.where(self.started, kept, fresh))
+                self.started.fill_(True)
         codes = self.nearest(flat)
         quantised = self.codebook[codes].view_as(latent)
-        counted = (codes, valid.flatten())
-        usage = self._follow(flat, *counted, fresh) if follows else self._count(*counted)
+        usage = self.count(codes.view(latent.shape[:2]), mask)
+        if follows:
+            usage = self._follow(flat, codes, valid.flatten(), usage, fresh)
         distance = (latent - quantised.detach()).square().mean(-1)
         units = latent + (quantised - latent).detach()  # straight-through: the gradient of the identity
         if self.training and self.jitter:
@@ -266,36 +271,21 @@ class VQ(DiscreteBottleneck):
         """Units of codes: (B, T') -> (B, D, T')."""
         return self.codebook[codes].transpose(1, 2)
 
-    def _count(self, codes: Tensor, valid: Tensor) -> Tensor:
-        return torch.zeros(self.size, device=codes.device).index_add_(0, codes, valid)
-
     @torch.no_grad()
     def _fresh(self, flat: Tensor, valid: Tensor, places: Tensor, off: Tensor) -> Tensor:
         """Vectors of the batch for new codes, the same on every process: (N, D), (N,), (K,), (K, D) -> (K, D)."""
         counted = valid.long().cumsum(0)
         rank = (places * counted[-1]).long().minimum(counted[-1] - 1)
         index = torch.searchsorted(counted, rank + 1).clamp_max(len(flat) - 1)
-        return self._broadcast(flat[index] + 1e-3 * off)  # two codes from one frame would stay equal for ever
-
-    @staticmethod
-    def _broadcast(fresh: Tensor) -> Tensor:
-        """The tensor of the first process, on all of them: (K, D) -> (K, D)."""
+        fresh = flat[index] + 1e-3 * off  # two codes from one frame would stay equal for ever
         if distributed.is_available() and distributed.is_initialized():
             fresh = fresh.contiguous()
             distributed.broadcast(fresh, src=0)
         return fresh
 
     @torch.no_grad()
-    def _start(self, fresh: Tensor) -> None:
-        """Begin with vectors of the first batch; chosen on the device, because a Python `if` would wait for it."""
-        for kept in (self.codebook, self.cluster_sum):
-            kept.copy_(torch.where(self.started, kept, fresh))
-        self.started.fill_(True)
-
-    @torch.no_grad()
-    def _follow(self, flat: Tensor, codes: Tensor, valid: Tensor, fresh: Tensor) -> Tensor:
+    def _follow(self, flat: Tensor, codes: Tensor, valid: Tensor, usage: Tensor, fresh: Tensor) -> Tensor:
         """Update the averages and restart unused codes: -> the batch's usage over all processes, (K,)."""
-        usage = self._count(codes, valid)
         total = torch.zeros_like(self.cluster_sum).index_add_(0, codes, flat * valid[:, None])
         if distributed.is_available() and distributed.is_initialized():
             distributed.all_reduce(usage)
@@ -305,15 +295,12 @@ class VQ(DiscreteBottleneck):
         # The bound is for codes without use, of which the sum is as small.
         self.codebook.copy_(self.cluster_sum / self.cluster_size.clamp_min(1e-5)[:, None])
         if self.revive_below > 0:
-            self._revive(fresh)
+            # Sizes start at twice the limit: a new code has 69 batches (at a decay of 0.99) to attract frames in.
+            dead = (self.cluster_size < self.revive_below)[:, None]
+            self.codebook.copy_(torch.where(dead, fresh, self.codebook))
+            self.cluster_size.copy_(torch.where(dead[:, 0], 2 * self.revive_below, self.cluster_size))
+            self.cluster_sum.copy_(torch.where(dead, fresh * 2 * self.revive_below, self.cluster_sum))
         return usage
-
-    def _revive(self, fresh: Tensor) -> None:
-        # Sizes start at twice the limit: a new code has 69 batches (at a decay of 0.99) to attract frames in.
-        dead = (self.cluster_size < self.revive_below)[:, None]
-        self.codebook.copy_(torch.where(dead, fresh, self.codebook))
-        self.cluster_size.copy_(torch.where(dead[:, 0], 2 * self.revive_below, self.cluster_size))
-        self.cluster_sum.copy_(torch.where(dead, fresh * 2 * self.revive_below, self.cluster_sum))
 
 
 def codebook_figures(usage: Tensor) -> dict[str, Tensor]:

@@ -86,8 +86,7 @@ class Decoder(DecoderPart):
         head_dim: int = 64,
     ) -> None:
         super().__init__()
-        self.rate = rate
-        self.pitch_bins = pitch_bins
+        self.rate, self.pitch_bins = rate, pitch_bins
         harmonics = n_mels if pitch_bins else 0
         self.fold, self.unfold = StackFrames(rate), UnstackFrames(rate)
         self.enter_units = nn.Linear(dim + speaker_dim, channels)

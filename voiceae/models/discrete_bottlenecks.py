@@ -69,12 +69,12 @@ class OneHotBottleneck(DiscreteBottleneck, Scheduled):
             chosen = functional.one_hot(codes, self.size).to(logits.dtype)
         used = mean_over_frames(logits.softmax(-1), mask)
         usage = self.count(codes, mask)
-        figures = codebook_figures(usage)
+        temperature = logits.new_full((), self.temperature)
         return BottleneckOutput(
             apply_mask(self.vectors(chosen), mask).transpose(1, 2),
             codes=codes,
             losses={"diversity": 1 - torch.special.entr(used).sum().exp() / self.size},
-            stats={"usage": usage, **figures, "temperature": logits.new_full((), self.temperature)},
+            stats={"usage": usage, **codebook_figures(usage), "temperature": temperature},
         )
 
     def draw(self, logits: Tensor, waiting: Tensor) -> tuple[Tensor, Tensor]:

@@ -56,9 +56,7 @@ class ContentEncoder(ContentPart):
         self, *, n_mels: int, channels: int, hidden: int, n_blocks: int, rate: int = 4, kernel_size: int = 7
     ) -> None:
         super().__init__()
-        self.n_mels = n_mels
-        self.rate = rate
-        self.channels = channels
+        self.n_mels, self.rate, self.channels = n_mels, rate, channels
         self.norm_in = InstanceNorm()
         self.fold = StackFrames(rate)
         self.enter = nn.Linear(n_mels * rate, channels)
@@ -171,9 +169,7 @@ class SpeakerEncoder(SpeakerPart):
         super().__init__()
         if pooling not in POOLINGS:
             raise ValueError(f"pooling {pooling!r}: expected one of {', '.join(POOLINGS)}")
-        self.dim = dim
-        self.moments = POOLINGS[pooling]
-        self.rate = rate
+        self.dim, self.moments, self.rate = dim, POOLINGS[pooling], rate
         self.fold = StackFrames(rate)
         self.enter = nn.Linear(n_mels * rate, channels)
         norm = partial(FrameNorm, channels)

@@ -91,11 +91,8 @@ class MelPitch(nn.Module):
             raise ValueError(
                 f"compared_mels {compared_mels}, width {width}: need 1 to {spec.n_mels}, and an odd width"
             )
-        self.n_bins = n_bins
-        self.bins_per_octave = bins_per_octave
-        self.compared_mels = compared_mels
-        self.temperature = temperature
-        self.range_nats = range_nats
+        self.n_bins, self.bins_per_octave, self.compared_mels = n_bins, bins_per_octave, compared_mels
+        self.temperature, self.range_nats = temperature, range_nats
         grid = f_low * 2 ** (np.arange(self.n_bins) / bins_per_octave)
         window = np.hanning(width + 2)[1:-1]  # without its two zeros
         self.register_buffer("window", torch.tensor(window / window.sum()).float(), persistent=False)
@@ -116,7 +113,13 @@ class MelPitch(nn.Module):
             # The one keeps frames without harmonics, whose norm is small, from being correlated at full scale.
             white = white / (white.norm(dim=-1, keepdim=True) + 1.0)
             salience = apply_mask(white @ self.templates.T, mask)
-        return torch.softmax(_smooth(salience, mask) / self.temperature, dim=-1).transpose(1, 2)
+        # An average over three frames, 1-2-1, of those that are valid.
+        weight = salience.new_ones(salience.shape[:2]) if mask is None else mask.to(salience.dtype)
+        summed, total = (
+            0.25 * wide[:, :-2] + 0.5 * wide[:, 1:-1] + 0.25 * wide[:, 2:]
+            for wide in (functional.pad(x, (0, 0, 1, 1)) for x in (salience, weight[..., None]))
+        )
+        return torch.softmax(summed / total.clamp_min(0.25) / self.temperature, dim=-1).transpose(1, 2)
 
     def centre(self, pitch: Tensor, mel: Tensor, mask: Tensor | None = None) -> Tensor:
         """Median fundamental of the active frames: (B, K, T), (B, M, T), (B, T) -> (B,) octaves above `f_low`."""
@@ -184,13 +187,3 @@ def _comb_mels(spec: AudioSpec, grid: NDArray[np.float64]) -> NDArray[np.float64
         power = (0.5 * spec.win_length * lobe) ** 2
         rows.append(np.log(mel_filters(spec) @ np.sqrt(power.sum(0)) + _COMB_FLOOR))
     return np.stack(rows)
-
-
-def _smooth(x: Tensor, mask: Tensor | None) -> Tensor:
-    """Average over three frames, 1-2-1, of those that are valid: (B, T, K) -> (B, T, K)."""
-    weight = x.new_ones(x.shape[:2]) if mask is None else mask.to(x.dtype)
-    total = functional.pad(weight, (1, 1))
-    total = 0.25 * total[:, :-2] + 0.5 * total[:, 1:-1] + 0.25 * total[:, 2:]
-    wide = functional.pad(x, (0, 0, 1, 1))
-    summed = 0.25 * wide[:, :-2] + 0.5 * wide[:, 1:-1] + 0.25 * wide[:, 2:]
-    return summed / total.clamp_min(0.25)[..., None]

@@ -137,7 +137,15 @@ class Excitation(nn.Module):
         left = wide[:, :-1, None].double()
         slope = (wide[:, 1:] - wide[:, :-1])[..., None].double() / hop
         cycles = phase[:, :-1, None] + (left * step + 0.5 * slope * step.square()) / rate
-        series = self._series(cycles.flatten(1), (left + slope * step).flatten(1).float())
+        # The sum of equal cosines up to a little above the mel's upper edge.
+        top = min(_ROOM_ABOVE * self.spec.f_max, self.spec.sample_rate / 2)
+        count = (top / (left + slope * step).flatten(1).float()).floor().clamp_min(1.0)
+        cycles = cycles.flatten(1)
+        angle = (2.0 * math.pi) * (cycles - cycles.round()).float()
+        below = (0.5 * angle).sin()
+        near = below.abs() < _NEAR_ZERO
+        ratio = ((count + 0.5) * angle).sin() / (2.0 * torch.where(near, 1.0, below))
+        series = (torch.where(near, count + 0.5, ratio) - 0.5) * (2.0 / count).sqrt()
         # The frames around the first and the last share only half their samples with them.
         before, after = margin * hop - self.spec.n_fft // 2, margin * hop - (self.spec.n_fft + 1) // 2
         return series[:, before : series.shape[1] - after]
@@ -146,13 +154,3 @@ class Excitation(nn.Module):
         """Turns from the first frame to each: (B, T) Hz -> (B, T), float64."""
         between = 0.5 * (f0[:, 1:] + f0[:, :-1]).double() * (self.spec.hop_length / self.spec.sample_rate)
         return functional.pad(between.cumsum(-1), (1, 0))
-
-    def _series(self, cycles: Tensor, f0: Tensor) -> Tensor:
-        """Sum of equal cosines up to the mel's upper edge: phase in turns (B, N), Hz (B, N) -> (B, N)."""
-        top = min(_ROOM_ABOVE * self.spec.f_max, self.spec.sample_rate / 2)
-        count = (top / f0).floor().clamp_min(1.0)
-        angle = (2.0 * math.pi) * (cycles - cycles.round()).float()
-        below = (0.5 * angle).sin()
-        near = below.abs() < _NEAR_ZERO
-        ratio = ((count + 0.5) * angle).sin() / (2.0 * torch.where(near, 1.0, below))
-        return (torch.where(near, count + 0.5, ratio) - 0.5) * (2.0 / count).sqrt()

@@ -22,9 +22,8 @@ from torch import Tensor
 from voiceae.specs import AudioSpec
 
 _TINY = 1e-30  # power below which a bin has no phase and stays zero
-_LEAST_COVER = (
-    1e-12  # of the squared windows; a coarser bound bends the first and last frames at every iteration
-)
+# Of the squared windows; a coarser bound bends the first and last frames at every iteration.
+_LEAST_COVER = 1e-12
 _ROOM = 4  # blocks by which the waves may grow before they are moved back
 _HISTORY = 4  # blocks behind the one being made that later iterations still read
 
@@ -112,11 +111,15 @@ class PipelinedGriffinLim:
         behind, step = 2 * self.n_iter, 0
         held = self._window.new_zeros(behind, *self._scale.shape[1:])
         for magnitude, phase in self._full(source):
-            held = _append(held, magnitude, behind)
+            # The last blocks, and new ones as pairs with zero, in the same memory where the size allows.
+            last = held[len(held) - behind :].clone()
+            if len(held) != behind + len(magnitude):
+                held = held.new_zeros(behind + len(magnitude), *held.shape[1:])
+            held[:behind], held[behind:, ..., ::2] = last, magnitude
             for index in range(len(magnitude)):
                 self._advance(step, held[index : index + behind + 1 : 2], magnitude[index] * phase[index])
                 if step >= behind:
-                    yield self._finished()
+                    yield self._waves[0, :, self._at : self._at + self._block]
                 step += 1
 
     def _full(self, source: Iterable[tuple[Tensor, Tensor]]) -> Iterator[tuple[Tensor, Tensor]]:
@@ -133,8 +136,11 @@ class PipelinedGriffinLim:
 
     def _advance(self, step: int, magnitudes: Tensor, first: Tensor) -> None:
         """One step of all iterations that have a block to work on."""
-        if self._at + 2 * self._block + self._tail > self._waves.shape[-1]:
-            self._move_back()
+        if self._at + 2 * self._block + self._tail > self._waves.shape[-1]:  # no room: move the waves back
+            keep = (_HISTORY - 1) * self._block
+            kept = self._waves[..., self._at - keep : self._at + self._block + self._tail].clone()
+            self._waves.zero_()[..., : kept.shape[-1]] = kept
+            self._at = keep
         self._at += self._block
         low = max(0, self.n_iter - step // 2)
         high = min(self.n_iter, self.n_iter - (step - self.blocks) // 2 - 1) + 1
@@ -180,27 +186,6 @@ class PipelinedGriffinLim:
         out = out.unflatten(-1, (-1, self.hop))
         for shift in range(self.overlap):
             out[:, :, shift : shift + self.rows] += frames[..., shift, :]
-
-    def _move_back(self) -> None:
-        keep = (_HISTORY - 1) * self._block
-        kept = self._waves[..., self._at - keep : self._at + self._block + self._tail].clone()
-        self._waves.zero_()[..., : kept.shape[-1]] = kept
-        self._at = keep
-
-    def _finished(self) -> Tensor:
-        return self._waves[0, :, self._at : self._at + self._block]
-
-
-def _append(held: Tensor, magnitude: Tensor, behind: int) -> Tensor:
-    """Last blocks, and new ones as pairs with zero: (., B, R, 2 F), (L, B, R, F) -> (behind + L, B, R, 2 F).
-
-    Writes over `held` where the size allows.
-    """
-    size = behind + len(magnitude)
-    out = held if len(held) == size else held.new_zeros(size, *held.shape[1:])
-    out[:behind] = held[len(held) - behind :].clone() if out is held else held[len(held) - behind :]
-    out[behind:, ..., ::2] = magnitude
-    return out
 
 
 def _padded(frames: Tensor, margins: tuple[int, ...]) -> Tensor:

@@ -324,9 +324,8 @@ def convert(path: Path, out: Path, *, force: bool = False, half: bool = False) -
             f"{out}: vocoders are found again by their suffix; give a name that ends in .safetensors"
         )
     require_new(out, force)
-    wanted, module = read_config(path), load(path)
-    extra = {"imported_from": locate(path)[0].name}
-    description = wanted.description
+    wanted, extra = read_config(path), {"imported_from": locate(path)[0].name}
+    module, description = load(path), wanted.description
     modelfile.save(
         out, module, kind="vocoder", description=description, spec=wanted.spec, extra=extra, half=half
     )

@@ -33,7 +33,13 @@ def load_vocoder(name_or_path: str | Path, spec: AudioSpec, device: str | torch.
         return GriffinLim(spec).to(device).eval()
     path = Path(name_or_path)
     if path.suffix == ".safetensors":
-        return _load_own(path, spec, device)
+        header = modelfile.read_header(path)
+        if header.kind == "vocoder":
+            spec.require_same(header.spec, "model", "vocoder")
+        module = modelfile.load(path, kind="vocoder", device=device).module
+        if not isinstance(module, Vocoder):
+            raise VocoderError(f"{path}: {header.description.get('_target_')} is not a vocoder")
+        return module
     if not exists(path):
         raise VocoderError(
             f"{name_or_path}: no such vocoder; give {GRIFFIN_LIM}, a vocoder .safetensors file, "
@@ -41,13 +47,3 @@ def load_vocoder(name_or_path: str | Path, spec: AudioSpec, device: str | torch.
         )
     spec.require_same(hifigan.read_config(path).spec, "model", "vocoder")
     return hifigan.load(path).to(device)
-
-
-def _load_own(path: Path, spec: AudioSpec, device: str | torch.device) -> Vocoder:
-    header = modelfile.read_header(path)
-    if header.kind == "vocoder":
-        spec.require_same(header.spec, "model", "vocoder")
-    module = modelfile.load(path, kind="vocoder", device=device).module
-    if not isinstance(module, Vocoder):
-        raise VocoderError(f"{path}: {header.description.get('_target_')} is not a vocoder")
-    return module

@@ -146,7 +146,11 @@ class SourceFilter(Vocoder):
         filters = mel_filters(self.spec)[:, : self.bins].T
         self.register_buffer("filters", torch.tensor(filters).float(), persistent=False)
         self.excitation = Excitation(self.spec, self.bins)
-        self.register_buffer("spread", _between_bands(self.spec, self.bins), persistent=False)
+        # Linear interpolation in Hz between the centres of mel bands, constant beyond the ends: (M, F).
+        hertz = np.arange(self.bins) * self.spec.sample_rate / self.spec.n_fft
+        centres = mel_corners(self.spec)[1:-1]
+        spread = [np.interp(hertz, centres, row) for row in np.eye(n_mels)]
+        self.register_buffer("spread", torch.tensor(np.stack(spread)).float(), persistent=False)
         self.register_buffer("mel_mean", torch.zeros(n_mels))
         self.register_buffer("mel_deviation", torch.ones(n_mels))
         self.enter = nn.Linear(2 * n_mels + 1, channels)
@@ -266,10 +270,15 @@ class SourceFilter(Vocoder):
         """
         height = (f0.float() / 200.0).log2()[..., None]
         x = self.enter(torch.cat((self._normalise(mel), harmonic_mel, height), dim=-1))
-        margins = (0, 0) if span is None else (span[0], x.shape[1] - span[1])
+        before, after = (0, 0) if span is None else (span[0], x.shape[1] - span[1])
         count = len(self.layers)
         for done, block in enumerate(self.layers, 1):
-            x, margins = _narrowed(block(x), margins, (count - done) * self.reach // count)
+            # Frames that lie further from the span than the blocks to come reach matter no longer.
+            reach = (count - done) * self.reach // count
+            first, last = max(0, before - reach), max(0, after - reach)
+            x = block(x)
+            x = x[:, first : x.shape[1] - last] if first or last else x
+            before, after = before - first, after - last
         return tuple(self.leave(self.norm(x)).chunk(3, dim=-1))
 
     def _mel_of(self, spectra: Tensor) -> Tensor:
@@ -284,25 +293,3 @@ class SourceFilter(Vocoder):
     def _normalise(self, mel: Tensor) -> Tensor:
         """(B, M, T) -> (B, T, M)."""
         return (mel.transpose(1, 2) - self.mel_mean) / self.mel_deviation
-
-
-def _narrowed(x: Tensor, margins: tuple[int, int], reach: int) -> tuple[Tensor, tuple[int, int]]:
-    """Frames without those that lie further from the span than `reach`: (B, T, D) -> (B, t, D).
-
-    Args:
-        x: with frames before and after the span.
-        margins: how many before, how many after.
-        reach: how many still matter.
-    """
-    before, after = (max(0, margin - reach) for margin in margins)
-    if not before and not after:
-        return x, margins
-    return x[:, before : x.shape[1] - after], (margins[0] - before, margins[1] - after)
-
-
-def _between_bands(spec: AudioSpec, bins: int) -> Tensor:
-    """Linear interpolation in Hz between the centres of mel bands, constant beyond the ends: -> (M, F)."""
-    centres = mel_corners(spec)[1:-1]
-    hertz = np.arange(bins) * spec.sample_rate / spec.n_fft
-    rows = [np.interp(hertz, centres, row) for row in np.eye(spec.n_mels)]
-    return torch.tensor(np.stack(rows)).float()

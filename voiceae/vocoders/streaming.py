@@ -95,16 +95,12 @@ class StreamingSourceFilter:
         spectra = vocoder.spectra(window[None, :, settled:], f0, turns, self._done - start, span)
         self._done += count
         sums = _added(self._tail, self._transform.overlap_add(spectra))
-        cover = _added(self._cover, self._cover_of(count))
+        if count not in self._covers:  # pushes of one size after the other need the squared windows once
+            self._covers = {count: self._transform.cover(count)[None]}
+        cover = _added(self._cover, self._covers[count])
         ready = vocoder.spec.samples(count)
         self._tail, self._cover = sums[:, ready:], cover[:, ready:]
         return (sums / cover.clamp_min(_LEAST_COVER * self._transform.full_cover))[0, :ready]
-
-    def _cover_of(self, count: int) -> Tensor:
-        """Squared windows of so many frames, -> (1, n); pushes of one size after the other need them once."""
-        if count not in self._covers:
-            self._covers = {count: self._transform.cover(count)[None]}
-        return self._covers[count]
 
     def _phase(self, f0: Tensor, start: int, count: int) -> Tensor:
         """Turns at the window's first frame, such that the first frame spoken goes on from the last one: -> (1,)."""
@@ -192,7 +188,12 @@ class StreamingGriffinLim:
         target = self._magnitudes(mel.T[None].float())[0]
         for row in target:
             self._add(row)
-        return self._fix(len(target))
+        # Fix the oldest frames and give out the hops that no later frame reaches.
+        count, hops = len(target), self._spec.samples(len(target))
+        total, cover = self._sums(count)
+        self._sum, self._cover = total[hops:], cover[hops:]
+        self._spectra, self._target = self._spectra[count:], self._target[count:]
+        return total[:hops] / cover[:hops].clamp_min(_LEAST_COVER * self._most)
 
     def _add(self, target: Tensor) -> None:
         """One more frame, and some iterations over all that are not fixed."""
@@ -229,14 +230,6 @@ class StreamingGriffinLim:
         """Spectra of the frames that are not fixed: (n,) -> (K, F)."""
         frames = wave.unfold(0, self._spec.n_fft, self._spec.hop_length) * self._window
         return torch.fft.rfft(frames)[:, : self._bins]
-
-    def _fix(self, count: int) -> Tensor:
-        """Fix the oldest frames and give out the hops that no later frame reaches."""
-        total, cover = self._sums(count)
-        hops = self._spec.samples(count)
-        self._sum, self._cover = total[hops:], cover[hops:]
-        self._spectra, self._target = self._spectra[count:], self._target[count:]
-        return total[:hops] / cover[:hops].clamp_min(_LEAST_COVER * self._most)
 
 
 def _with_magnitudes(spectra: Tensor, magnitudes: Tensor) -> Tensor:
