@@ -50,14 +50,8 @@ def bf16_support(device: str) -> Bf16Support:
         # Without `including_emulation`, torch says yes for every GPU since Pascal, the emulated ones included.
         native = torch.cuda.is_bf16_supported(including_emulation=False)
         return Bf16Support(native, f"this GPU {'has' if native else 'has no'} bf16 units")
-    if device == "cpu":
-        return _cpu()
-    return Bf16Support(False, f"torch does not say that {device} devices have bf16 units")
-
-
-def _cpu() -> Bf16Support:
-    import torch
-
+    if device != "cpu":
+        return Bf16Support(False, f"torch does not say that {device} devices have bf16 units")
     if hasattr(torch.cpu, "get_capabilities"):
         reported = torch.cpu.get_capabilities()
     else:  # torch before 2.11 has no table; every processor with AMX tiles multiplies bf16 in them

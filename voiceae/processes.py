@@ -66,11 +66,8 @@ def parent_watch_options() -> dict[str, Any]:
     import joblib
 
     known, _ = joblib.parallel.get_active_backend()
-    return (
-        {"initializer": _follow, "initargs": (os.getpid(),)}
-        if known.__class__.__name__ == "LokyBackend"
-        else {}
-    )
+    options = {"initializer": _follow, "initargs": (os.getpid(),)}
+    return options if known.__class__.__name__ == "LokyBackend" else {}
 
 
 def watched_call(function: Callable[..., Result], *arguments: Any) -> Any:
@@ -120,12 +117,17 @@ def workers_killed_on_error(folders: Iterable[Path] = (), jobs: int | None = Non
     Raises:
         WorkerError: when one was killed.
     """
+    from joblib.externals.loky import reusable_executor
     from joblib.externals.loky.process_executor import TerminatedWorkerError
 
     try:
         yield
     except BaseException as error:
-        _kill_workers()
+        executor = reusable_executor._executor  # the public get_reusable_executor() would start one
+        if executor is not None:
+            # Only terminate() of joblib's subclass removes its temporary folders too.
+            end = getattr(executor, "terminate", executor.shutdown)
+            end(kill_workers=True)
         for folder in folders:
             clear_dead_parts(folder)
         if isinstance(error, TerminatedWorkerError):
@@ -133,13 +135,3 @@ def workers_killed_on_error(folders: Iterable[Path] = (), jobs: int | None = Non
                 f"one of {jobs or 'the'} processes was killed, most likely for want of memory; use fewer --jobs"
             ) from None
         raise
-
-
-def _kill_workers() -> None:
-    from joblib.externals.loky import reusable_executor
-
-    executor = reusable_executor._executor  # the public get_reusable_executor() would start one
-    if executor is not None:
-        # Only terminate() of joblib's subclass removes its temporary folders too.
-        end = getattr(executor, "terminate", executor.shutdown)
-        end(kill_workers=True)

@@ -302,13 +302,12 @@ def assign_splits(
     free = [name for names in by_speaker.values() for name in _shuffled(names, seed)[1:]]
     held_count = round(valid_utterances * sum(map(len, by_speaker.values())))
     held = set(_shuffled(free, seed)[: max(1 if valid_utterances else 0, held_count)])
-    return [replace(recording, split=_split(recording, held_speakers, held)) for recording in recordings]
-
-
-def _split(recording: Recording, held_speakers: set[str], held: set[str]) -> str:
-    if recording.speaker in held_speakers:
-        return VALID_SPEAKERS
-    return VALID_UTTERANCES if _name(recording) in held else TRAIN
+    result = []
+    for recording in recordings:
+        split = VALID_UTTERANCES if _name(recording) in held else TRAIN
+        split = VALID_SPEAKERS if recording.speaker in held_speakers else split
+        result.append(replace(recording, split=split))
+    return result
 
 
 def _name(recording: Recording) -> str:

@@ -35,7 +35,7 @@ class Prefetcher(Generic[Made]):
         on_gpu = device is not None and device.type == "cuda"
         begin: Callable[[], object] | None = partial(torch.cuda.set_device, device) if on_gpu else None
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="prefetch", initializer=begin)
-        self._key: Key | None = None
+        self._key: tuple[int, int, int] | None = None
         self._made: Future[Made] | None = None
 
     def get(self, step: int, rank: int, world_size: int) -> Made:
@@ -252,7 +252,7 @@ class CropSampler:
             index=to_device(self._index[drawn], self.device),
         )
 
-    def _draw(self, step: int, rank: int, world_size: int) -> NDArray[np.int64]:
+    def _draw(self, step: int, rank: int, world_size: int) -> Indices:
         """A rank's utterances, offsets in them, utterances to refer to and offsets in those: -> (4, batch_size)."""
         rng, count = np.random.default_rng((self.seed, step)), self.batch_size * world_size
         drawn = np.searchsorted(
@@ -265,8 +265,8 @@ class CropSampler:
         return draws[:, np.sort(order[rank * self.batch_size : (rank + 1) * self.batch_size])]
 
     def _other_part(
-        self, drawn: NDArray[np.int64], offset: NDArray[np.int64], rng: np.random.Generator
-    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        self, drawn: Indices, offset: Indices, rng: np.random.Generator
+    ) -> tuple[Indices, Indices]:
         """Another utterance of the speaker; for a speaker with one, a part as far from the crop as can be."""
         speaker = self._speaker[drawn]
         first, count = self._first[speaker], self._count[speaker]

@@ -17,15 +17,7 @@ from tqdm import tqdm
 
 from voiceae.data.crops import Batch, CropSampler, to_device
 from voiceae.data.shards import is_changed, speech
-from voiceae.data.store import (
-    SOURCES,
-    WAVES,
-    FeatureStore,
-    Utterance,
-    plan_digest,
-    read_sources,
-    store_lock,
-)
+from voiceae.data.store import SOURCES, WAVES, FeatureStore, Utterance, plan_digest, read_sources, store_lock
 from voiceae.errors import StoreError
 from voiceae.io.filesystem import FILE_ERRORS, atomic_path, reason
 from voiceae.processes import parent_watch_options, watched_call, workers_killed_on_error

@@ -107,7 +107,7 @@ _FOREIGN: tuple[tuple[str, Callable[[bytes], bool]], ...] = (
     # ADTS: the sync word of MPEG audio with the layer that MPEG audio does not have.
     ("AAC (ADTS)", lambda head: len(head) > 6 and head[0] == 0xFF and head[1] & 0xF6 == 0xF0),
 )
-_OTHER: tuple[tuple[str, bytes], ...] = (
+_OTHER: tuple[tuple[str, bytes | tuple[bytes, ...]], ...] = (
     ("a PDF document", b"%PDF"),
     ("a zip archive", b"PK\x03\x04"),
     ("an empty zip archive", b"PK\x05\x06"),
@@ -124,11 +124,8 @@ _OTHER: tuple[tuple[str, bytes], ...] = (
     ("a numpy array", b"\x93NUMPY"),
     ("an HDF5 file", b"\x89HDF"),
     ("an SQLite database", b"SQLite format 3"),
-    ("a program", b"\x7fELF"),
-    ("a program", b"MZ"),
-    ("a pickle", b"\x80\x02"),
-    ("a pickle", b"\x80\x04"),
-    ("a pickle", b"\x80\x05"),
+    ("a program", (b"\x7fELF", b"MZ")),
+    ("a pickle", (b"\x80\x02", b"\x80\x04", b"\x80\x05")),
 )
 
 

@@ -63,7 +63,13 @@ class PipelinedGriffinLim:
         self._decay = momentum / (1.0 + momentum)
         self._window = window
         self._set_envelope()
-        self._reserve(batch)
+        # Working memory; the axis of iterations runs backwards, from the last one to the first.
+        count, new = n_iter + 1, window.new_zeros
+        self._waves = new(count + 1, batch, (_HISTORY + _ROOM) * self._block + self._tail)
+        self._at = (_HISTORY - 1) * self._block  # start of the block that every iteration is at
+        self._spectra = new(count, batch, self.rows, spec.n_bins, dtype=torch.complex64)
+        self._power = new(count, batch, self.rows, 2 * self.bins + 1)
+        self._scale = new(count, batch, self.rows, 2 * self.bins)
 
     def _set_envelope(self) -> None:
         """Fold the squared-window envelope into the synthesis window; find where the ends need more.
@@ -87,16 +93,6 @@ class PipelinedGriffinLim:
             there = ((frame >= 0) & (frame < self.frames)).double()
             gain = full / (there @ square).clamp_min(_LEAST_COVER * float(full.max()))
             self._ends[block] = gain.flatten().to(self._window)
-
-    def _reserve(self, batch: int) -> None:
-        """Working memory; the axis of iterations runs backwards, from the last one to the first."""
-        new = self._window.new_zeros
-        count, rows, bins = self.n_iter + 1, self.rows, self.bins
-        self._waves = new(count + 1, batch, (_HISTORY + _ROOM) * self._block + self._tail)
-        self._at = (_HISTORY - 1) * self._block  # start of the block that every iteration is at
-        self._spectra = new(count, batch, rows, self.spec.n_bins, dtype=torch.complex64)
-        self._power = new(count, batch, rows, 2 * bins + 1)
-        self._scale = new(count, batch, rows, 2 * bins)
 
     def run(self, source: Iterable[tuple[Tensor, Tensor]]) -> Iterator[Tensor]:
         """Pass the frames through.

@@ -229,11 +229,8 @@ class CheckpointConfig:
     @property
     def description(self) -> dict[str, Any]:
         """What `modelfile.build` makes the same generator from."""
-        return {
-            "_target_": "voiceae.vocoders.hifigan.HiFiGAN",
-            "spec": self.spec.to_dict(),
-            **self.architecture,
-        }
+        target = "voiceae.vocoders.hifigan.HiFiGAN"
+        return {"_target_": target, "spec": self.spec.to_dict(), **self.architecture}
 
 
 def locate(path: Path) -> tuple[Path, Path]:

@@ -249,13 +249,9 @@ class SourceFilter(Vocoder):
             voiced = torch.sigmoid(share.float())
             angle = torch.pi * torch.tanh(phase.float())
             cosine, sine = voiced.sqrt() * angle.cos(), voiced.sqrt() * angle.sin()
-            turned = torch.stack(
-                (
-                    harmonics[0] * cosine - harmonics[1] * sine,
-                    harmonics[0] * sine + harmonics[1] * cosine,
-                )
-            )
-            mixed = turned + noise * (1.0 - voiced + _LEAST_NOISE).sqrt()
+            real = harmonics[0] * cosine - harmonics[1] * sine
+            imaginary = harmonics[0] * sine + harmonics[1] * cosine
+            mixed = torch.stack((real, imaginary)) + noise * (1.0 - voiced + _LEAST_NOISE).sqrt()
             # The filter: what the mel asks for above what the excitation has, spread over the bins, and a correction.
             wanted = mel.float().transpose(1, 2) - self._mel_of(mixed)
             correction = _CORRECTION_NATS * torch.tanh(gain.float() / _CORRECTION_NATS)

@@ -90,7 +90,13 @@ class StreamingSourceFilter:
         start = min(vocoder.context_frames, vocoder.reach + vocoder.excitation.margin)
         settled = vocoder.context_frames - start  # what lies before only shows the pitch reader how it came
         f0 = vocoder.read_pitch(window[None])[1][:, settled:]
-        turns = self._phase(f0, start, count)
+        # Turns at the window's first frame, such that the first frame spoken goes on from the last one: (1,).
+        own = vocoder.excitation.advance(f0)
+        if self._f0 is not None:
+            step = 0.5 * (self._f0 + f0[:, start]).double()
+            self._turns = self._turns + step * (vocoder.spec.hop_length / vocoder.spec.sample_rate)
+        turns = self._turns - own[:, start]
+        self._f0, self._turns = f0[:, start + count - 1], turns + own[:, start + count - 1]
         span = (start, start + count)
         spectra = vocoder.spectra(window[None, :, settled:], f0, turns, self._done - start, span)
         self._done += count
@@ -101,17 +107,6 @@ class StreamingSourceFilter:
         ready = vocoder.spec.samples(count)
         self._tail, self._cover = sums[:, ready:], cover[:, ready:]
         return (sums / cover.clamp_min(_LEAST_COVER * self._transform.full_cover))[0, :ready]
-
-    def _phase(self, f0: Tensor, start: int, count: int) -> Tensor:
-        """Turns at the window's first frame, such that the first frame spoken goes on from the last one: -> (1,)."""
-        spec, own = self._vocoder.spec, self._vocoder.excitation.advance(f0)
-        if self._f0 is not None:
-            step = 0.5 * (self._f0 + f0[:, start]).double() * (spec.hop_length / spec.sample_rate)
-            self._turns = self._turns + step
-        first = self._turns - own[:, start]
-        self._f0 = f0[:, start + count - 1]
-        self._turns = first + own[:, start + count - 1]
-        return first
 
 
 def _added(tail: Tensor, wave: Tensor) -> Tensor:
@@ -130,7 +125,6 @@ class SlidingWindowVocoder:
     def __init__(self, vocoder: Vocoder, *, look_ahead: int) -> None:
         self._vocoder, self._look_ahead = vocoder, look_ahead
         self.delay_samples = vocoder.spec.samples(look_ahead)
-        self._past = torch.zeros(0)
         self.reset()
 
     def reset(self) -> None:
