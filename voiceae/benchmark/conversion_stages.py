@@ -112,35 +112,35 @@ def busy(bench: Bench) -> list[Figure]:
     Beside it stands the same ratio of one thread that multiplies matrices: what the other process takes from the
     machine itself, which is more than nothing where two processors share a core.
     """
-    spinner = subprocess.Popen([sys.executable, "-c", "while True: pass"])
-    try:
-        return [_beside(bench, seconds, spinner) for seconds in _BUSY_SECONDS]
-    finally:
-        spinner.kill()
-        spinner.wait()
-
-
-def _beside(bench: Bench, seconds: float, spinner: subprocess.Popen[bytes]) -> Figure:
-    run = _conversion(bench, bench.default_voice or bench.voice, seconds)
     product = torch_threads(1)(matrix_product())
+    figures = []
+    spinner = subprocess.Popen([sys.executable, "-c", "while True: pass"])
 
     def spin() -> None:
         spinner.send_signal(signal.SIGCONT)
         time.sleep(0.02)  # until the scheduler has let it run
 
-    tasks: dict[str, Callable[[], object]] = {
-        "quiet": lambda: spinner.send_signal(signal.SIGSTOP),
-        "alone": torch_threads(1)(run),
-        "product alone": product,
-        "noise": spin,
-        "beside": torch_threads(available_cpus())(run),
-        "product beside": product,
-    }
-    timings = interleaved(tasks, bench.runs)
-    ratio = over(timings["beside"], timings["alone"])
-    machine = over(timings["product beside"], timings["product alone"]).median
-    name = f"convert {seconds:g} s beside a spinning process"
-    return at_most(name, ratio, 1.5, "times alone", f"a matrix product on one thread {machine:.2f} times")
+    try:
+        for seconds in _BUSY_SECONDS:
+            run = _conversion(bench, bench.default_voice or bench.voice, seconds)
+            tasks: dict[str, Callable[[], object]] = {
+                "quiet": lambda: spinner.send_signal(signal.SIGSTOP),
+                "alone": torch_threads(1)(run),
+                "product alone": product,
+                "noise": spin,
+                "beside": torch_threads(available_cpus())(run),
+                "product beside": product,
+            }
+            timings = interleaved(tasks, bench.runs)
+            ratio = over(timings["beside"], timings["alone"])
+            machine = over(timings["product beside"], timings["product alone"]).median
+            name = f"convert {seconds:g} s beside a spinning process"
+            note = f"a matrix product on one thread {machine:.2f} times"
+            figures.append(at_most(name, ratio, 1.5, "times alone", note))
+        return figures
+    finally:
+        spinner.kill()
+        spinner.wait()
 
 
 def start(bench: Bench) -> list[Figure]:

@@ -89,7 +89,17 @@ def batch(bench: Bench) -> list[Figure]:
         said = f"matrix products by {jobs} processes {scaling(jobs):.2f} times those by one"
         note = f"{all_.median:.1f} files/s; {said}"
         figures.append(at_least(f"batch, {jobs} processes", over(all_, one), 0.9 * jobs, "times one", note))
-    return [*figures, _growth(bench, root)]
+    # Resident memory at the end of a batch above that after its first quarter.
+    arguments = [bench.model, GRIFFIN_LIM, root, bench.scratch / "batch", bench.files]
+    line = [sys.executable, "-c", GROWTH, *map(str, arguments), str(max(1, bench.files // _READINGS))]
+    done = subprocess.run(line, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise ConfigError(f"batch: {done.stderr.strip()[-200:]}")
+    resident = [float(reading) for reading in done.stdout.split()]
+    begin = resident[int(_WARM * len(resident))]
+    note = f"{begin:.0f} MB after a quarter, {resident[-1]:.0f} MB at the end, {max(resident):.0f} MB at most"
+    growth = Timing.of([resident[-1] - begin])
+    return [*figures, at_most(f"memory growth over {bench.files} files", growth, 20, "MB", note)]
 
 
 def _files_per_second(bench: Bench, root: Path, pairs: list[PairRow], jobs: int) -> float:
@@ -155,22 +165,6 @@ folders = BatchFolders(root=Path(root), out_dir=Path(out), force=True)
 convert_pairs(VoiceLoader(model=model, vocoder=vocoder, device="cpu"), folders, pairs, jobs=1, progress=progress)
 """
 """Prints the resident memory (MB) while it converts: model, vocoder, root, out_dir, files, files a reading."""
-
-
-def _growth(bench: Bench, root: Path) -> Figure:
-    """Resident memory at the end of a batch above that after its first quarter."""
-    every = max(1, bench.files // _READINGS)
-    arguments = [bench.model, GRIFFIN_LIM, root, bench.scratch / "batch", bench.files, every]
-    done = subprocess.run(
-        [sys.executable, "-c", GROWTH, *map(str, arguments)], capture_output=True, text=True, check=False
-    )
-    if done.returncode:
-        raise ConfigError(f"batch: {done.stderr.strip()[-200:]}")
-    resident = [float(line) for line in done.stdout.split()]
-    begin = resident[int(_WARM * len(resident))]
-    note = f"{begin:.0f} MB after a quarter, {resident[-1]:.0f} MB at the end, {max(resident):.0f} MB at most"
-    growth = Timing.of([resident[-1] - begin])
-    return at_most(f"memory growth over {bench.files} files", growth, 20, "MB", note)
 
 
 def train(bench: Bench) -> list[Figure]:

@@ -87,14 +87,10 @@ def unseen_recordings(
         recordings: of a corpus; those that its table calls "train" are left out too.
         trained_on: names of speakers.
     """
-    known, kept, reasons = set(trained_on), [], {}
-    for recording in recordings:
-        if recording.speaker in known or recording.split == "train":
-            reasons[recording.speaker] = f"{recording.speaker}: the model was trained on this speaker"
-        else:
-            kept.append(recording)
-    kept = [recording for recording in kept if recording.speaker not in reasons]
-    return kept, reasons
+    recordings, known = list(recordings), set(trained_on)
+    seen = [each.speaker for each in recordings if each.speaker in known or each.split == "train"]
+    reasons = {name: f"{name}: the model was trained on this speaker" for name in seen}
+    return [each for each in recordings if each.speaker not in reasons], reasons
 
 
 def held_out_clips(kind: str, corpus: Path, trained_on: Iterable[str]) -> tuple[list[Clip], dict[str, str]]:

@@ -9,7 +9,7 @@ from functools import lru_cache
 from itertools import islice, pairwise
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from torch import Tensor
 
 from voiceae.assets import find_model, find_vocoder
 from voiceae.conversion.chunked import ChunkOptions
+from voiceae.conversion.voice import Voice, load
 from voiceae.dsp.mel import LogMel
 from voiceae.errors import AudioError, ConfigError
 from voiceae.evaluation.pairs import Pair, trained_speakers
@@ -27,9 +28,6 @@ from voiceae.io.modelfile import read_header
 from voiceae.specs import AudioSpec
 from voiceae.vocoders.base import Vocoder
 from voiceae.vocoders.load import load_vocoder
-
-if TYPE_CHECKING:
-    from voiceae.conversion.voice import Voice
 
 MODES = {
     "full": "the whole recording at once",
@@ -169,8 +167,6 @@ def load_model_system(
         device: likewise.
         mode: one of `MODES`.
     """
-    from voiceae.conversion.voice import load
-
     voice = load(model, vocoder, device)
     about: dict[str, Any] = {
         "model": voice.name,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,14 +13,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from voiceae.conversion.arguments import Source, Target
+from voiceae.conversion.voice import Voice
 from voiceae.io.console import Progress
 from voiceae.latent import plotting
 from voiceae.latent.speakers.interpolation import interpolation_shares
-
-if TYPE_CHECKING:
-    from voiceae.conversion.arguments import Source, Target
-    from voiceae.conversion.voice import Voice
-    from voiceae.models import Content
+from voiceae.models import Content
 
 _LEVELS = 96  # quantiles that a distribution over pitches is moved by; a clear pitch then lands within 1e-3 of a step
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,15 +13,13 @@ from numpy.typing import NDArray
 
 from voiceae.conversion.batch import Failure
 from voiceae.conversion.speaker_profile import SpeakerProfile
+from voiceae.conversion.voice import Voice
 from voiceae.errors import AudioError, ConfigError
 from voiceae.io.console import Progress
 from voiceae.io.filesystem import FILE_ERRORS, reason
 from voiceae.latent.posterior import Array, ContentPosterior, Melody, Mixture, Posterior, VoicePosterior
 from voiceae.latent.recordings import Clip, bins_per_octave
-
-if TYPE_CHECKING:
-    from voiceae.conversion.voice import Voice
-    from voiceae.models import Content
+from voiceae.models import Content
 
 HELD_OUT = 10  # every tenth clip is kept to compare densities on
 _CLEAR = 0.5  # of a pitch distribution in one grid point and its neighbours: a pitch to believe

@@ -7,7 +7,6 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -15,13 +14,11 @@ from torch import Tensor
 
 from voiceae.conversion.batch import Failure, find_recordings
 from voiceae.conversion.speaker_profile import SpeakerProfile
+from voiceae.conversion.voice import Voice
 from voiceae.data.store import STORE, FeatureStore
 from voiceae.errors import AudioError
 from voiceae.io.console import Progress
 from voiceae.io.filesystem import FILE_ERRORS, is_file, reason
-
-if TYPE_CHECKING:
-    from voiceae.conversion.voice import Voice
 
 
 def bins_per_octave(voice: Voice) -> int:

@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from voiceae.conversion.arguments import Source
 from voiceae.conversion.speaker_profile import MelStatistics, SpeakerProfile
+from voiceae.conversion.voice import Voice
 from voiceae.dsp.loudness import normalise
 from voiceae.errors import ModelFileError
 from voiceae.io.audio import Audio
 from voiceae.io.console import Progress
 from voiceae.latent.posterior import Array, ContentPosterior, Melody, Posterior, VoicePosterior
 from voiceae.latent.recordings import bins_per_octave
-
-if TYPE_CHECKING:
-    from voiceae.conversion.arguments import Source
-    from voiceae.conversion.voice import Voice
-    from voiceae.models import Content
+from voiceae.models import BottleneckOutput, Content
 
 _READ_SPEECH = Melody(deviation=0.2, steadiness=0.95)  # of read speech, about; a prior says nothing of it
 _PRIOR_CLARITY = 0.5  # half a clear pitch, half none: the prior says nothing of voicing either
@@ -73,7 +71,19 @@ def random_content(
     frames = voice.spec.seconds_to_frames(seconds)
     count = -(-frames // voice.model.rate)
     if posterior is None:
-        units, clarity, melody = _from_prior(voice, count, rng), np.full(count, _PRIOR_CLARITY), _READ_SPEECH
+        # Independent frames of the prior that the bottleneck was trained against.
+        bottleneck: Any = voice.model.bottleneck
+        clarity, melody = np.full(count, _PRIOR_CLARITY), _READ_SPEECH
+        if hasattr(bottleneck, "posterior"):
+            units = rng.standard_normal((count, bottleneck.dim))
+        elif hasattr(bottleneck, "lookup"):
+            codes = torch.from_numpy(rng.integers(0, bottleneck.size, (1, count))).to(voice.device)
+            units = np.asarray(bottleneck.lookup(codes)[0].T.double().numpy(force=True))
+        else:
+            raise ModelFileError(
+                f"model {voice.name}: its {type(bottleneck).__name__} has no prior to draw from; "
+                "draw from the aggregated posterior"
+            )
     else:
         chain = random_chain(posterior, count, rng, independent=independent)
         noise = random_noise(posterior.persistence, chain, rng, independent=independent)
@@ -81,20 +91,6 @@ def random_content(
         melody = posterior.melody
     octaves = random_melody(melody, frames, rng)
     return build_content(voice, units, np.repeat(clarity, voice.model.rate)[:frames], octaves)
-
-
-def _from_prior(voice: Voice, count: int, rng: np.random.Generator) -> Array:
-    """Independent frames of the prior that the bottleneck was trained against: -> (count, D)."""
-    bottleneck: Any = voice.model.bottleneck
-    if hasattr(bottleneck, "posterior"):
-        return rng.standard_normal((count, bottleneck.dim))
-    if hasattr(bottleneck, "lookup"):
-        codes = torch.from_numpy(rng.integers(0, bottleneck.size, (1, count))).to(voice.device)
-        return np.asarray(bottleneck.lookup(codes)[0].T.double().numpy(force=True))
-    raise ModelFileError(
-        f"model {voice.name}: its {type(bottleneck).__name__} has no prior to draw from; "
-        "draw from the aggregated posterior"
-    )
 
 
 def random_chain(
@@ -144,8 +140,6 @@ def build_content(voice: Voice, units: Array, clarity: Array, octaves: Array) ->
         clarity: how much of each frame's pitch distribution is one pitch; the rest is spread over the grid.
         octaves: of that pitch, about the content's centre.
     """
-    from voiceae.models import BottleneckOutput, Content
-
     grid = voice.model.pitch.n_bins
     per_octave = bins_per_octave(voice)
     centre = min(_CENTRE_OCTAVES, grid / per_octave / 2) if grid else 0.0

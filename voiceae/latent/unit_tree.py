@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from voiceae.conversion.batch import Failure
+from voiceae.conversion.voice import Voice
 from voiceae.errors import AudioError
 from voiceae.io import audio as audio_io
 from voiceae.io.console import Progress
@@ -18,9 +19,6 @@ from voiceae.io.filesystem import FILE_ERRORS, reason
 from voiceae.latent import plotting
 from voiceae.latent.units import codes_per_second, encode_units
 from voiceae.pretrained.scorers import PAUSE, SAMPLE_RATE, Recogniser, phones_at
-
-if TYPE_CHECKING:
-    from voiceae.conversion.voice import Voice
 
 # In the order of a phone chart, so that likes stand together: vowels front to back, then consonants by manner.
 CHART = (

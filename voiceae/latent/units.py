@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,15 +15,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from voiceae.conversion.arguments import Source, Target
 from voiceae.conversion.embedding_files import require_model
+from voiceae.conversion.voice import Voice
 from voiceae.errors import ConfigError, ModelFileError, did_you_mean
 from voiceae.io.filesystem import atomic_path, require_new
 from voiceae.latent.recordings import bins_per_octave
 from voiceae.latent.sampling import build_content
-
-if TYPE_CHECKING:
-    from voiceae.conversion.arguments import Source, Target
-    from voiceae.conversion.voice import Voice
 
 Codes = NDArray[np.int64]
 

@@ -144,10 +144,8 @@ class PitchScorer:
         return {"f0": [round(float(value), 2) for value in f0]}
 
     def _harvest(self, wav: Wav) -> NDArray[np.float64]:
-        floor, ceiling = F0_RANGE
-        f0, _ = self._world.harvest(
-            wav.astype(np.float64), SAMPLE_RATE, floor, ceiling, frame_period=1000 * F0_PERIOD_SECONDS
-        )
+        period = 1000 * F0_PERIOD_SECONDS
+        f0, _ = self._world.harvest(wav.astype(np.float64), SAMPLE_RATE, *F0_RANGE, frame_period=period)
         return np.asarray(f0)
 
     def _pyin(self, wav: Wav) -> NDArray[np.float64]:
@@ -177,9 +175,8 @@ class SpectrumScorer:
         """Compute mel-cepstra of the active frames: (N,) -> `cepstra`."""
         samples = wav.astype(np.float64)
         f0, times = self._world.dio(samples, SAMPLE_RATE, frame_period=1000 * F0_PERIOD_SECONDS)
-        power = self._world.cheaptrick(
-            samples, self._world.stonemask(samples, f0, times, SAMPLE_RATE), times, SAMPLE_RATE
-        )
+        f0 = self._world.stonemask(samples, f0, times, SAMPLE_RATE)
+        power = self._world.cheaptrick(samples, f0, times, SAMPLE_RATE)
         active = power.mean(axis=1) > power.mean() * 1e-4  # 40 dB below the mean is a pause
         return {"cepstra": np.round(mel_cepstra(power[active], SAMPLE_RATE), 4).tolist()}
 

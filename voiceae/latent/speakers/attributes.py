@@ -263,9 +263,9 @@ def fit_attribute(
     Raises:
         EmbeddingError: with fewer than two speakers on a side.
     """
-    known = sorted(who for who in voices if who in classes.members)
-    profiles = [SpeakerProfile.mean(voices[who]) for who in known]
-    sides = np.array([classes.members[who] for who in known], bool)
+    names = sorted(who for who in voices if who in classes.members)
+    profiles = [SpeakerProfile.mean(voices[who]) for who in names]
+    sides = np.array([classes.members[who] for who in names], bool)
     counts = {classes.negative: int((~sides).sum()), classes.positive: int(sides.sum())}
     few = [f"{count} {side}" for side, count in counts.items() if count < MIN_SPEAKERS]
     if few:
@@ -276,21 +276,23 @@ def fit_attribute(
     lower, upper = vectors[~sides].mean(0), vectors[sides].mean(0)
     direction = upper - lower
     mean, log_deviation = _statistics_difference(profiles, sides)
+    pitches = np.array([np.nan if each.pitch_centre is None else each.pitch_centre for each in profiles])
+    above, below = (pitches[np.isfinite(pitches) & side] for side in (sides, ~sides))
     return Attribute(
         name=name,
         negative=classes.negative,
         positive=classes.positive,
         direction=direction,
         threshold=float(direction @ (upper + lower) / 2),  # the point half way between the means
-        octaves=_pitch_difference(profiles, sides),
+        octaves=float(above.mean() - below.mean()) if len(above) and len(below) else None,
         mel_mean=mean,
         mel_log_deviation=log_deviation,
-        held_out=_held_out(profiles, vectors, sides, seed),
+        held_out=_held_out(vectors, pitches, sides, seed),
         model=model,
     )
 
 
-def _held_out(profiles: Sequence[SpeakerProfile], vectors: Vectors, sides: Sides, seed: int) -> HeldOut:
+def _held_out(vectors: Vectors, pitches: Vectors, sides: Sides, seed: int) -> HeldOut:
     """Balanced accuracy over all folds together; the nearer class mean is the side of the direction's threshold."""
     from sklearn.metrics import balanced_accuracy_score
     from sklearn.model_selection import StratifiedKFold, cross_val_predict
@@ -303,22 +305,13 @@ def _held_out(profiles: Sequence[SpeakerProfile], vectors: Vectors, sides: Sides
         predicted = cross_val_predict(NearestCentroid(), rows, sides, cv=dealt)
         return float(balanced_accuracy_score(sides, predicted))
 
-    pitches = np.array([[np.nan if each.pitch_centre is None else each.pitch_centre] for each in profiles])
     return HeldOut(
         accuracy=accuracy(vectors),
-        pitch_accuracy=accuracy(pitches) if np.isfinite(pitches).all() else None,
+        pitch_accuracy=accuracy(pitches[:, None]) if np.isfinite(pitches).all() else None,
         negative=int((~sides).sum()),
         positive=int(sides.sum()),
         folds=folds,
     )
-
-
-def _pitch_difference(profiles: Sequence[SpeakerProfile], sides: Sides) -> float | None:
-    pitches = np.array([np.nan if each.pitch_centre is None else each.pitch_centre for each in profiles])
-    known = np.isfinite(pitches)
-    if not (known & sides).any() or not (known & ~sides).any():
-        return None
-    return float(pitches[known & sides].mean() - pitches[known & ~sides].mean())
 
 
 def _statistics_difference(

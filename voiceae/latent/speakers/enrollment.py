@@ -7,20 +7,17 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from voiceae.conversion.embedding_files import EmbeddingTable, is_stored
 from voiceae.conversion.speaker_profile import SpeakerProfile
+from voiceae.conversion.voice import Voice
 from voiceae.errors import EmbeddingError, did_you_mean
 from voiceae.io.filesystem import exists, is_file, user_folder
 from voiceae.io.folders import READABLE
 from voiceae.io.locks import locked
 from voiceae.latent.plotting import similarity_matrix
-
-if TYPE_CHECKING:
-    from voiceae.conversion.voice import Voice
 
 VARIABLE = "VOICEAE_BANK"
 _WAIT_SECONDS = 600.0  # for another to write it, which takes moments; on a stuck disk, longer

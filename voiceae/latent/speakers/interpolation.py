@@ -5,21 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from voiceae.conversion.arguments import as_number
+from voiceae.conversion.arguments import Source, as_number
 from voiceae.conversion.speaker_profile import SpeakerProfile
+from voiceae.conversion.voice import Voice
 from voiceae.errors import ConfigError
 from voiceae.io.audio import Audio
 from voiceae.io.console import Progress
 from voiceae.latent import plotting
-
-if TYPE_CHECKING:
-    from voiceae.conversion.arguments import Source
-    from voiceae.conversion.voice import Voice
 
 
 @dataclass(frozen=True)

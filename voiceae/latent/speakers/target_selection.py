@@ -8,18 +8,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
 
+from voiceae.conversion.batch import VoiceLoader
 from voiceae.conversion.embedding_files import EmbeddingTable, is_stored
 from voiceae.conversion.speaker_profile import SpeakerProfile
+from voiceae.conversion.voice import Voice
 from voiceae.errors import EmbeddingError
 from voiceae.io.filesystem import is_file
 from voiceae.latent.speakers.attributes import Attribute, find_attribute
 from voiceae.latent.speakers.enrollment import profile_of_target
-
-if TYPE_CHECKING:
-    from voiceae.conversion.batch import VoiceLoader
-    from voiceae.conversion.voice import Voice
 
 
 @dataclass(frozen=True)
