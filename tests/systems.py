@@ -13,7 +13,7 @@ from voiceae.data.crops import Batch
 from voiceae.io import modelfile
 from voiceae.models import Autoencoder
 from voiceae.nn.layers import lengths_to_mask
-from voiceae.training.config import compose
+from voiceae.training.settings import compose
 
 _ENCODER = ["channels=16", "hidden=16", "n_blocks=1"]
 _DECODER = [*_ENCODER, "head_dim=8"]

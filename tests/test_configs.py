@@ -14,8 +14,7 @@ import yaml
 from tests.tiny import HANG_GUARD_SECONDS
 from voiceae.io import modelfile
 from voiceae.specs import AudioSpec
-from voiceae.training.config import compose, config_dir
-from voiceae.training.settings import Settings, known_keys
+from voiceae.training.settings import Settings, compose, config_dir, known_keys
 from voiceae.vocoders.base import Vocoder
 
 CONFIGS = config_dir()

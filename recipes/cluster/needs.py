@@ -22,9 +22,8 @@ from voiceae.data.corpora import list_recordings
 from voiceae.data.crops import CropSampler
 from voiceae.data.prepare import prepare
 from voiceae.data.store import TABLE, FeatureStore
-from voiceae.training.config import compose
 from voiceae.training.run import build_objective
-from voiceae.training.settings import Settings
+from voiceae.training.settings import Settings, compose
 
 FILES, BATCH, CROP = 60, 128, 128
 

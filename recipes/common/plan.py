@@ -85,7 +85,7 @@ def hydra_value(value: Any) -> str:
 def main() -> None:
     """Print the overrides; a bad input is one line and exit code 1."""
     from voiceae import VoiceAEError
-    from voiceae.training.config import compose
+    from voiceae.training.settings import compose
 
     name, steps, *more = sys.argv[1:]
     try:

@@ -34,10 +34,9 @@ from voiceae.data.prepare import prepare  # noqa: E402
 from voiceae.data.store import FeatureStore  # noqa: E402
 from voiceae.data.waves import add_waves  # noqa: E402
 from voiceae.io import modelfile  # noqa: E402
-from voiceae.training.config import compose  # noqa: E402
 from voiceae.training.loop import Training as Loop  # noqa: E402
 from voiceae.training.run import build_objective  # noqa: E402
-from voiceae.training.settings import Settings  # noqa: E402
+from voiceae.training.settings import Settings, compose  # noqa: E402
 from voiceae.training.throughput import compile_parts, peak_of  # noqa: E402
 
 ASSETS = Path(voiceae.__file__).parent / "assets"

@@ -121,7 +121,7 @@ def _small_model(path: Path) -> bytes:
     """A model file with every part of a real one."""
     from voiceae.io import modelfile
     from voiceae.specs import AudioSpec
-    from voiceae.training.config import compose
+    from voiceae.training.settings import compose
 
     config = compose(["model=tiny", "data.store=none"])
     model = modelfile.build(config["model"])
@@ -175,8 +175,7 @@ def readers(folder: Path) -> dict[str, Reader]:
     from voiceae.io import audio, modelfile
     from voiceae.latent.speakers.attributes import Attribute
     from voiceae.latent.units import read_units
-    from voiceae.training.config import compose
-    from voiceae.training.settings import Settings
+    from voiceae.training.settings import Settings, compose
 
     def sound(path: Path) -> int:
         return len(audio.read(path).wav)

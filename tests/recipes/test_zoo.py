@@ -14,8 +14,7 @@ from typing import Any
 import pytest
 
 from tests.tiny import SPEC, write_model
-from voiceae.training.config import compose
-from voiceae.training.settings import Settings
+from voiceae.training.settings import Settings, compose
 
 RECIPES = Path(__file__).resolve().parents[2] / "recipes"
 STORE = "data.store=STORE"

@@ -18,8 +18,7 @@ from tests.tiny import HANG_GUARD_SECONDS
 from voiceae.data.shards import shard_path
 from voiceae.data.store import COLUMNS, STATISTICS, STORE, TABLE, Utterance
 from voiceae.specs import AudioSpec
-from voiceae.training.config import compose
-from voiceae.training.settings import Settings
+from voiceae.training.settings import Settings, compose
 
 SPEAKERS, UTTERANCES, FRAMES = 4, 4, 70
 Composer = Callable[..., Settings]

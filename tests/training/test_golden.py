@@ -26,14 +26,13 @@ from tests.tiny import SPEC, description
 from voiceae.io import modelfile
 from voiceae.models import Autoencoder, Content
 from voiceae.models.autovc import AutoVCEncoder
-from voiceae.training.config import compose, config_dir
 from voiceae.training.objectives.disentangling import Disentangling, GradientReversal
 from voiceae.training.objectives.multitarget import MultiTarget
 from voiceae.training.objectives.reconstruction import Reconstruction
 from voiceae.training.objectives.stacked import Stacked
 from voiceae.training.objectives.variational import Variational
 from voiceae.training.objectives.vocoder import VocoderObjective
-from voiceae.training.settings import Settings
+from voiceae.training.settings import Settings, compose, config_dir
 
 TOLERANCE = 1e-3
 RECORD = "RECORD_GOLDEN" in os.environ

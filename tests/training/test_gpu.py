@@ -19,10 +19,9 @@ from tests.systems import SMALL
 from voiceae.data.prepare import prepare
 from voiceae.data.store import FeatureStore
 from voiceae.data.waves import add_waves
-from voiceae.training.config import compose
 from voiceae.training.loop import Training
 from voiceae.training.run import build_objective
-from voiceae.training.settings import Settings
+from voiceae.training.settings import Settings, compose
 
 BUNDLED = Path(voiceae.__file__).parent / "assets" / "base.safetensors"
 _VOCODER = ["model.channels=16", "model.hidden=32", "model.n_blocks=1"]

@@ -9,10 +9,9 @@ import pytest
 
 from tests.training.conftest import Composer
 from voiceae.errors import ConfigError, ModelFileError
-from voiceae.training.config import compose, config_dir
 from voiceae.training.run import fit
 from voiceae.training.schema import check_parts
-from voiceae.training.settings import Settings
+from voiceae.training.settings import Settings, compose, config_dir
 
 ENCODER: dict[str, Any] = {
     "_target_": "voiceae.models.ContentEncoder",

@@ -45,7 +45,7 @@ def main(arguments: Sequence[str]) -> None:
     from omegaconf.errors import OmegaConfBaseException
     from yaml import YAMLError
 
-    from voiceae.training.config import CONFIG_NAME, config_dir, one_line
+    from voiceae.training.settings import CONFIG_NAME, config_dir, one_line
 
     process_arguments = list(sys.argv)
 
@@ -88,8 +88,7 @@ def check(arguments: Sequence[str]) -> None:
     Raises:
         VoiceAEError: for a wrong config, or a store, checkpoint or model that is not there.
     """
-    from voiceae.training.config import compose
-    from voiceae.training.settings import Settings
+    from voiceae.training.settings import Settings, compose
 
     Settings.read(compose(list(arguments))).check_files()
 
@@ -101,8 +100,7 @@ def train(config: Any) -> None:
     from omegaconf.errors import OmegaConfBaseException
 
     from voiceae.hardware import require_matching_torchaudio
-    from voiceae.training.config import one_line, resolved
-    from voiceae.training.settings import Settings
+    from voiceae.training.settings import Settings, one_line, resolved
 
     try:
         values = resolved(config)

@@ -97,7 +97,14 @@ class EmbeddingTable:
 
     @classmethod
     def _from_arrays(cls, arrays: Mapping[str, NDArray[Any]], path: str | Path, model: str) -> EmbeddingTable:
-        arrays = _with_optional(arrays)
+        # Columns that an older table does not have are filled with NaN, which stands for what is not known.
+        unknown: dict[str, NDArray[Any]] = {"model": np.array("")}
+        for kind in ("", "speaker_"):
+            count = len(np.atleast_1d(arrays.get(f"{kind}embeddings", np.zeros(0))))
+            for name in _OPTIONAL:
+                shape = (count,) if name == "pitch_centres" else (count, 1)
+                unknown[kind + name] = np.full(shape, np.nan, np.float32)
+        arrays = unknown | dict(arrays)
         names = [field.name for field in fields(cls)]
         missing = sorted({*names} - {*arrays})
         if missing:
@@ -139,25 +146,18 @@ class EmbeddingTable:
                 # As fixed-width text: an array of objects would have to be pickled.
                 texts = {name: np.array(getattr(self, name), dtype=np.str_) for name in _TEXTS}
                 np.savez(temporary, **(vars(self) | texts))
-            else:
-                self._write_csv(temporary)
-
-    def _write_csv(self, path: Path) -> None:
-        # Names of files that are no UTF-8 come from the system as surrogates, and go back as the bytes they were.
-        with path.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
-            writer = csv.writer(file)
-            vector_names = [f"e{index}" for index in range(self.embeddings.shape[1])]
-            writer.writerow(["path", "speaker", "pitch", *vector_names])
+                return
             files = zip(self.paths, self.speakers, self.pitch_centres, self.embeddings, strict=True)
-            means = zip(
-                [""] * len(self.speaker_names),
-                self.speaker_names,
-                self.speaker_pitch_centres,
-                self.speaker_embeddings,
-                strict=True,
-            )
-            for name, owner, pitch, vector in (*files, *means):
-                writer.writerow([name, owner, str(pitch), *map(str, vector)])
+            nowhere = [""] * len(self.speaker_names)
+            pitches, vectors = self.speaker_pitch_centres, self.speaker_embeddings
+            means = zip(nowhere, self.speaker_names, pitches, vectors, strict=True)
+            # Names of files that are no UTF-8 come from the system as surrogates, and go back as the bytes they were.
+            with temporary.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
+                writer = csv.writer(file)
+                numbers = [f"e{index}" for index in range(self.embeddings.shape[1])]
+                writer.writerow(["path", "speaker", "pitch", *numbers])
+                for name, owner, pitch, vector in (*files, *means):
+                    writer.writerow([name, owner, str(pitch), *map(str, vector)])
 
 
 def require_table_path(path: str | Path, force: bool) -> Path:
@@ -230,17 +230,6 @@ def _read_arrays(path: Path) -> NDArray[Any] | dict[str, NDArray[Any]]:
         raise EmbeddingError(f"{path}: no such file") from None
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, KeyError) as error:
         raise EmbeddingError(f"{path}: is not a file of embeddings, or is damaged ({error})") from None
-
-
-def _with_optional(arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-    """Columns that an older table does not have filled with NaN, which stands for what is not known."""
-    unknown: dict[str, NDArray[Any]] = {"model": np.array("")}
-    for kind in ("", "speaker_"):
-        count = len(np.atleast_1d(arrays.get(f"{kind}embeddings", np.zeros(0))))
-        for name in _OPTIONAL:
-            shape = (count,) if name == "pitch_centres" else (count, 1)
-            unknown[kind + name] = np.full(shape, np.nan, np.float32)
-    return unknown | dict(arrays)
 
 
 def _columns(kind: str, profiles: Sequence[SpeakerProfile]) -> dict[str, Embedding]:

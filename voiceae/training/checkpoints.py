@@ -7,6 +7,7 @@ import math
 import pickle
 import platform
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,9 +17,8 @@ import voiceae
 from voiceae.errors import ConfigError, OutputError, VoiceAEError
 from voiceae.io import modelfile
 from voiceae.io.filesystem import atomic_path
-from voiceae.training.config import without_paths
 from voiceae.training.reporting import diverged
-from voiceae.training.settings import BEST, LAST, Settings
+from voiceae.training.settings import BEST, LAST, Settings, without_paths
 
 if TYPE_CHECKING:
     from voiceae.training.loop import Training
@@ -46,16 +46,14 @@ class Checkpoints:
 
     def start(self, training: Training) -> None:
         """Start counting; what a run that was killed while it saved did not get to is due at the end."""
-        complete = (self.folder / LAST).is_file() and self._model_is_of(training.step)
+        complete = False
+        with suppress(
+            VoiceAEError, KeyError, IndexError, TypeError
+        ):  # of a model file that is not there, or foreign
+            legs = modelfile.read_header(self.model_path).extra["legs"]
+            complete = (self.folder / LAST).is_file() and bool(legs[-1]["steps"] == training.step)
         complete = training.fabric.broadcast(complete)  # on other nodes there may be no such folder
         self.saved_step, self.saved_at = training.step if complete else 0, time.monotonic()
-
-    def _model_is_of(self, step: int) -> bool:
-        try:
-            legs = modelfile.read_header(self.model_path).extra["legs"]
-            return bool(legs[-1]["steps"] == step)
-        except (VoiceAEError, KeyError, IndexError, TypeError):
-            return False
 
     def keep_best(self, training: Training) -> None:
         """Save what is better than ever in its stage, and count for early stopping how long nothing was."""

@@ -7,7 +7,7 @@ import math
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -263,7 +263,11 @@ def cut_back(path: Path, step: int) -> None:
     """Drop the lines of metrics.jsonl after a step, and a half-written last one."""
     if not path.is_file():
         return
-    kept = [line for line in path.read_text().splitlines() if _step_of(line) <= step]
+    kept = []
+    for line in path.read_text().splitlines():
+        with suppress(ValueError, KeyError, TypeError):  # of a half-written line
+            if float(json.loads(line)["step"]) <= step:
+                kept.append(line)
     with atomic_path(path) as temporary:
         temporary.write_text("".join(f"{line}\n" for line in kept))
 
@@ -276,10 +280,3 @@ def read_metrics(path: Path) -> list[dict[str, float]]:
 def round_to_digits(value: float) -> float:
     """Nine significant digits, which hold a float32 exactly."""
     return float(f"{value:.9g}") if isinstance(value, float) else value
-
-
-def _step_of(line: str) -> float:
-    try:
-        return float(json.loads(line)["step"])
-    except (ValueError, KeyError, TypeError):
-        return math.inf

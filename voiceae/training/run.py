@@ -59,12 +59,8 @@ def fit(settings: Settings) -> Training:
         settings = decided(settings)
     objective, earlier_legs = build_objective(settings, store)
     has_adversary = any(True for _ in adversary_of(objective).parameters())
-    fabric = build_fabric(
-        settings.trainer,
-        has_unused_parameters=has_adversary
-        or objective.has_unused_parameters
-        or bool(settings.trainer.stages),
-    )
+    unused = has_adversary or objective.has_unused_parameters or bool(settings.trainer.stages)
+    fabric = build_fabric(settings.trainer, has_unused_parameters=unused)
     training = Training(objective, store, settings, fabric, earlier_legs)
     with run_folder(settings):
         checkpoint = settings.resume_from

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import types
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import fields, is_dataclass
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -151,17 +152,13 @@ def check_parts(description: Any, where: str) -> None:
     if not isinstance(description, Mapping):
         return
     target = description.get("_target_")
-    hints = _hints(modelfile.find_class(target)) if target is not None else {}
+    hints: dict[str, Any] = {}
+    if target is not None:
+        with suppress(NameError):  # of a type that is imported for checks alone
+            hints = get_type_hints(modelfile.find_class(target).__init__)
     for name, value in description.items():
         check_value(value, hints.get(name, Any), f"{where}.{name}")
         check_parts(value, f"{where}.{name}")
-
-
-def _hints(kind: Any) -> dict[str, Any]:
-    try:
-        return get_type_hints(kind.__init__)
-    except NameError:  # of a type that is imported for checks alone
-        return {}
 
 
 def check_value(value: Any, hint: Any, where: str) -> None:
@@ -174,31 +171,21 @@ def check_value(value: Any, hint: Any, where: str) -> None:
     )
     if whole and isinstance(value, whole):  # a schedule in place of a number, and the like
         return
+    known = not isinstance(value, bool)
     if int in kinds:
-        _check_count(value, where)
+        if not (known and isinstance(value, int)):
+            raise ConfigError(f"{where}={value!r}: expected int")
+        if not 0 <= value <= MOST:
+            raise ConfigError(f"{where}={value}: must be from 0 to {MOST}")
     elif float in kinds:
-        _check_number(value, where)
-    elif bool in kinds and not isinstance(value, bool):
+        if not (known and isinstance(value, int | float)):
+            raise ConfigError(f"{where}={value!r}: expected float")
+        if not abs(value) <= MOST_FLOAT:
+            raise ConfigError(f"{where}={value}: must be finite, and a number that float32 holds")
+    elif bool in kinds and known:
         raise ConfigError(f"{where}={value!r}: expected true or false")
-    elif any(_is_part(kind) for kind in kinds) and not isinstance(value, Mapping):
-        raise ConfigError(f"{where}={value!r}: expected a part, as keys and values")
+    elif not isinstance(value, Mapping):
+        from torch import nn  # here, where the classes that are asked about have brought it along
 
-
-def _check_count(value: Any, where: str) -> None:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise ConfigError(f"{where}={value!r}: expected int")
-    if not 0 <= value <= MOST:
-        raise ConfigError(f"{where}={value}: must be from 0 to {MOST}")
-
-
-def _check_number(value: Any, where: str) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ConfigError(f"{where}={value!r}: expected float")
-    if not abs(value) <= MOST_FLOAT:
-        raise ConfigError(f"{where}={value}: must be finite, and a number that float32 holds")
-
-
-def _is_part(kind: Any) -> bool:
-    from torch import nn  # here, where the classes that are asked about have brought it along
-
-    return isinstance(kind, type) and issubclass(kind, nn.Module)
+        if any(isinstance(kind, type) and issubclass(kind, nn.Module) for kind in kinds):
+            raise ConfigError(f"{where}={value!r}: expected a part, as keys and values")

@@ -1,8 +1,12 @@
-"""The config of a training as checked dataclasses: no defaults here, they live in `configs/`."""
+"""The config of a training: Hydra composes it, checked dataclasses hold it; the defaults live in `configs/`.
+
+Errors are one line, and nothing heavy is imported here.
+"""
 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,7 +14,8 @@ from typing import Annotated, Any, get_type_hints
 
 from pydantic import PlainValidator
 
-from voiceae.errors import ConfigError, OutputError, StoreError
+import voiceae
+from voiceae.errors import ConfigError, OutputError, StoreError, did_you_mean
 from voiceae.specs import AudioSpec
 from voiceae.training.schema import (
     MOST,
@@ -34,6 +39,7 @@ from voiceae.training.schema import (
 )
 from voiceae.training.stages import Plan, StageSettings
 
+CONFIG_NAME = "config"
 PRECISIONS = ("fp32", "bf16")
 COMPILE_MODES = ("default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs")
 LAST = "last.ckpt"
@@ -252,3 +258,78 @@ def _fill(description: Any, name: str, known: Any) -> Any:
     if isinstance(description, list | tuple):
         return [_fill(value, name, known) for value in description]
     return description
+
+
+def config_dir() -> Path:
+    """Folder of the Hydra configs: inside an installed package, or beside it in a checkout.
+
+    Raises:
+        ConfigError: when neither is there.
+    """
+    package = Path(voiceae.__file__).resolve().parent
+    for folder in (package / "configs", package.parent / "configs"):
+        if (folder / f"{CONFIG_NAME}.yaml").is_file():
+            return folder
+    raise ConfigError(f"{package}: comes without its configs; install voiceae again")
+
+
+def compose(overrides: list[str]) -> dict[str, Any]:
+    """The resolved config of some overrides, as plain dictionaries.
+
+    Raises:
+        ConfigError: for an unknown key or option, or a value that is missing or contradicts another.
+    """
+    from hydra import compose as hydra_compose
+    from hydra import initialize_config_dir
+
+    with initialize_config_dir(str(config_dir()), version_base="1.3"):
+        try:
+            return resolved(hydra_compose(CONFIG_NAME, overrides))
+        except ConfigError:
+            raise
+        except Exception as error:
+            # Whatever a user's own YAML can hold: beside its two families of errors Hydra lets those of the YAML reader
+            # and of decoding through, and raises plain ValueError, TypeError and AssertionError for odd structures.
+            raise ConfigError(
+                one_line(error) or f"the config cannot be read: {type(error).__name__}"
+            ) from error
+
+
+def resolved(config: Any) -> dict[str, Any]:
+    """A composed config as plain dictionaries; a missing value raises OmegaConf's own error."""
+    from omegaconf import OmegaConf
+
+    plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    if not isinstance(plain, dict):
+        raise ConfigError(f"the config is {type(plain).__name__}; give keys and values")
+    return {str(name): value for name, value in plain.items()}
+
+
+def one_line(error: BaseException) -> str:
+    """What a user should know of an error of Hydra or OmegaConf.
+
+    Their several lines become one, without the search path, the object types and the advice of `+`.
+    """
+    from omegaconf.errors import MissingMandatoryValue
+
+    unknown = re.search(r"Could not override '([\w.]+)'", str(error))
+    if unknown:
+        where = unknown[1].rpartition(".")[0]
+        known = [f"{where}.{name}" if where else name for name in known_keys(where)]
+        return f"unknown key {unknown[1]}" + (f"; {did_you_mean(unknown[1], known)}" if known else "")
+    if isinstance(error, MissingMandatoryValue):
+        return f"missing value: {error.full_key}; give it as {error.full_key}=..."
+    text = str(error).split("Config search path:")[0]
+    lines = [line.strip() for line in text.splitlines()]
+    lines = ["".join(c for c in line if c.isprintable()) for line in lines]
+    dull = ("full_key:", "object_type=", "reference_type=", "To append to your config", "Set the environment")
+    return "; ".join(line.rstrip(".") for line in lines if line and not line.startswith(dull))
+
+
+def without_paths(value: Any) -> Any:
+    """The config with every path cut to its last name: a model file tells nothing of its machine."""
+    if isinstance(value, Mapping):
+        return {name: without_paths(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [without_paths(item) for item in value]
+    return Path(value).name if isinstance(value, str) and ("/" in value or "\\" in value) else value

@@ -132,8 +132,16 @@ def trained_names(objective: nn.Module, stage: StageSettings) -> set[str]:
     names = [name for name, _ in objective.named_parameters()]
     for key in ("train", "freeze"):
         for part in getattr(stage, key) or ():
-            if not any(_within(name, part) for name in names):
-                raise ConfigError(_unknown(objective, f"trainer.stages: {stage.name}.{key}", part))
+            if any(_within(name, part) for name in names):
+                continue
+            modules = [name for name, module in objective.named_modules() if list(module.parameters())]
+            known = [name.removeprefix("model.") for name in modules]
+            near = get_close_matches(part, known, 1)
+            top = sorted({name.split(".")[0] for name in known if name} - {"model"})
+            raise ConfigError(
+                f"trainer.stages: {stage.name}.{key}: no part {part!r} has weights; "
+                + (f"did you mean {near[0]}?" if near else f"there are {', '.join(top)}")
+            )
     return {
         name
         for name in names
@@ -145,18 +153,3 @@ def trained_names(objective: nn.Module, stage: StageSettings) -> set[str]:
 def _within(name: str, part: str) -> bool:
     """Whether a weight of the objective belongs to a part, named in full or as the model has it."""
     return any(f"{each}.".startswith(f"{part}.") for each in (name, name.removeprefix("model.")))
-
-
-def _unknown(objective: nn.Module, where: str, part: str) -> str:
-    known = [
-        name.removeprefix("model.") for name, module in objective.named_modules() if _has_weights(module)
-    ]
-    near = get_close_matches(part, known, 1)
-    top = sorted({name.split(".")[0] for name in known if name} - {"model"})
-    return f"{where}: no part {part!r} has weights; " + (
-        f"did you mean {near[0]}?" if near else f"there are {', '.join(top)}"
-    )
-
-
-def _has_weights(module: nn.Module) -> bool:
-    return any(True for _ in module.parameters())

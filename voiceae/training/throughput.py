@@ -12,16 +12,19 @@ if TYPE_CHECKING:
     from voiceae.training.loop import Training
 
 PEAK_BF16_TFLOPS = {
-    **{"B200": 2250.0, "H200": 989.0, "H100 PCIe": 756.0, "H100": 989.0, "GH200": 989.0, "A100": 312.0},
-    **{
-        "L40S": 362.0,
-        "L40": 181.0,
-        "L4": 121.0,
-        "A10G": 70.0,
-        "A10": 125.0,
-        "RTX 4090": 165.0,
-        "RTX 3090": 71.0,
-    },
+    "B200": 2250.0,
+    "H200": 989.0,
+    "H100 PCIe": 756.0,
+    "H100": 989.0,
+    "GH200": 989.0,
+    "A100": 312.0,
+    "L40S": 362.0,
+    "L40": 181.0,
+    "L4": 121.0,
+    "A10G": 70.0,
+    "A10": 125.0,
+    "RTX 4090": 165.0,
+    "RTX 3090": 71.0,
 }
 """Dense bfloat16 products by what the chip's name holds, as their makers state them; the first that fits counts."""
 

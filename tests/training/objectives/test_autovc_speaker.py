@@ -12,8 +12,8 @@ from voiceae.assets import ASSETS
 from voiceae.errors import ConfigError, ModelFileError, SpecMismatchError
 from voiceae.io import modelfile
 from voiceae.models import Autoencoder
-from voiceae.training.config import compose
 from voiceae.training.objectives.autovc import take_speaker
+from voiceae.training.settings import compose
 
 
 def test_the_bundled_model_s_encoder_is_the_one_that_the_config_describes():

@@ -20,10 +20,9 @@ from voiceae.data.store import FeatureStore
 from voiceae.data.waves import WaveBatch, WaveCropSampler, add_waves
 from voiceae.errors import StoreError
 from voiceae.io import modelfile
-from voiceae.training.config import compose
 from voiceae.training.objectives.vocoder import VocoderObjective
 from voiceae.training.run import build_objective
-from voiceae.training.settings import Settings
+from voiceae.training.settings import Settings, compose
 from voiceae.vocoders.load import load_vocoder
 
 SMALL = ["model.channels=16", "model.hidden=32", "model.n_blocks=1"]

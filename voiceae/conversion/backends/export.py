@@ -151,8 +151,12 @@ def _export_model(source: Source, folder: Path, clips: Sequence[Path]) -> Manife
         "matching": float(ours.matching),
         "reads_pitch": ours.reads_pitch,
     }
+    moments = {"mel_mean": ours.model.mel_mean, "mel_deviation": ours.model.mel_deviation}
+    statistics = {
+        name: [float(f"{x:.6g}") for x in value.flatten().tolist()] for name, value in moments.items()
+    }
     written = _written(source, folder, model_graphs(ours.model, ours.spec))
-    manifest = _describe(source, folder, written, values, _statistics(ours))
+    manifest = _describe(source, folder, written, values, statistics)
     try:
         found = compare_models(ours, ExportedGraphs(folder, "autoencoder"), clips)
     except ExportError as error:
@@ -241,12 +245,6 @@ def _finished(manifest: Manifest, found: Differences, clips: Sequence[Path], fol
     return manifest
 
 
-def _statistics(backend: TorchBackend) -> dict[str, list[float]]:
-    model = backend.model
-    pairs = {"mel_mean": model.mel_mean, "mel_deviation": model.mel_deviation}
-    return {name: [float(f"{x:.6g}") for x in value.flatten().tolist()] for name, value in pairs.items()}
-
-
 def _normalised(clip: Path, spec: AudioSpec) -> Floats:
     """A clip at the model's rate and the common level: -> (N,)."""
     wav = audio_io.load(clip, spec.sample_rate, min_seconds=MIN_TARGET_SECONDS).wav
@@ -290,15 +288,23 @@ def compare_models(ours: TorchBackend, graphs: ExportedGraphs, clips: Sequence[P
     found, exact = Differences(), LogMel(ours.spec).double()
     for clip, other in zip(clips, islice(cycle(clips), 1, None), strict=False):
         wav, reference = (_normalised(each, ours.spec) for each in (clip, other))
-        _compare_features(found, exact, wav, theirs.features(wav))
+        exported_mel = theirs.features(wav)
+        with torch.inference_mode():
+            padded = np.pad(wav, (0, ours.spec.pad_to_hop(len(wav))))
+            wanted = exact(torch.from_numpy(padded).double()).numpy()
+        difference, audible = np.abs(exported_mel - wanted), wanted > _AUDIBLE
+        found.note("features_mean", difference.mean())
+        found.note("features_loud", difference[audible].max(initial=0.0))
+        found.note("features_quiet", difference[~audible].max(initial=0.0))
+
         mel, reference_mel = ours.features(wav), ours.features(reference)
         profile, exported = ours.describe(reference_mel), theirs.describe(theirs.features(reference))
         found.note("speaker", np.abs(profile.embedding - exported.embedding).max())
-        _compare_mels(
-            found, _converted(ours, mel, profile), _converted(theirs, theirs.features(wav), exported)
-        )
-        shortest = ours.spec.seconds_to_frames(MIN_SOURCE_SECONDS)
-        for length in _lengths(mel.shape[1], ours.model.rate, shortest):
+        _compare_mels(found, _converted(ours, mel, profile), _converted(theirs, exported_mel, exported))
+        # Lengths that a trace may have frozen: every remainder of the code's rate, half, and the shortest there is.
+        frames, shortest = mel.shape[1], ours.spec.seconds_to_frames(MIN_SOURCE_SECONDS)
+        lengths = {*(frames - cut for cut in range(ours.model.rate + 1)), frames // 2, shortest}
+        for length in sorted(each for each in lengths if shortest <= each <= frames):
             part = np.ascontiguousarray(mel[:, :length])
             for voice in (
                 profile,
@@ -319,16 +325,6 @@ def compare_vocoders(vocoder: Vocoder, exported: ExportedVocoder, mels: Sequence
     return found
 
 
-def _compare_features(found: Differences, exact: LogMel, wav: Floats, mel: Floats) -> None:
-    padded = np.pad(wav, (0, exact.spec.pad_to_hop(len(wav))))
-    with torch.inference_mode():
-        wanted = exact(torch.from_numpy(padded).double()).numpy()
-    difference, audible = np.abs(mel - wanted), wanted > _AUDIBLE
-    found.note("features_mean", difference.mean())
-    found.note("features_loud", difference[audible].max(initial=0.0))
-    found.note("features_quiet", difference[~audible].max(initial=0.0))
-
-
 def _compare_mels(found: Differences, wanted: Floats, exported: Floats) -> None:
     if wanted.shape != exported.shape:
         raise ModelFileError(
@@ -342,9 +338,3 @@ def _compare_mels(found: Differences, wanted: Floats, exported: Floats) -> None:
 def _converted(backend: Backend, mel: Floats, profile: SpeakerProfile) -> Floats:
     """(M, T) -> (M, T), in the voice."""
     return backend.decode(backend.encode(mel), profile, backend.matching)
-
-
-def _lengths(frames: int, rate: int, shortest: int) -> list[int]:
-    """Lengths that a trace may have frozen: every remainder of the code's rate, half, and the shortest there is."""
-    lengths = {*(frames - cut for cut in range(rate + 1)), frames // 2, shortest}
-    return sorted(length for length in lengths if shortest <= length <= frames)

@@ -337,7 +337,11 @@ def point_into(model: onnx.ModelProto, name: str, tensors: Mapping[str, Stored])
         if stored is None or not same or not initializer.name.startswith(WEIGHTS):
             kept.append(initializer)
             continue
-        outside = _external(initializer.name, name, stored)
+        outside = TensorProto(name=initializer.name, data_type=_KINDS[stored.kind], dims=stored.shape)
+        outside.data_location = TensorProto.EXTERNAL
+        place = {"location": name, "offset": stored.offset, "length": stored.length}
+        for key, value in place.items():
+            outside.external_data.add(key=key, value=str(value))
         if stored.kind == "F16":
             outside.name += ".half"
             casts.append(helper.make_node("Cast", [outside.name], [initializer.name], to=TensorProto.FLOAT))
@@ -353,12 +357,3 @@ def largest_inside(model: onnx.ModelProto) -> int:
     """Bytes of the largest tensor that is still in the graph itself."""
     inside = [t for t in model.graph.initializer if t.data_location != TensorProto.EXTERNAL]
     return max((np.asarray(numpy_helper.to_array(t)).nbytes for t in inside), default=0)
-
-
-def _external(name: str, file: str, stored: Stored) -> onnx.TensorProto:
-    tensor = TensorProto(name=name, data_type=_KINDS[stored.kind], dims=stored.shape)
-    tensor.data_location = TensorProto.EXTERNAL
-    place = {"location": file, "offset": stored.offset, "length": stored.length}
-    for key, value in place.items():
-        tensor.external_data.add(key=key, value=str(value))
-    return tensor

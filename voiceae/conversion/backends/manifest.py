@@ -76,7 +76,14 @@ def read_manifest(folder: Path, kind: str) -> Manifest:
         ModelFileError: when it is missing or of another kind.
         ExportError: when it is damaged or from a newer format.
     """
-    content = _read(folder)
+    try:
+        content = json.loads((folder / NAME).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ModelFileError(f"{folder}: holds no {NAME}; give a folder that voiceae export wrote") from None
+    except (OSError, ValueError) as error:
+        raise _damaged(folder, f"{NAME}: {error}") from None
+    if not isinstance(content, dict):
+        raise _damaged(folder, f"{NAME} is not a table")
     version = content.get("format")
     if not isinstance(version, int) or not _OLDEST.get(kind, FORMAT) <= version <= FORMAT:
         raise ExportError(
@@ -187,37 +194,19 @@ def read_weights(path: Path, checksum: str) -> bytes:
         raise ExportError(
             f"{path}: holds weights {header.checksum}, the export was made of {checksum}; export the model again"
         )
-    data = path.read_bytes()
-    if _checksum(data) != checksum:
-        raise ExportError(f"{path}: damaged model file: its weights are not those that were saved")
-    return data
-
-
-def _checksum(data: bytes) -> str:
-    """What `voiceae.io.modelfile.checksum` gives the same weights."""
-    digest = hashlib.sha256()
+    data, digest = path.read_bytes(), hashlib.sha256()  # as `voiceae.io.modelfile.checksum` has it
     whole = memoryview(data)
     for name, stored in sorted(stored_tensors(data).items()):
         digest.update(f"{name} {_TORCH_NAMES.get(stored.kind, stored.kind)} {stored.shape};".encode())
         digest.update(whole[stored.offset : stored.offset + stored.length])
-    return digest.hexdigest()[:16]
+    if digest.hexdigest()[:16] != checksum:
+        raise ExportError(f"{path}: damaged model file: its weights are not those that were saved")
+    return data
 
 
 def is_export(path: Path) -> bool:
     """Whether a path is a folder that `voiceae export` wrote, or that looks like one."""
     return is_file(path / NAME)
-
-
-def _read(folder: Path) -> dict[str, Any]:
-    try:
-        content = json.loads((folder / NAME).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ModelFileError(f"{folder}: holds no {NAME}; give a folder that voiceae export wrote") from None
-    except (OSError, ValueError) as error:
-        raise _damaged(folder, f"{NAME}: {error}") from None
-    if not isinstance(content, dict):
-        raise _damaged(folder, f"{NAME} is not a table")
-    return content
 
 
 def _damaged(folder: Path, reason: str) -> ExportError:

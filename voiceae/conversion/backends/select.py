@@ -53,21 +53,20 @@ class OnnxVoiceLoader(VoiceLoader):
             ConfigError: when onnxruntime is not installed, or another device than the CPU is asked for.
         """
         try:
-            return self._open()
+            require_onnxruntime()
+            if self.device not in ("auto", "cpu"):
+                raise ConfigError(
+                    f"runtime onnx computes on the CPU, not on {self.device}; use --runtime torch"
+                )
+            folder = find_export(self.model)
+            graphs = ExportedGraphs(folder, "autoencoder")
+            vocoder = _vocoder_export(folder, self.vocoder, graphs.manifest.spec)
+            return Voice(OnnxBackend(graphs, ExportedVocoder(ExportedGraphs(vocoder, "vocoder"))))
         except ExportError as error:
             if self.strict:
                 raise
             warnings.warn(f"{error}; going on with torch", stacklevel=2)
             return VoiceLoader(model=self.model, vocoder=self.vocoder, device=self.device).load()
-
-    def _open(self) -> Voice:
-        require_onnxruntime()
-        if self.device not in ("auto", "cpu"):
-            raise ConfigError(f"runtime onnx computes on the CPU, not on {self.device}; use --runtime torch")
-        folder = find_export(self.model)
-        graphs = ExportedGraphs(folder, "autoencoder")
-        vocoder = _vocoder_export(folder, self.vocoder, graphs.manifest.spec)
-        return Voice(OnnxBackend(graphs, ExportedVocoder(ExportedGraphs(vocoder, "vocoder"))))
 
 
 def select_backend(loader: VoiceLoader, runtime: str, recordings: Sequence[str] | None) -> VoiceLoader:

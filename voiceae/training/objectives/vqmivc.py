@@ -44,7 +44,7 @@ class VQMIVC(Reconstruction):
         **options: Any,
     ) -> None:
         super().__init__(model=model, weights=weights, **options)
-        units, voice = _size(model.bottleneck), model.speaker.dim
+        units, voice = int(model.bottleneck.dim), model.speaker.dim
         self.cpc = CPCLoss(dim=units, prediction_steps=prediction_steps)
         self.adversary = nn.ModuleDict(
             {
@@ -99,10 +99,3 @@ def pitch_contour(content: Content, bins_per_octave: int, mask: Tensor, rate: in
         octaves = torch.einsum("bkt,k->bt", content.pitch, grid) - content.pitch_centre[:, None]
     clear = content.pitch.amax(1) * mask
     return masked_average_pool(torch.stack((clear, clear * octaves), dim=-1), mask, rate)
-
-
-def _size(bottleneck: nn.Module) -> int:
-    """D."""
-    dim = bottleneck.dim
-    assert isinstance(dim, int)
-    return dim

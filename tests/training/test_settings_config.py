@@ -6,8 +6,7 @@ import pytest
 
 import voiceae
 from voiceae.errors import ConfigError
-from voiceae.training.config import compose, config_dir, without_paths
-from voiceae.training.settings import Settings
+from voiceae.training.settings import Settings, compose, config_dir, without_paths
 
 
 def test_configs_of_a_checkout_are_found() -> None:
