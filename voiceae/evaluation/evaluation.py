@@ -254,9 +254,8 @@ def _row_values(
         return scores
     if scorer == "mcd" and pair.same_sentence:
         target = _measured(measurements, str(pair.same_sentence.path), scorer)["cepstra"]
-        return {
-            row: {"mcd_db": mel_cepstral_distortion(each["cepstra"], target)} for row, each in rows.items()
-        }
+        found = {row: mel_cepstral_distortion(each["cepstra"], target) for row, each in rows.items()}
+        return {row: {"mcd_db": distortion} for row, distortion in found.items()}
     return rows if scorer == "mos" else {}
 
 
@@ -278,11 +277,8 @@ def _add_shuffled(
     }
     sources = {pair.name: pair.source for pair in pairs}
     for name, own in transcripts.items():
-        others = [
-            other
-            for other, transcript in transcripts.items()
-            if sources[other].path != sources[name].path and transcript != own
-        ]
+        others = [other for other, transcript in transcripts.items() if transcript != own]
+        others = [other for other in others if sources[other].path != sources[name].path]
         if others:
             other = min(others, key=lambda each: (abs(len(transcripts[each]) - len(own)), each))
             hypothesis = _measured(measurements, f"{name}/conversion", "content")["transcript"]

@@ -171,35 +171,28 @@ def _draw_points(
     owners = np.array(table.speakers)
     centres = np.stack([axes[owners == name].mean(axis=0) for name in table.speaker_names])
     # Ten colours that everybody tells apart; of more speakers neighbours are alike.
-    few, places = len(centres) <= 10, np.linspace(0.04, 0.96, len(centres))
-    colours = colormaps["tab10"](np.arange(len(centres))) if few else colormaps["turbo"](places)
+    few, hues = len(centres) <= 10, np.linspace(0.04, 0.96, len(centres))
+    colours = colormaps["tab10"](np.arange(len(centres))) if few else colormaps["turbo"](hues)
     for name, centre, colour in zip(table.speaker_names, centres, colours, strict=True):
         own = axes[owners == name]
         for point in own:
             plot.plot(*zip(centre, point, strict=True), color=colour, linewidth=0.6, alpha=0.35, zorder=1)
         plot.scatter(own[:, 0], own[:, 1], s=22, color=[colour], alpha=0.75, linewidths=0, zorder=2)
     if len(centres) <= _MAX_LABELS:
-        span = max(float(np.ptp(axes, axis=0).max()), 1e-9) * (1 + 2 * _MARGIN)
-        _draw_names(plot, table.speaker_names, centres, colours, span)
+        # Names near their centres, pushed apart where they would cover each other.
+        inch = max(float(np.ptp(axes, axis=0).max()), 1e-9) * (1 + 2 * _MARGIN) / _SIDE_INCHES
+        longest = min(_MAX_LABEL_LENGTH, max(map(len, table.speaker_names)))
+        places = repel_labels(centres, width=inch * (0.07 * longest + 0.16), height=inch * 0.22)
+        text: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 8, "color": INK, "zorder": 3}
+        for name, place, centre, colour in zip(table.speaker_names, places, centres, colours, strict=True):
+            box = {"boxstyle": "round,pad=0.2", "facecolor": PAPER, "edgecolor": colour, "alpha": 0.9}
+            line = {"arrowstyle": "-", "color": colour, "linewidth": 0.7, "shrinkA": 0, "shrinkB": 0}
+            plot.annotate(_label(name), xy=centre, xytext=place, bbox=box, arrowprops=line, **text)
     plot.set_aspect("equal", adjustable="datalim")
     plot.margins(_MARGIN)
     plot.set_xlabel(f"first principal axis ({share[0]:.0%} of the variance)")
     plot.set_ylabel(f"second principal axis ({share[1]:.0%})")
     style_axes(plot, f"{len(owners)} recordings of {len(centres)} speakers")
-
-
-def _draw_names(
-    plot: Axes, names: tuple[str, ...], centres: NDArray[np.float64], colours: Any, span: float
-) -> None:
-    """Names near their centres, pushed apart where they would cover each other; `span` is the map's width."""
-    unit = span / _SIDE_INCHES
-    longest = min(_MAX_LABEL_LENGTH, max(map(len, names)))
-    places = repel_labels(centres, width=unit * (0.07 * longest + 0.16), height=unit * 0.22)
-    text: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 8, "color": INK, "zorder": 3}
-    for name, place, centre, colour in zip(names, places, centres, colours, strict=True):
-        box = {"boxstyle": "round,pad=0.2", "facecolor": PAPER, "edgecolor": colour, "alpha": 0.9}
-        line = {"arrowstyle": "-", "color": colour, "linewidth": 0.7, "shrinkA": 0, "shrinkB": 0}
-        plot.annotate(_label(name), xy=centre, xytext=place, bbox=box, arrowprops=line, **text)
 
 
 def _label(name: str) -> str:

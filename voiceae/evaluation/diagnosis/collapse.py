@@ -43,9 +43,8 @@ def find_collapse(
         series = {"kl_per_dimension": kl, "variance_of_mean": variance}
         verdict = max(verdict, grade(float(kl.sum()), NATS_WARNING, NATS_FAILED))
         verdict = max(verdict, Verdict.OK if active else Verdict.FAILED)
-        reason += (
-            f"; {active} of {len(kl)} dimensions are active and carry {kl.sum():.3g} nats per code frame"
-        )
+        used = f"{active} of {len(kl)} dimensions are active"
+        reason += f"; {used} and carry {kl.sum():.3g} nats per code frame"
     says = {
         Verdict.OK: "the decoder uses the code",
         Verdict.WARNING: "the decoder uses the code only a little",

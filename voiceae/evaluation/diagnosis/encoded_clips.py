@@ -70,12 +70,10 @@ class Clips:
 
     def rows(self, part: str) -> Tensor:
         """Rows of the `fit`, `check` or `held` clips of all speakers, speaker after speaker."""
-        fitted = self.per_speaker - self.held - self.check
-        first, last = {
-            "fit": (0, fitted),
-            "check": (fitted, fitted + self.check),
-            "held": (fitted + self.check, self.per_speaker),
-        }[part]
+        scored = self.per_speaker - self.held
+        fitted = scored - self.check
+        bounds = {"fit": (0, fitted), "check": (fitted, scored), "held": (scored, self.per_speaker)}
+        first, last = bounds[part]
         return torch.arange(len(self.speaker)).view(-1, self.per_speaker)[:, first:last].flatten()
 
 

@@ -317,11 +317,8 @@ def _held_out(vectors: Vectors, pitches: Vectors, sides: Sides, seed: int) -> He
 def _statistics_difference(
     profiles: Sequence[SpeakerProfile], sides: Sides
 ) -> tuple[Vectors, Vectors] | tuple[None, None]:
-    groups = [
-        [each.mel_statistics for each, on in zip(profiles, sides, strict=True) if on == side]
-        for side in (False, True)
-    ]
-    known = [[each for each in group if each is not None] for group in groups]
+    measured = [(p.mel_statistics, on) for p, on in zip(profiles, sides, strict=True) if p.mel_statistics]
+    known = [[each for each, on in measured if on == side] for side in (False, True)]
     if not all(known):
         return None, None
     means = [np.mean(np.stack([c.mean for c in group]), axis=0, dtype=np.float64) for group in known]
