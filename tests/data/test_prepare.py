@@ -15,8 +15,8 @@ from click.testing import CliRunner, Result
 from tests.data.folders import OPTIONS, contents
 from voiceae import cli
 from voiceae.commands.prepare import command
-from voiceae.data.prepare import PrepareOptions, prepare
-from voiceae.data.store import FeatureStore
+from voiceae.data.prepare import prepare
+from voiceae.data.store import FeatureStore, PrepareOptions
 from voiceae.errors import ConfigError, CorpusError, StoreError
 from voiceae.io.audio import UpperBandWarning
 from voiceae.specs import AudioSpec

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from voiceae.data.corpora import Recording
-from voiceae.data.prepare import PrepareOptions, prepare
+from voiceae.data.prepare import prepare
 from voiceae.data.shards import ShardJob, build_shard, read_record
-from voiceae.data.store import FeatureStore
+from voiceae.data.store import FeatureStore, PrepareOptions
 from voiceae.dsp.mel import LogMel
 from voiceae.io.audio import load
 from voiceae.specs import AudioSpec

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from tests.data.folders import contents
-from voiceae.data.prepare import PrepareOptions, prepare
-from voiceae.data.store import FeatureStore
+from voiceae.data.prepare import prepare
+from voiceae.data.store import FeatureStore, PrepareOptions
 from voiceae.errors import OutputError, StoreError
 from voiceae.specs import AudioSpec
 

@@ -11,6 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from voiceae.assets import GRIFFIN_LIM
 from voiceae.benchmark.measuring import (
     CLIP_SECONDS,
     Bench,
@@ -26,7 +27,6 @@ from voiceae.benchmark.measuring import (
 )
 from voiceae.conversion.voice import Voice
 from voiceae.hardware import available_cpus, torch_threads
-from voiceae.vocoders.base import GRIFFIN_LIM
 
 LENGTHS_NAME = "wav to wav"
 _MEMORY_BARS = {60.0: 150.0, 3600.0: 300.0}  # MB: room for twice what was measured (77 and 133)

@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
+from voiceae.assets import GRIFFIN_LIM
 from voiceae.benchmark.measuring import (
     Bench,
     Figure,
@@ -31,7 +32,6 @@ from voiceae.conversion.batch import BatchFolders, PairRow, VoiceLoader, convert
 from voiceae.errors import ConfigError
 from voiceae.hardware import available_cpus, bf16_support
 from voiceae.io import audio as audio_io
-from voiceae.vocoders.base import GRIFFIN_LIM
 
 PREPARED_FILES = 400  # some seconds of work, so that starting processes does not decide
 _RATED_FILES = 256  # enough to know the rate by, however many --files says

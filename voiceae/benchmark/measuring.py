@@ -18,11 +18,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from voiceae.assets import GRIFFIN_LIM
 from voiceae.conversion.voice import Voice, load
 from voiceae.errors import ConfigError
 from voiceae.io import audio as audio_io
 from voiceae.io.audio import Audio
-from voiceae.vocoders.base import GRIFFIN_LIM
 
 CLIP_SECONDS = 5.0
 YARDSTICK = "product"  # the matrix product that is timed in turn with every task

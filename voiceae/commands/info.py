@@ -51,7 +51,8 @@ def command(model: str, as_json: bool) -> None:
 def _is_recording(name: str) -> bool:
     """By its suffix, or else by what is in it."""
     from voiceae.errors import AudioError
-    from voiceae.io.audio import SUFFIXES, info
+    from voiceae.io.audio import info
+    from voiceae.io.writer import SUFFIXES
 
     suffix = Path(name).suffix.lower()
     if suffix in (*SUFFIXES, ".safetensors", ""):

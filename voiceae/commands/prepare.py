@@ -88,8 +88,9 @@ def command(
     """Turn CORPUS into a feature store: log-mels, a table of utterances, statistics and splits."""
     import json
 
-    from voiceae.data.prepare import PrepareOptions, prepare
     from voiceae.data.prepare import backend as working_on
+    from voiceae.data.prepare import prepare
+    from voiceae.data.store import PrepareOptions
     from voiceae.errors import ConfigError
     from voiceae.specs import AudioSpec
 

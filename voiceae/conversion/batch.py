@@ -22,6 +22,7 @@ from voiceae.io.console import Progress
 from voiceae.io.csvtable import find_named_file, read_table
 from voiceae.io.filesystem import FILE_ERRORS, accessible, exists, is_dir, reason, require_new
 from voiceae.io.folders import READABLE, find_audio_files, warn_unused_files
+from voiceae.io.writer import SUFFIXES, require_format
 from voiceae.processes import parent_watch_options, watched_call, workers_killed_on_error
 from voiceae.specs import MIN_TARGET_SECONDS
 
@@ -149,7 +150,7 @@ def folder_rows(
     rows = []
     for name in names:
         out = name
-        if PurePath(name).suffix.lower() not in audio_io.SUFFIXES:
+        if PurePath(name).suffix.lower() not in SUFFIXES:
             out = str(PurePath(name).with_suffix(".wav"))
             out = f"{name}.wav" if out in names else out  # a.wav beside a.aiff keeps its own result
         rows.append(PairRow(0, name, targets_here, out))
@@ -177,7 +178,7 @@ def require_out(path: Path, force: bool) -> None:
     Raises:
         OutputError: for a suffix that cannot be written, or an existing file without `force`.
     """
-    audio_io.require_format(path)
+    require_format(path)
     require_new(path, force)
 
 

@@ -41,7 +41,7 @@ from voiceae.errors import AudioError, ConfigError, OutputError
 from voiceae.io import audio as audio_io
 from voiceae.io.audio import Audio, as_source, header_seconds, name_of
 from voiceae.io.filesystem import as_path, atomic_path, require_new
-from voiceae.io.writer import block_writer
+from voiceae.io.writer import block_writer, require_format
 from voiceae.specs import MIN_SOURCE_SECONDS, MIN_TARGET_SECONDS
 
 if TYPE_CHECKING:
@@ -197,7 +197,7 @@ class Voice:
         strength = self._strength(matching)
         if chunks is None and not self._is_long(source):
             return audio_io.write(out, self.convert(source, target, matching=strength), force=force)
-        audio_io.require_format(out)
+        require_format(out)
         require_new(out, force)
         profile = self.profile(target)
         with atomic_path(out) as temporary, tempfile.TemporaryFile(dir=temporary.parent) as scratch:

@@ -101,7 +101,7 @@ def vctk(root: Path, mic: str, unused: list[UnusedFile]) -> Iterator[Recording]:
         raise CorpusError(f"{root}: has no {_VCTK_AUDIO}; {_EXPECTED['vctk']}")
     info = vctk_speakers(root / "speaker-info.txt")
     for speaker, paths in _by_speaker(root / _VCTK_AUDIO, unused).items():
-        utterances: dict[str, dict[str, Path]] = defaultdict(dict)
+        utterances: dict[str, dict[str, Path]] = defaultdict(dict)  # mic1 first, as the paths are sorted
         for path in paths:
             if match := _VCTK_FILE.fullmatch(path.stem):
                 utterances[match["utterance"]][match["mic"]] = path

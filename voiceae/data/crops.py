@@ -16,9 +16,9 @@ from torch import Tensor
 
 from voiceae.data.store import FeatureStore, Utterance
 from voiceae.errors import StoreError
+from voiceae.nn.layers import lengths_to_mask
 
 Made = TypeVar("Made")
-Key = tuple[int, int, int]
 
 
 class Prefetcher(Generic[Made]):
@@ -91,7 +91,7 @@ class InMemoryCropReader:
     def read(self, drawn: Indices, offset: Indices, frames: int) -> tuple[Tensor, Tensor]:
         """Gather all crops at once; see `CropReader`."""
         start = to_device(self._start[drawn] + offset, self.device)
-        mask = valid_mask(self._length[drawn] - offset, frames, self.device)
+        mask = lengths_to_mask(to_device(self._length[drawn] - offset, self.device), frames)
         steps = torch.arange(frames, device=self.device)
         mel = self._frames[start[:, None] + steps].float().masked_fill_(~mask[..., None], self._silence)
         return mel.transpose(1, 2), mask
@@ -117,14 +117,9 @@ class MemoryMappedCropReader:
         for crop, index, first in zip(crops, self._index[drawn], offset, strict=True):
             part = self.store.mel(index)[first : first + frames]
             crop[: len(part)] = part
-        mask = valid_mask(self._length[drawn] - offset, frames, self.device)
+        mask = lengths_to_mask(to_device(self._length[drawn] - offset, self.device), frames)
         mel = to_device(crops, self.device).float().masked_fill_(~mask[..., None], self._silence)
         return mel.transpose(1, 2), mask
-
-
-def valid_mask(left: Indices, frames: int, device: torch.device) -> Tensor:
-    """True where a crop still has frames of its utterance: (B,) -> (B, frames)."""
-    return torch.arange(frames, device=device) < to_device(left, device)[:, None]
 
 
 def to_device(values: NDArray[np.int64] | NDArray[np.float16], device: torch.device) -> Tensor:

@@ -79,7 +79,6 @@ def backend(name: str = LOCAL, scheduler: str | None = None) -> Iterator[None]:
         return
     if find_spec("distributed") is None:
         raise ConfigError("--backend dask: needs Dask; pip install 'voiceae[dask]' here and on the workers")
-    import joblib
     from distributed import Client
 
     try:
@@ -91,8 +90,6 @@ def backend(name: str = LOCAL, scheduler: str | None = None) -> Iterator[None]:
     with client, joblib.parallel_config("dask", client=client):
         yield
 
-
-__all__ = ["PrepareOptions", "Prepared", "prepare"]
 
 _SHARD_UTTERANCES = 64  # few, so that a kill loses little
 _MOST_SHARDS = 4096  # few, so that a folder of them stays handy; each is in memory while it is made

@@ -56,7 +56,7 @@ def add_waves(store: FeatureStore, *, jobs: int = 1, progress: bool = False) -> 
         StoreError: when a recording is gone, or is not the one that the store was made from.
         OutputError: when a file cannot be written.
     """
-    folder, made_from = store.path / WAVES, _belonging(store)
+    folder, made_from = store.path / WAVES, {"plan": plan_digest(store.info)}
     run = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered", **parent_watch_options())
     with store_lock(store.path):
         if _made_from(folder) != made_from:  # of a store that stood here before
@@ -74,11 +74,6 @@ def add_waves(store: FeatureStore, *, jobs: int = 1, progress: bool = False) -> 
             )
             for _ in tqdm(done, total=len(missing), desc="waves", unit="shard", disable=not progress):
                 pass
-
-
-def _belonging(store: FeatureStore) -> dict[str, Any]:
-    """What is written beside waves to know them by."""
-    return {"plan": plan_digest(store.info)}
 
 
 def _made_from(folder: Path) -> dict[str, Any] | None:
@@ -130,7 +125,7 @@ class WaveCropSampler(CropSampler):
         self._hop = store.spec.hop_length
         utterances = [store.utterances[index] for index in self._index]
         made_from = _made_from(store.path / WAVES)
-        if made_from is not None and made_from != _belonging(store):
+        if made_from not in (None, {"plan": plan_digest(store.info)}):
             raise StoreError(
                 f"{store.path}: its waves are of an earlier store; prepare it again with --waves"
             )

@@ -18,9 +18,7 @@ from voiceae.errors import AudioError, ClippingWarning, OutputError, VoiceAEErro
 from voiceae.io.filesystem import as_path, atomic_path, kind_of, require_new
 from voiceae.io.recording import Recording, RecordingInfo, opened
 from voiceae.io.validation import AudioValidator, peak
-from voiceae.io.writer import SUFFIXES as SUFFIXES
-from voiceae.io.writer import encoder
-from voiceae.io.writer import require_format as require_format
+from voiceae.io.writer import encoder, require_format
 
 _SPEECH_RATE = 16000  # Hz; recordings at less lack part of the band up to 8 kHz that the models speak in
 _BLOCK = 1 << 20  # samples of a wave in memory per block, 48 s at 22,050 Hz

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from voiceae.io.audio import SUFFIXES
 from voiceae.io.filesystem import explain
+from voiceae.io.writer import SUFFIXES
 
 READABLE = tuple(
     dict.fromkeys(

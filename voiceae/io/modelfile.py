@@ -7,8 +7,8 @@ import importlib
 import json
 import math
 import struct
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -356,8 +356,7 @@ def load(path: str | Path, *, kind: str, device: str | torch.device = "cpu") -> 
     return ModelFile(module=module.to(device).eval().requires_grad_(False), header=header)
 
 
-@contextmanager
-def _bounded(parameters: int, largest: int, tensors: int) -> Iterator[None]:
+def _bounded(parameters: int, largest: int, tensors: int) -> AbstractContextManager[Any]:
     """A block in which torch makes no more tensors than the weights of a file can fill, whatever its description says.
 
     Args:
@@ -389,8 +388,7 @@ def _bounded(parameters: int, largest: int, tensors: int) -> Iterator[None]:
                 )
             return func(*args, **(kwargs or {}))
 
-    with Bounded():
-        yield
+    return Bounded()
 
 
 def _tensor_size(name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> int:

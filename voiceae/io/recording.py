@@ -236,9 +236,8 @@ class Recording:
             if mix.warning:
                 messages[mix.warning] = ChannelWarning
         if self._complaints:
-            messages[f"its decoder stumbled ({self._complaints[0]}); some of it may be noise or missing"] = (
-                RepairWarning
-            )
+            trouble = f"its decoder stumbled ({self._complaints[0]}); some of it may be noise or missing"
+            messages[trouble] = RepairWarning
         for text, category in messages.items():
             warnings.warn(f"{self.path}: {text}", category, stacklevel=2)
 

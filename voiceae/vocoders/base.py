@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator
 import torch
 from torch import Tensor, nn
 
-from voiceae.assets import GRIFFIN_LIM as GRIFFIN_LIM
 from voiceae.nn.receptive_field import context_windows
 from voiceae.specs import AudioSpec
 

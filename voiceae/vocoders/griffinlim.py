@@ -10,9 +10,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from voiceae.assets import GRIFFIN_LIM
 from voiceae.dsp.spectrum import mel_filters
 from voiceae.specs import AudioSpec
-from voiceae.vocoders.base import GRIFFIN_LIM, Vocoder
+from voiceae.vocoders.base import Vocoder
 from voiceae.vocoders.griffinlim_pipeline import PipelinedGriffinLim, block_frames
 
 _PIECE_BLOCKS = 48  # blocks whose magnitudes are worked out together
@@ -63,9 +64,8 @@ class GriffinLim(Vocoder):
         energies = ((2.0 * piece.transpose(1, 2)).exp().sum(-1) for piece in copies)
         shape = (first.shape[0], self.magnitudes.bins, frames)
         magnitudes = (self.magnitudes(piece.transpose(1, 2)) for piece in pieces)
-        yield from self._waves(
-            magnitudes, self._first_phases(_positions(energies, self.spec), shape[1]), shape
-        )
+        phases = self._first_phases(_positions(energies, self.spec), shape[1])
+        yield from self._waves(magnitudes, phases, shape)
 
     @torch.inference_mode()
     def invert(self, magnitude: Tensor, phase: Tensor | None = None) -> Tensor:

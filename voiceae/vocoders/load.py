@@ -6,12 +6,13 @@ from pathlib import Path
 
 import torch
 
+from voiceae.assets import GRIFFIN_LIM
 from voiceae.errors import VocoderError
 from voiceae.io import modelfile
 from voiceae.io.filesystem import exists
 from voiceae.specs import AudioSpec
 from voiceae.vocoders import hifigan
-from voiceae.vocoders.base import GRIFFIN_LIM, Vocoder
+from voiceae.vocoders.base import Vocoder
 from voiceae.vocoders.griffinlim import GriffinLim
 
 

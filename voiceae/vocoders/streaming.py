@@ -181,24 +181,21 @@ class StreamingGriffinLim:
         """(M, t) -> (t * hop_length,)."""
         target = self._magnitudes(mel.T[None].float())[0]
         for row in target:
-            self._add(row)
+            # One more frame, and some iterations over all that are not fixed.
+            self._target = torch.cat((self._target, row[None]))
+            silent = self._spectra.new_zeros(1, self._spectra.shape[-1])
+            self._spectra = torch.cat((self._spectra, silent))
+            newest = self._analysed(self._wave()[-self._spec.n_fft :])
+            newest = torch.where(newest.abs() > _TINY, newest, self._any)
+            self._spectra[-1:] = _with_magnitudes(newest, row[None])
+            for _ in range(self._n_iter):
+                self._spectra = _with_magnitudes(self._analysed(self._wave()), self._target)
         # Fix the oldest frames and give out the hops that no later frame reaches.
         count, hops = len(target), self._spec.samples(len(target))
         total, cover = self._sums(count)
         self._sum, self._cover = total[hops:], cover[hops:]
         self._spectra, self._target = self._spectra[count:], self._target[count:]
         return total[:hops] / cover[:hops].clamp_min(_LEAST_COVER * self._most)
-
-    def _add(self, target: Tensor) -> None:
-        """One more frame, and some iterations over all that are not fixed."""
-        self._target = torch.cat((self._target, target[None]))
-        silent = self._spectra.new_zeros(1, self._spectra.shape[-1])
-        self._spectra = torch.cat((self._spectra, silent))
-        newest = self._analysed(self._wave()[-self._spec.n_fft :])
-        newest = torch.where(newest.abs() > _TINY, newest, self._any)
-        self._spectra[-1:] = _with_magnitudes(newest, target[None])
-        for _ in range(self._n_iter):
-            self._spectra = _with_magnitudes(self._analysed(self._wave()), self._target)
 
     def _wave(self) -> Tensor:
         """Fixed and other frames together, their overlap evened out: -> (n,)."""
