@@ -154,7 +154,8 @@ def provenance(training: Training) -> dict[str, Any]:
 
     A leg is one training without interruption of its optimisers.
     """
-    settings, store = training.settings, training.store
+    settings, store, device = training.settings, training.store, training.fabric.device
+    processor = f"{device.type} ({platform.machine()})"
     leg = {
         "corpus": Path(settings.data.store).resolve().name,
         "store": training.resume_identity["data.store"],
@@ -165,7 +166,7 @@ def provenance(training: Training) -> dict[str, Any]:
         "seconds": round(training.seconds, 1),
         "seed": settings.seed,
         "precision": settings.trainer.precision,
-        "device": device_name(training.fabric.device),
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else processor,
         "processes": training.fabric.world_size,
     }
     legs = [*map(dict, training.earlier_legs), leg]
@@ -200,13 +201,6 @@ def resume_identity(settings: Settings) -> dict[str, Any]:
         "data.batch_size": settings.data.batch_size,
         "optim.kind": settings.optim.kind,
     }
-
-
-def device_name(device: torch.device) -> str:
-    """The GPU's name, or the kind of processor."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    return f"{device.type} ({platform.machine()})"
 
 
 def require_fitting(path: Path, training: Training) -> None:

@@ -99,7 +99,7 @@ class Training:
             reason = self.reason_not_to_begin()
             if reason is not None and self.fabric.is_global_zero:
                 warnings.warn(f"{self.settings.out}: {reason}", stacklevel=1)
-            stop = reason is not None
+            stop, validates = reason is not None, bool(self.valid) and options.validate_batches > 0
             while not stop:
                 self.throughput.before_step(self)
                 self.train_step()
@@ -109,7 +109,7 @@ class Training:
                 stop = self.step >= options.max_steps or self.agree(asked)
                 self.reporting.after_step(self)
                 # Where a validation follows a step the checkpoint waits for it: a resumed run repeats and skips none.
-                if self.has_validation and (stop or self.step % options.validate_every == 0):
+                if validates and (stop or self.step % options.validate_every == 0):
                     began = time.monotonic()
                     self.validate()
                     self.reporting.after_validation(self, time.monotonic() - began)
@@ -321,11 +321,6 @@ class Training:
         reduced = self.fabric.all_reduce(values, reduce_op="mean")
         assert isinstance(reduced, torch.Tensor)
         return reduced
-
-    @property
-    def has_validation(self) -> bool:
-        """Whether there is anything to validate on."""
-        return bool(self.valid) and self.settings.trainer.validate_batches > 0
 
     @property
     def learning_rate(self) -> float:

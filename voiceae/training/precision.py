@@ -29,7 +29,10 @@ def decided(settings: Settings) -> Settings:
         ConfigError: where CUDA would have to be asked before this process is forked.
     """
     options = settings.trainer
-    device = device_kind(options.accelerator)
+    device = options.accelerator
+    if device not in ("cpu", "mps", "cuda"):  # what Fabric will take, found out without touching a device
+        device = "mps" if MPSAccelerator.is_available() else "cpu"
+        device = "cuda" if CUDAAccelerator.is_available() else device
     if options.precision == "auto" and device == "cuda" and options.strategy == "ddp_fork":
         raise ConfigError(
             "trainer.precision=auto: asks CUDA, which processes that are forked afterwards could not use; "
@@ -38,11 +41,8 @@ def decided(settings: Settings) -> Settings:
     earlier = None if settings.resume_from is None else trained_with(settings.resume_from)
     name = choose(options.precision, device, earlier)
     trainer = {**dict(settings.config["trainer"]), "precision": name}
-    return replace(
-        settings,
-        trainer=replace(options, precision=name),
-        config={**settings.config, "trainer": trainer},
-    )
+    config = {**settings.config, "trainer": trainer}
+    return replace(settings, trainer=replace(options, precision=name), config=config)
 
 
 def choose(asked: str, device: str, earlier: str | None) -> str:
@@ -53,7 +53,8 @@ def choose(asked: str, device: str, earlier: str | None) -> str:
         device: kind of device.
         earlier: what the run that goes on was trained with; None for one that begins, or does not say.
     """
-    native, reason = (support := bf16_support(device)).native, support.reason
+    support = bf16_support(device)
+    native, reason = support.native, support.reason
     name, why = asked, "as given"
     if asked == "auto":
         name, why = "bf16" if native else "fp32", reason
@@ -80,15 +81,6 @@ def choose(asked: str, device: str, earlier: str | None) -> str:
             )
     log.info("precision %s: %s", name, why)
     return name
-
-
-def device_kind(accelerator: str) -> str:
-    """Kind of the devices that Fabric will take for `trainer.accelerator`, without touching one."""
-    if accelerator in ("cpu", "mps", "cuda"):
-        return accelerator
-    if CUDAAccelerator.is_available():
-        return "cuda"
-    return "mps" if MPSAccelerator.is_available() else "cpu"
 
 
 def trained_with(checkpoint: Path) -> str | None:

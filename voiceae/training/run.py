@@ -67,7 +67,8 @@ def fit(settings: Settings) -> Training:
         if checkpoint is not None:
             require_fitting(checkpoint, training)
         if is_first_process():
-            write_config(settings)
+            with atomic_path(settings.out / "config.yaml") as temporary:
+                OmegaConf.save(settings.config, temporary)
         try:
             # A forked or spawned process trains a copy of its own, and sends its counters back.
             vars(training).update(fabric.launch(train, training, checkpoint))  # type: ignore[arg-type]
@@ -158,27 +159,19 @@ def build_objective(
     else:
         given = modelfile.load(settings.trainer.init_from, kind=objective.kind)
         given.header.spec.require_same(store.spec, "model", "store")
-        load_weights(model, given.module, settings.trainer.init_from)
+        try:  # weights, codebooks and statistics
+            model.load_state_dict(given.module.state_dict())
+        except RuntimeError as error:
+            first = " ".join(str(error).split()[:24])
+            raise ConfigError(
+                f"trainer.init_from={settings.trainer.init_from}: is another model than the config describes: "
+                f"{first} ..."
+            ) from None
         legs = tuple(given.header.extra.get("legs", ()))
     try:
         return objective.configured(model, store, options), legs
     except (KeyError, TypeError, ValueError, OverflowError, RuntimeError) as error:
         raise ConfigError(f"loss: {' '.join(str(error).split())}") from error
-
-
-def load_weights(model: torch.nn.Module, given: torch.nn.Module, path: str) -> None:
-    """Take over another model's weights, codebooks and statistics.
-
-    Raises:
-        ConfigError: when the two are not built alike.
-    """
-    try:
-        model.load_state_dict(given.state_dict())
-    except RuntimeError as error:
-        first = " ".join(str(error).split()[:24])
-        raise ConfigError(
-            f"trainer.init_from={path}: is another model than the config describes: {first} ..."
-        ) from None
 
 
 def build_fabric(options: TrainerSettings, has_unused_parameters: bool) -> Fabric:
@@ -230,13 +223,3 @@ def run_folder(settings: Settings) -> Iterator[None]:
     with locked(settings.out, "wait until that training has ended, or choose another out"):
         settings.check_files()  # again: another may have begun and ended since
         yield
-
-
-def write_config(settings: Settings) -> None:
-    """Leave the resolved config in the run folder.
-
-    Raises:
-        OutputError: when it cannot be written.
-    """
-    with atomic_path(settings.out / "config.yaml") as temporary:
-        OmegaConf.save(settings.config, temporary)

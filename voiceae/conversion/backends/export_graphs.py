@@ -22,8 +22,7 @@ from voiceae.errors import ModelFileError
 from voiceae.models import Autoencoder, BottleneckOutput, Content
 from voiceae.specs import AudioSpec
 from voiceae.vocoders.base import Vocoder
-from voiceae.vocoders.excitation import ShortTimeTransform
-from voiceae.vocoders.sourcefilter import SourceFilter
+from voiceae.vocoders.sourcefilter import ShortTimeTransform, SourceFilter
 
 OPSET = 18
 IR_VERSION = 9  # of opset 18's time; onnxruntime refuses files from its future

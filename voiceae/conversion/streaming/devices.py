@@ -95,31 +95,24 @@ class PlayoutBuffer:
         bounds = np.flatnonzero(np.diff(present)) + 1
         for run in np.split(np.arange(count), bounds):
             start, stop = int(run[0]), int(run[-1]) + 1
-            if present[start]:
-                self._fade_in(out[start:stop])
-            else:
-                self._fade_out(out[start:stop], self._last if not start else out[:start])
+            part, before = out[start:stop], out[:start] if start else self._last
+            if present[start]:  # fade in after a gap, in place
+                rising = part[: max(0, self._fade - self._since_gap)]
+                rising *= (self._since_gap + np.arange(len(rising), dtype=np.float32)) / self._fade
+                self._since_gap += len(rising)
+                self._gap = 0
+                continue
+            # Fade into silence by the mirror image of what was played before.
+            if not self._gap:
+                falling = np.linspace(1, 0, self._fade, dtype=np.float32)
+                self._mirror = np.concatenate((self._last, before))[-self._fade :][::-1] * falling
+            mirrored = self._mirror[self._gap : self._gap + len(part)]
+            part[: len(mirrored)] = mirrored
+            self._gap += len(part)
+            self._since_gap = 0
+            self.missed += len(part)
         self._last = np.concatenate((self._last, out))[-self._fade :]
         return out
-
-    def _fade_in(self, wav: Wave) -> None:
-        """Fade in after a gap; in place."""
-        rising = wav[: max(0, self._fade - self._since_gap)]
-        rising *= (self._since_gap + np.arange(len(rising), dtype=np.float32)) / self._fade
-        self._since_gap += len(rising)
-        self._gap = 0
-
-    def _fade_out(self, wav: Wave, before: Wave) -> None:
-        """Fade into silence by the mirror image of what was played before; in place."""
-        if not self._gap:
-            self._mirror = np.concatenate((self._last, before))[-self._fade :][::-1] * np.linspace(
-                1, 0, self._fade, dtype=np.float32
-            )
-        mirrored = self._mirror[self._gap : self._gap + len(wav)]
-        wav[: len(mirrored)] = mirrored
-        self._gap += len(wav)
-        self._since_gap = 0
-        self.missed += len(wav)
 
     def _read(self, position: int, count: int) -> tuple[Wave, NDArray[np.bool_]]:
         """Samples and whether they are there; before the first one there is silence, and nothing missing."""

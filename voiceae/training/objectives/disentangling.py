@@ -206,11 +206,7 @@ class GradientReversal(Disentangling):
             )
         except (TypeError, ValueError) as error:
             raise ConfigError(f"loss.reversal_strength: {error}") from error
-        self.classifier = CodeClassifier(
-            dim=model.bottleneck.dim,
-            n_speakers=n_speakers,
-            channels=channels,
-        )
+        self.classifier = CodeClassifier(dim=model.bottleneck.dim, n_speakers=n_speakers, channels=channels)
 
     @classmethod
     def configured(cls, model: Any, store: FeatureStore, options: Mapping[str, Any]) -> Self:

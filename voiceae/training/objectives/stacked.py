@@ -41,10 +41,8 @@ class Stacked(Reconstruction):
             raise ValueError(
                 f"{len(model.content.levels)} levels of encoders, {len(model.decoder.levels)} of decoders: must agree"
             )
-        self.content, self.decoder = (
-            (model.content,),
-            (model.decoder,),
-        )  # in tuples they are no parts of their own
+        # In tuples they are no parts of their own.
+        self.content, self.decoder = (model.content,), (model.decoder,)
 
     @property
     def height(self) -> int:

@@ -76,11 +76,8 @@ class VocoderObjective(Objective):
     def configured(cls, model: Any, store: FeatureStore, options: Mapping[str, Any]) -> Self:
         """With the autoencoder loaded from its file; see `Objective.configured`."""
         options = dict(options)
-        path, adversary = (
-            options.pop("finetune_on_reconstructions_of"),
-            modelfile.build(options.pop("adversary")),
-        )
-        autoencoder = None
+        path, autoencoder = options.pop("finetune_on_reconstructions_of"), None
+        adversary = modelfile.build(options.pop("adversary"))
         if path:
             given = modelfile.load(path, kind="autoencoder")
             given.header.spec.require_same(store.spec, "autoencoder", "store")
