@@ -144,14 +144,10 @@ class GaussianBottleneck(BottleneckPart):
     def _units(self, x: Tensor, mask: Tensor | None, noise: Noise) -> BottleneckOutput:
         """Sample (training) or take the mean (evaluation)."""
         mean, log_variance = self.posterior(x)
-        z = mean
-        if self.training:
-            z = mean + noise[0] * (0.5 * log_variance).exp()
-        estimate = (
-            monte_carlo_kl(z, mean, log_variance) if self.monte_carlo else gaussian_kl(mean, log_variance)
-        )
-        per_dim = mean_over_frames(estimate, mask)
-        raw = mean_over_frames(gaussian_kl(mean, log_variance), mask) if self.monte_carlo else per_dim
+        z = mean + noise[0] * (0.5 * log_variance).exp() if self.training else mean
+        per_dim = raw = mean_over_frames(gaussian_kl(mean, log_variance), mask)
+        if self.monte_carlo:
+            per_dim = mean_over_frames(monte_carlo_kl(z, mean, log_variance), mask)
         return BottleneckOutput(
             apply_mask(z, mask).transpose(1, 2),
             losses={"kl": per_dim.clamp_min(self.free_nats).sum()},

@@ -115,10 +115,8 @@ class MelPitch(nn.Module):
             salience = apply_mask(white @ self.templates.T, mask)
         # An average over three frames, 1-2-1, of those that are valid.
         weight = salience.new_ones(salience.shape[:2]) if mask is None else mask.to(salience.dtype)
-        summed, total = (
-            0.25 * wide[:, :-2] + 0.5 * wide[:, 1:-1] + 0.25 * wide[:, 2:]
-            for wide in (functional.pad(x, (0, 0, 1, 1)) for x in (salience, weight[..., None]))
-        )
+        wide = [functional.pad(x, (0, 0, 1, 1)) for x in (salience, weight[..., None])]
+        summed, total = (0.25 * x[:, :-2] + 0.5 * x[:, 1:-1] + 0.25 * x[:, 2:] for x in wide)
         return torch.softmax(summed / total.clamp_min(0.25) / self.temperature, dim=-1).transpose(1, 2)
 
     def centre(self, pitch: Tensor, mel: Tensor, mask: Tensor | None = None) -> Tensor:

@@ -200,8 +200,7 @@ def scale_gradient(x: Tensor, factor: float) -> Tensor:
     """
     if factor == 0:
         return x.detach()
-    scaled = ScaleGradient.apply(x, factor)
-    assert isinstance(scaled, Tensor)
+    scaled: Tensor = ScaleGradient.apply(x, factor)
     return scaled
 
 

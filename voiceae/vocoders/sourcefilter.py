@@ -423,9 +423,8 @@ class SourceFilter(Vocoder):
     def _mel_of(self, spectra: Tensor) -> Tensor:
         """Log-mel relative to that of a flat unit spectrum, holes filled: (2, B, T, F) -> (B, T, M)."""
         power = spectra[0].square() + spectra[1].square()
-        mel = (
-            ((power + self.spec.magnitude_epsilon).sqrt() @ self.filters).clamp_min(self.spec.log_floor).log()
-        )
+        magnitude = (power + self.spec.magnitude_epsilon).sqrt()
+        mel = (magnitude @ self.filters).clamp_min(self.spec.log_floor).log()
         around = functional.max_pool1d(mel, 2 * _NEIGHBOURS + 1, stride=1, padding=_NEIGHBOURS)
         return torch.maximum(mel, around - _CONTRAST_NATS)
 

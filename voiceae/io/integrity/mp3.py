@@ -195,10 +195,8 @@ def _count_frame(kind: _Kind, head: bytes, frames: int) -> bytes:
     lengths = _lengths(kind)
     keys = (bytes([0xFF, second, code << 4 | kind.rate_code << 2]) for code in range(1, 15))
     key = next(key for key in keys if lengths[key] >= start + 12)
-    frame = (
-        key + head[3:4] + bytes(start - _HEAD) + b"Xing" + (1).to_bytes(4, "big") + frames.to_bytes(4, "big")
-    )
-    return frame.ljust(lengths[key], b"\0")
+    count = b"Xing" + (1).to_bytes(4, "big") + frames.to_bytes(4, "big")
+    return (key + head[3:4] + bytes(start - _HEAD) + count).ljust(lengths[key], b"\0")
 
 
 def _side_information(head: bytes) -> int:
