@@ -25,9 +25,8 @@ Source: TypeAlias = str | Path | Audio | tuple[NDArray[Any], int]
 Target: TypeAlias = "Source | NDArray[Any] | Tensor | SpeakerProfile | Sequence[Any]"
 """A recording of the voice, an embedding (S,), a stored one (`FILE.npz:NAME`), or several to average."""
 
-_LARGEST_NATS = (
-    30.0  # of a log-mel: exp(30)^2 = 1e26, so that squares and sums of magnitudes are within float32
-)
+# Of a log-mel: exp(30)^2 = 1e26, so that squares and sums of magnitudes are within float32.
+_LARGEST_NATS = 30.0
 _LEAST_NATS = -1e30  # in the place of what float32 cannot hold; its exponential is 0 all the same
 
 

@@ -12,13 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from voiceae.conversion.arguments import as_number
-from voiceae.conversion.backends.torch import (
-    SourceStatistics,
-    decode,
-    known_centre,
-    match,
-    source_statistics,
-)
+from voiceae.conversion.backends.torch import SourceStatistics, decode, known_centre, match, source_statistics
 from voiceae.dsp.loudness import LevelMeter
 from voiceae.dsp.mel import MelStream, evenly_spaced_spans, select_spans
 from voiceae.dsp.statistics import masked_moments
@@ -38,9 +32,8 @@ if TYPE_CHECKING:
     from voiceae.conversion.speaker_profile import SpeakerProfile
     from voiceae.models import Autoencoder
 
-_BLOCK_SAMPLES = (
-    1 << 16
-)  # whose mel is computed at once: 3 s, so that a file read in one block needs no more memory
+# Whose mel is computed at once: 3 s, so that a file read in one block needs no more memory.
+_BLOCK_SAMPLES = 1 << 16
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -238,7 +238,12 @@ def as_source(source: Any, what: str = "a source") -> Path | Audio:
 
 def _checked_wave(wav: Any, sample_rate: Any) -> Audio:
     """One channel, the mean of several: (N,) or (channels, N)."""
-    rate = _as_rate(sample_rate)
+    if hasattr(sample_rate, "item") and getattr(sample_rate, "ndim", None) == 0:
+        sample_rate = sample_rate.item()
+    known = isinstance(sample_rate, int | float) and not isinstance(sample_rate, bool)
+    if not known or not 0 < sample_rate < math.inf or sample_rate != int(sample_rate):
+        shown = repr(sample_rate)[:_CHARACTERS_SHOWN]
+        raise AudioError(f"wave in memory: a sample rate of {shown}; give a whole number of Hz above zero")
     array = as_numbers(wav, "wave in memory", AudioError, "fiubc")
     if array.ndim == 2 and 0 < array.shape[0] <= array.shape[1] and array.dtype.kind == "f":
         with np.errstate(over="ignore", invalid="ignore"):
@@ -248,18 +253,7 @@ def _checked_wave(wav: Any, sample_rate: Any) -> Audio:
             f"wave in memory: {array.dtype} of shape {array.shape}; give one channel of floats, full scale 1"
         )
     with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is refused as that
-        return Audio(wav=np.ascontiguousarray(array, dtype=np.float32), sample_rate=rate)
-
-
-def _as_rate(sample_rate: Any) -> int:
-    """Whole and positive, in Hz."""
-    if hasattr(sample_rate, "item") and getattr(sample_rate, "ndim", None) == 0:
-        sample_rate = sample_rate.item()
-    known = isinstance(sample_rate, int | float) and not isinstance(sample_rate, bool)
-    if not known or not 0 < sample_rate < math.inf or sample_rate != int(sample_rate):
-        shown = repr(sample_rate)[:_CHARACTERS_SHOWN]
-        raise AudioError(f"wave in memory: a sample rate of {shown}; give a whole number of Hz above zero")
-    return int(sample_rate)
+        return Audio(wav=np.ascontiguousarray(array, dtype=np.float32), sample_rate=int(sample_rate))
 
 
 def as_numbers(value: Any, what: str, error: type[VoiceAEError], kinds: str = "fiu") -> NDArray[Any]:

@@ -84,7 +84,15 @@ class Checkpoints:
             raise diverged("weights", training)
         self.save(training, self.folder / LAST)
         if training.fabric.is_global_zero:
-            self.export(training)
+            with training.averages.in_place():  # the model file has the averaged weights
+                modelfile.save(
+                    self.model_path,
+                    training.objective.model,
+                    kind=training.objective.kind,
+                    description=training.settings.model,
+                    spec=training.store.spec,
+                    extra=provenance(training),
+                )
         self.saved_step, self.saved_at = training.step, time.monotonic()
 
     def save(self, training: Training, path: Path) -> None:
@@ -94,29 +102,27 @@ class Checkpoints:
             OutputError: when it cannot be written; the one before it stays.
         """
         if training.fabric.is_global_zero:
+            # All that changes while a training runs, and what it may not be resumed without.
+            state = {
+                "objective": training.objective.state_dict(),
+                "optimizers": [optimizer.state_dict() for optimizer in training.optimizers],
+                "averages": [value.cpu() for value in training.averages.values],
+                "step": training.step,
+                "frames": training.frames,
+                "seconds": training.seconds,
+                "meter": training.meter.state_dict(),
+                "figures": dict(training.figures),
+                "best": {"total": self.best, "stage": self.best_stage, "waited": self.waited},
+                "resume_identity": training.resume_identity,
+                "precision": training.settings.trainer.precision,
+                "stage": training.stage.identity,
+            }
             try:
                 with atomic_path(path) as temporary:
-                    torch.save(self.state_of(training), temporary)
+                    torch.save(state, temporary)
             except (RuntimeError, OSError) as error:
                 raise OutputError(f"{path}: cannot be written: {error}") from error
         training.fabric.barrier()
-
-    def state_of(self, training: Training) -> dict[str, Any]:
-        """All that changes while a training runs, and what it may not be resumed without."""
-        return {
-            "objective": training.objective.state_dict(),
-            "optimizers": [optimizer.state_dict() for optimizer in training.optimizers],
-            "averages": [value.cpu() for value in training.averages.values],
-            "step": training.step,
-            "frames": training.frames,
-            "seconds": training.seconds,
-            "meter": training.meter.state_dict(),
-            "figures": dict(training.figures),
-            "best": {"total": self.best, "stage": self.best_stage, "waited": self.waited},
-            "resume_identity": training.resume_identity,
-            "precision": training.settings.trainer.precision,
-            "stage": training.stage.identity,
-        }
 
     def load(self, path: Path, training: Training) -> dict[str, Any]:
         """Take weights and counters from a checkpoint: -> all of it, for what is only built after them."""
@@ -129,24 +135,6 @@ class Checkpoints:
         best = kept["best"]
         self.best, self.best_stage, self.waited = best["total"], best["stage"], best["waited"]
         return kept
-
-    # The model file.
-
-    def export(self, training: Training) -> None:
-        """Write the model with its averaged weights into the run folder.
-
-        Raises:
-            OutputError: when it cannot be written.
-        """
-        with training.averages.in_place():
-            modelfile.save(
-                self.model_path,
-                training.objective.model,
-                kind=training.objective.kind,
-                description=training.settings.model,
-                spec=training.store.spec,
-                extra=provenance(training),
-            )
 
 
 def provenance(training: Training) -> dict[str, Any]:

@@ -35,9 +35,8 @@ from voiceae.training.throughput import Throughput
 
 VALIDATION_SPLITS = ("valid_utterances", "valid_speakers")
 VALIDATION_SEED = 0  # the same crops whatever the run's seed, so that runs can be compared
-SIGNALS = [
-    getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGHUP") if hasattr(signal, name)
-]  # Windows has no SIGHUP
+# Windows has no SIGHUP.
+SIGNALS = [getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGHUP") if hasattr(signal, name)]
 
 
 class Training:
@@ -368,9 +367,8 @@ class StopSignals:
     def __enter__(self) -> Self:
         """Listen, in the main thread, which alone can."""
         if threading.current_thread() is threading.main_thread():
-            handled = [
-                number for number in SIGNALS if signal.getsignal(number) != signal.SIG_IGN
-            ]  # as of nohup
+            # nohup has some of them ignored, which stays so.
+            handled = [number for number in SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
             self._handlers = {number: signal.signal(number, self._note) for number in handled}
         return self
 

@@ -130,9 +130,7 @@ def prepare_process(settings: Settings) -> None:
     torch.set_float32_matmul_precision("high")  # TF32 products on GPUs that have them
     torch.use_deterministic_algorithms(options.deterministic)
     if options.deterministic:
-        os.environ["CUBLAS_WORKSPACE_CONFIG"] = (
-            ":4096:8"  # without it cuBLAS is not deterministic, says torch
-        )
+        os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"  # without it cuBLAS is not deterministic
     torch.backends.cudnn.benchmark = not options.deterministic  # crops have one shape
     seed_everything(settings.seed, verbose=False)
 

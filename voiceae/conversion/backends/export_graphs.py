@@ -8,10 +8,9 @@ import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-import numpy as np
 import onnx
 import torch
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -311,9 +310,8 @@ def trace(graph: Graph) -> onnx.ModelProto:
     model = onnx.load_from_string(buffer.getvalue())
     model.ir_version = IR_VERSION
     model.producer_name, model.producer_version = "voiceae", ""
-    for node in (
-        model.graph.node
-    ):  # what only a reader of the trace wants: lines of source, with this machine's paths
+    # What only a reader of the trace wants goes: lines of source, with this machine's paths.
+    for node in model.graph.node:
         node.doc_string = ""
         del node.metadata_props[:]
     return model
@@ -350,9 +348,3 @@ def point_into(model: onnx.ModelProto, name: str, tensors: Mapping[str, Stored])
     nodes = [*casts, *model.graph.node]
     del model.graph.node[:]
     model.graph.node.extend(nodes)
-
-
-def largest_inside(model: onnx.ModelProto) -> int:
-    """Bytes of the largest tensor that is still in the graph itself."""
-    inside = [t for t in model.graph.initializer if t.data_location != TensorProto.EXTERNAL]
-    return max((np.asarray(numpy_helper.to_array(t)).nbytes for t in inside), default=0)

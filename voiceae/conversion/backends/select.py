@@ -12,12 +12,7 @@ from typing import TYPE_CHECKING
 
 from voiceae.assets import GRIFFIN_LIM, find_model, find_vocoder
 from voiceae.conversion.backends.manifest import is_export, read_manifest, weights_path
-from voiceae.conversion.backends.onnx import (
-    ExportedGraphs,
-    ExportedVocoder,
-    OnnxBackend,
-    require_onnxruntime,
-)
+from voiceae.conversion.backends.onnx import ExportedGraphs, ExportedVocoder, OnnxBackend, require_onnxruntime
 from voiceae.conversion.batch import VoiceLoader
 from voiceae.conversion.embedding_files import is_stored
 from voiceae.conversion.voice import Voice

@@ -27,9 +27,8 @@ from voiceae.specs import AudioSpec
 from voiceae.vocoders.base import Vocoder
 from voiceae.vocoders.load import load_vocoder
 
-_VOCODER_GFLOP_PER_SECOND = (
-    0.5  # counted for 32 iterations of Griffin-Lim; only the number of threads hangs on it
-)
+# Counted for 32 iterations of Griffin-Lim; only the number of threads hangs on it.
+_VOCODER_GFLOP_PER_SECOND = 0.5
 
 
 class TorchBackend:

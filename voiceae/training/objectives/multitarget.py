@@ -14,10 +14,7 @@ from torch.nn import functional
 from voiceae.data.crops import Batch
 from voiceae.models import Autoencoder
 from voiceae.models.decoders import DecoderInput
-from voiceae.models.discriminators import (
-    mel_adversarial_loss,
-    mel_discriminator_loss,
-)
+from voiceae.models.discriminators import mel_adversarial_loss, mel_discriminator_loss
 from voiceae.models.encoders import SpeakerTable
 from voiceae.models.multitarget import CodeClassifier, PatchDiscriminator, ResidualDecoder
 from voiceae.nn.layers import downsample_mask
@@ -52,12 +49,7 @@ class MultiTarget(Reconstruction):
     """
 
     def __init__(
-        self,
-        *,
-        model: Autoencoder,
-        weights: Mapping[str, Any],
-        channels: int = 192,
-        **options: Any,
+        self, *, model: Autoencoder, weights: Mapping[str, Any], channels: int = 192, **options: Any
     ) -> None:
         super().__init__(model=model, weights=weights, **options)
         if not isinstance(model.speaker, SpeakerTable) or not isinstance(model.decoder, ResidualDecoder):

@@ -33,12 +33,7 @@ class Reconstruction(Objective):
     """
 
     def __init__(
-        self,
-        *,
-        model: Autoencoder,
-        weights: Mapping[str, Any],
-        distance: str = "l1",
-        reference: str = "own",
+        self, *, model: Autoencoder, weights: Mapping[str, Any], distance: str = "l1", reference: str = "own"
     ) -> None:
         super().__init__()
         if reference not in REFERENCES:
