@@ -38,11 +38,6 @@ def is_wave(value: object) -> bool:
     return isinstance(rate, int | float) or (hasattr(rate, "item") and getattr(rate, "ndim", None) == 0)
 
 
-def several(target: object) -> Sequence[Any] | None:
-    """The targets among which a voice is sought; None for a single one."""
-    return target if isinstance(target, list | tuple) and not is_wave(target) else None
-
-
 def first_recording(target: Target) -> Source | None:
     """The first of the targets that is a recording rather than an embedding; None when none is."""
     if isinstance(target, Audio) or (isinstance(target, tuple) and is_wave(target)):
@@ -60,8 +55,9 @@ def as_targets(targets: Any) -> Sequence[Any]:
     Raises:
         EmbeddingError: for none.
     """
-    many = list(targets) if isinstance(targets, dict | set | frozenset) else several(targets)
-    many = [targets] if many is None else many
+    many = list(targets) if isinstance(targets, dict | set | frozenset) else targets
+    if not isinstance(many, list | tuple) or is_wave(many):
+        many = [targets]
     if not len(many):
         raise EmbeddingError("no targets; give at least one")
     return many
@@ -92,7 +88,7 @@ def known_voice(
             str(target),
             *sizes,
         )
-    if several(target) is not None:
+    if isinstance(target, list | tuple) and not is_wave(target):
         return SpeakerProfile.mean([listen(one) for one in as_targets(target)])
     return None
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import pickle
 import platform
 import time
 from contextlib import suppress
@@ -17,6 +16,7 @@ import voiceae
 from voiceae.errors import ConfigError, OutputError, VoiceAEError
 from voiceae.io import modelfile
 from voiceae.io.filesystem import atomic_path
+from voiceae.training.precision import DAMAGED
 from voiceae.training.reporting import diverged
 from voiceae.training.settings import BEST, LAST, Settings, without_paths
 
@@ -202,16 +202,7 @@ def require_fitting(path: Path, training: Training) -> None:
         kept = torch.load(path, map_location="cpu", weights_only=True)
         theirs = {name: value.shape for name, value in kept["objective"].items()}
         identity, stage, step = dict(kept["resume_identity"]), dict(kept["stage"]), int(kept["step"])
-    except (
-        RuntimeError,
-        OSError,
-        EOFError,
-        ValueError,
-        KeyError,
-        TypeError,
-        AttributeError,
-        pickle.UnpicklingError,
-    ):
+    except DAMAGED:
         raise ConfigError(
             f"trainer.resume: {path}: is damaged, or is no checkpoint of a training; train anew into another out"
         ) from None

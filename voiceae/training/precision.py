@@ -18,6 +18,17 @@ from voiceae.hardware import bf16_support
 from voiceae.training.settings import PRECISIONS, Settings
 
 log = logging.getLogger("voiceae.training")
+DAMAGED = (
+    RuntimeError,
+    OSError,
+    EOFError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    pickle.PickleError,
+)
+"""What a damaged checkpoint raises when it is read, or one of another program."""
 
 
 def decided(settings: Settings) -> Settings:
@@ -87,8 +98,7 @@ def trained_with(checkpoint: Path) -> str | None:
     """Precision of the training that a checkpoint is of; None where nothing says it."""
     try:
         name = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)["precision"]
-    # A damaged checkpoint is refused with its own words later.
-    except (RuntimeError, OSError, EOFError, ValueError, LookupError, TypeError, pickle.PickleError):
+    except DAMAGED:  # it is refused with its own words later
         return None
     return name if name in PRECISIONS else None
 
@@ -104,11 +114,8 @@ def shared_precision(settings: Settings, fabric: Fabric) -> Settings:
         fabric: whose processes share it.
     """
     name = str(fabric.broadcast(settings.trainer.precision))
-    if (
-        name == "bf16"
-        and not fabric.is_global_zero
-        and not (support := bf16_support(fabric.device.type)).native
-    ):
+    support = bf16_support(fabric.device.type)
+    if name == "bf16" and not fabric.is_global_zero and not support.native:
         warnings.warn(
             f"process {fabric.global_rank}: the first process chose bf16, which is slow here ({support.reason}); "
             "give trainer.precision=fp32",

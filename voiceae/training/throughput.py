@@ -50,7 +50,7 @@ class Throughput:
         device = training.fabric.device
         self.peak_tflops = peak_of(torch.cuda.get_device_name(device)) if device.type == "cuda" else None
         if self.peak_tflops is None:
-            self._compile(training)
+            compile_parts(training.objective.model, self.compiler, self.mode)
 
     def before_step(self, training: Training) -> None:
         """Count the operations of the first step."""
@@ -68,7 +68,7 @@ class Throughput:
         own_frames = (training.frames - self._frames) / training.fabric.world_size
         self.flop_per_frame = self._counter.get_total_flops() / own_frames
         self._counter = None
-        self._compile(training)
+        compile_parts(training.objective.model, self.compiler, self.mode)
 
     def mark_step(self) -> None:
         """What CUDA graphs kept of the step before may be overwritten from now on."""
@@ -87,23 +87,19 @@ class Throughput:
         tflops = 1e-12 * self.flop_per_frame * frames_per_second / processes
         return {"tflops": tflops, "bf16_peak_share": tflops / self.peak_tflops}
 
-    def _compile(self, training: Training) -> None:
-        if self.compiler is not None:
-            compile_parts(training.objective.model, self.compiler, self.mode)
 
-
-def compile_parts(model: nn.Module, compiler: str, mode: str | None = None) -> None:
+def compile_parts(model: nn.Module, compiler: str | None, mode: str | None = None) -> None:
     """Compile the forward of every part with weights in place; names of weights stay what they are.
 
     A part without weights (the pitch stream) keeps float32 products exact by a setting that no graph can change.
 
     Args:
         model: whose parts are compiled.
-        compiler: backend of torch.compile.
+        compiler: backend of torch.compile; None leaves them as they are.
         mode: of the backend inductor.
     """
     for part in model.children():
-        if any(True for _ in part.parameters()):
+        if compiler is not None and any(True for _ in part.parameters()):
             part.compile(backend=compiler, **({"mode": mode} if mode else {}))
 
 

@@ -155,8 +155,7 @@ def _export_model(source: Source, folder: Path, clips: Sequence[Path]) -> Manife
     statistics = {
         name: [float(f"{x:.6g}") for x in value.flatten().tolist()] for name, value in moments.items()
     }
-    written = _written(source, folder, model_graphs(ours.model, ours.spec))
-    manifest = _describe(source, folder, written, values, statistics)
+    manifest = _write(source, folder, model_graphs(ours.model, ours.spec), values, statistics)
     try:
         found = compare_models(ours, ExportedGraphs(folder, "autoencoder"), clips)
     except ExportError as error:
@@ -190,8 +189,7 @@ def _export_vocoder(source: Source, folder: Path, clips: Sequence[Path]) -> Mani
         "piece_frames": int(module.piece_frames),
         "context_frames": int(module.context_frames),
     }
-    written = _written(source, folder, {"vocoder": vocoder_graph(module)})
-    manifest = _describe(source, folder, written, values, {})
+    manifest = _write(source, folder, {"vocoder": vocoder_graph(module)}, values, {})
     transform, spec = LogMel(module.spec), module.spec
     with torch.inference_mode():
         mels = [transform(torch.from_numpy(_normalised(clip, spec))).numpy() for clip in clips]
@@ -199,8 +197,14 @@ def _export_vocoder(source: Source, folder: Path, clips: Sequence[Path]) -> Mani
     return _finished(manifest, found, clips, folder)
 
 
-def _written(source: Source, folder: Path, graphs: Mapping[str, Graph]) -> dict[str, str]:
-    """Write the graphs; returns their SHA-256 by name."""
+def _write(
+    source: Source,
+    folder: Path,
+    graphs: Mapping[str, Graph],
+    values: dict[str, Any],
+    statistics: dict[str, list[float]],
+) -> Manifest:
+    """Write graphs, their SHA-256 and what they are into a manifest."""
     tensors, sums = stored_tensors(source.path.read_bytes()), {}
     for name, graph in graphs.items():
         traced = trace(graph)
@@ -208,16 +212,6 @@ def _written(source: Source, folder: Path, graphs: Mapping[str, Graph]) -> dict[
         data = traced.SerializeToString(deterministic=True)
         (folder / f"{name}.onnx").write_bytes(data)
         sums[name] = hashlib.sha256(data).hexdigest()
-    return sums
-
-
-def _describe(
-    source: Source,
-    folder: Path,
-    graphs: dict[str, str],
-    values: dict[str, Any],
-    statistics: dict[str, list[float]],
-) -> Manifest:
     header = modelfile.read_header(source.path)
     programs = {name: version(name) for name in ("torch", "onnx", "onnxruntime")}
     manifest = Manifest(
@@ -226,7 +220,7 @@ def _describe(
         spec=header.spec,
         checksum=header.checksum,
         weights=source.name,
-        graphs=graphs,
+        graphs=sums,
         values=values,
         statistics=statistics,
         versions={"voiceae": __version__, **programs, "opset": str(OPSET)},

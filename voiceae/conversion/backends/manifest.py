@@ -171,15 +171,11 @@ def stored_tensors(data: bytes) -> dict[str, Stored]:
     start = 8 + struct.unpack("<Q", data[:8])[0]
     table: dict[str, Any] = json.loads(data[8:start])
     table.pop("__metadata__", None)
-    return {
-        name: Stored(
-            entry["dtype"],
-            tuple(entry["shape"]),
-            start + entry["data_offsets"][0],
-            entry["data_offsets"][1] - entry["data_offsets"][0],
-        )
-        for name, entry in table.items()
-    }
+    found = {}
+    for name, entry in table.items():
+        first, stop = entry["data_offsets"]
+        found[name] = Stored(entry["dtype"], tuple(entry["shape"]), start + first, stop - first)
+    return found
 
 
 def read_weights(path: Path, checksum: str) -> bytes:

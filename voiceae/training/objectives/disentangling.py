@@ -99,7 +99,13 @@ class Disentangling(Objective):
         mels = {"source": source, "target": target, "output": output}
         if self.adversary.active:
             mels["converted"], scores = self._convert(batch, content, speaker)
-            losses |= scores | self._adversarial_losses(mels, speaker.detach(), batch)
+            # The model's side of the least-squares GAN, and feature matching.
+            voice, normalise, discriminator = speaker.detach(), model.normalise, self.adversary
+            real, made = (discriminator(normalise(mels[name]), voice, mask) for name in ("target", "output"))
+            converted = discriminator(normalise(mels["converted"]), voice[batch.other_speaker], mask)
+            adversarial = 0.5 * (mel_adversarial_loss(made) + mel_adversarial_loss(converted))
+            matching = feature_matching_loss(real, made)
+            losses |= {**scores, "adversarial": adversarial, "feature_matching": matching}
         return self.result(losses, step, stats=content.bottlenecked.stats, mels=mels, speaker=speaker)
 
     def extra_losses(self, batch: Batch, content: Content, step: int) -> dict[str, Tensor]:
@@ -133,19 +139,6 @@ class Disentangling(Objective):
                 voice, other, self.log_scale.exp().detach(), batch.speaker[batch.other_speaker]
             ),
             "conversion_content": reconstruction_loss(features, content.features.detach(), coarse, "l2"),
-        }
-
-    def _adversarial_losses(
-        self, mels: Mapping[str, Tensor], speaker: Tensor, batch: Batch
-    ) -> dict[str, Tensor]:
-        """The model's side of the least-squares GAN, and feature matching."""
-        discriminator, normalise, mask = self.adversary, self.model.normalise, batch.mask
-        real = discriminator(normalise(mels["target"]), speaker, mask)
-        output = discriminator(normalise(mels["output"]), speaker, mask)
-        converted = discriminator(normalise(mels["converted"]), speaker[batch.other_speaker], mask)
-        return {
-            "adversarial": 0.5 * (mel_adversarial_loss(output) + mel_adversarial_loss(converted)),
-            "feature_matching": feature_matching_loss(real, output),
         }
 
     def _perturb_voices(self, batch: Batch, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
