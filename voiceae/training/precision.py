@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-import pickle
 import warnings
 from dataclasses import replace
 from pathlib import Path
+from pickle import PickleError
 
 import torch
 from lightning_fabric import Fabric
@@ -18,16 +18,7 @@ from voiceae.hardware import bf16_support
 from voiceae.training.settings import PRECISIONS, Settings
 
 log = logging.getLogger("voiceae.training")
-DAMAGED = (
-    RuntimeError,
-    OSError,
-    EOFError,
-    ValueError,
-    LookupError,
-    TypeError,
-    AttributeError,
-    pickle.PickleError,
-)
+DAMAGED = (RuntimeError, OSError, EOFError, ValueError, LookupError, TypeError, AttributeError, PickleError)
 """What a damaged checkpoint raises when it is read, or one of another program."""
 
 

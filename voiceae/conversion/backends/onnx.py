@@ -62,9 +62,8 @@ class OnnxBackend:
     def describe(self, mel: Floats) -> SpeakerProfile:
         """All that a conversion needs of a reference, but for the covariance: mel (M, T) -> profile."""
         found = self._graphs.run("describe", mel=mel[None])
-        statistics = MelStatistics(
-            found["mel_mean"][0], found["mel_deviation"][0], float(found["active_frames"][0])
-        )
+        mean, deviation = found["mel_mean"][0], found["mel_deviation"][0]
+        statistics = MelStatistics(mean, deviation, float(found["active_frames"][0]))
         return SpeakerProfile(found["speaker"][0], _known_centre(found), statistics)
 
     def encode(self, mel: Floats) -> EncodedSpeech:
@@ -123,10 +122,8 @@ class ExportedVocoder:
         self._constants: dict[str, Floats] = {}
         if graphs.manifest.values["design"] == "sourcefilter":
             bins = reached_bins(self.spec)
-            self._constants = {
-                "basis": fourier_basis(self.spec, bins),
-                "noise": noise_spectra(self.spec, bins),
-            }
+            basis, noise = fourier_basis(self.spec, bins), noise_spectra(self.spec, bins)
+            self._constants = {"basis": basis, "noise": noise}
 
     def __call__(self, mel: Floats) -> Floats:
         """Synthesise: (M, T) -> (T * hop_length,)."""

@@ -319,11 +319,9 @@ class _StreamingModel:
             self._converted.add(newest)
         if update and self._converted.parts:
             self._statistics = source_statistics(self._converted.parts[0], self._profile, self._matching)
-        return (
-            newest
-            if self._statistics is None
-            else match(newest, self._profile, self._matching, self._statistics)
-        )
+        if self._statistics is None:
+            return newest
+        return match(newest, self._profile, self._matching, self._statistics)
 
 
 class _History:

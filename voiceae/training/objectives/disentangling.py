@@ -59,11 +59,8 @@ class Disentangling(Objective):
         super().__init__()
         if not 0 <= perturbed_share <= 1:
             raise ConfigError(f"loss.perturbed_share {perturbed_share}: must lie between 0 and 1")
-        self.model = model
-        self.perturbation = perturbation
-        self.weights = LossWeights(weights)
-        self.distance = distance
-        self.perturbed_share = perturbed_share
+        self.model, self.weights, self.distance = model, LossWeights(weights), distance
+        self.perturbation, self.perturbed_share = perturbation, perturbed_share
         self.adversary = adversary or NoAdversary()
         # Log of the inverse temperature; CLIP (arXiv 2103.00020) begins at log(1 / 0.07) = 2.66.
         self.log_scale = nn.Parameter(torch.tensor(2.7))

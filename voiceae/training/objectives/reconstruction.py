@@ -38,10 +38,8 @@ class Reconstruction(Objective):
         super().__init__()
         if reference not in REFERENCES:
             raise ConfigError(f"loss.reference={reference}: is not one of {', '.join(REFERENCES)}")
-        self.model = model
-        self.weights = LossWeights(weights)
-        self.distance = distance
-        self.reference = reference
+        self.model, self.weights = model, LossWeights(weights)
+        self.distance, self.reference = distance, reference
 
     @classmethod
     def configured(cls, model: Any, store: FeatureStore, options: Mapping[str, Any]) -> Self:

@@ -62,8 +62,7 @@ class VocoderObjective(Objective):
         adversary: WaveDiscriminators | NoAdversary | None = None,
     ) -> None:
         super().__init__()
-        self.model = model
-        self.weights = LossWeights(weights)
+        self.model, self.weights = model, LossWeights(weights)
         self.spectral = MultiResolutionSTFTLoss(
             fft_sizes=fft_sizes, sample_rate=spec.sample_rate, f_max=spec.f_max
         )
