@@ -172,7 +172,7 @@ def fake_cuda() -> Iterator[OneDevice]:
     with ExitStack() as stack:
         for target, name, value in (
             (torch.cuda.amp.common, "amp_definitely_not_available", lambda: False),
-            (torch.cuda, "is_bf16_supported", lambda *_: True),
+            (torch.cuda, "is_bf16_supported", lambda including_emulation=True: True),
             (torch, "Generator", CudaGenerator),
             (torch, "inference_mode", _without_gradients),
             *((module, name, _recurrent) for module in (torch, torch._VF) for name in ("lstm", "gru")),

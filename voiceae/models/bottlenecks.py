@@ -273,7 +273,11 @@ class VQ(DiscreteBottleneck):
         counted = valid.long().cumsum(0)
         rank = (places * counted[-1]).long().minimum(counted[-1] - 1)
         index = torch.searchsorted(counted, rank + 1).clamp_max(len(flat) - 1)
-        fresh = flat[index] + 1e-3 * off  # two codes from one frame would stay equal for ever
+        return self._broadcast(flat[index] + 1e-3 * off)  # two codes from one frame would stay equal for ever
+
+    @staticmethod
+    def _broadcast(fresh: Tensor) -> Tensor:
+        """What the first process drew, on every process: any shape -> the same."""
         if distributed.is_available() and distributed.is_initialized():
             fresh = fresh.contiguous()
             distributed.broadcast(fresh, src=0)

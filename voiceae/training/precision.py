@@ -105,11 +105,12 @@ def shared_precision(settings: Settings, fabric: Fabric) -> Settings:
         fabric: whose processes share it.
     """
     name = str(fabric.broadcast(settings.trainer.precision))
-    support = bf16_support(fabric.device.type)
-    if name == "bf16" and not fabric.is_global_zero and not support.native:
-        warnings.warn(
-            f"process {fabric.global_rank}: the first process chose bf16, which is slow here ({support.reason}); "
-            "give trainer.precision=fp32",
-            stacklevel=1,
-        )
+    if name == "bf16" and not fabric.is_global_zero:
+        support = bf16_support(fabric.device.type)
+        if not support.native:
+            warnings.warn(
+                f"process {fabric.global_rank}: the first process chose bf16, which is slow here ({support.reason}); "
+                "give trainer.precision=fp32",
+                stacklevel=1,
+            )
     return replace(settings, trainer=replace(settings.trainer, precision=name))
