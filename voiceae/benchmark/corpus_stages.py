@@ -37,7 +37,7 @@ PREPARED_FILES = 400  # some seconds of work, so that starting processes does no
 _RATED_FILES = 256  # enough to know the rate by, however many --files says
 _DIFFERENT = 32  # lengths
 _WARM = 0.25  # share of a batch that is not counted: processes load the model, memory settles
-_READINGS = 20
+_READINGS = 20  # of the memory along a batch, enough to fit a slope to
 _ADAIN_FRAMES = 2137.0  # mel frames a second of the published AdaIN-VC in training, measured on one core
 Item = TypeVar("Item")
 

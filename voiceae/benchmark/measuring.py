@@ -24,7 +24,7 @@ from voiceae.errors import ConfigError
 from voiceae.io import audio as audio_io
 from voiceae.io.audio import Audio
 
-CLIP_SECONDS = 5.0
+CLIP_SECONDS = 5.0  # a sentence
 YARDSTICK = "product"  # the matrix product that is timed in turn with every task
 _SPEAKERS, _CLIPS = 8, 12  # of the synthetic corpus: seven minutes
 RUNS = 7  # an odd number has a median among its readings

@@ -35,7 +35,7 @@ from voiceae.specs import AudioSpec
 from voiceae.vocoders.griffinlim import GriffinLim
 
 ITERATIONS = 32  # the number that librosa and torchaudio take by default
-LONG_SECONDS = 60.0
+LONG_SECONDS = 60.0  # long enough that a vocoder works in pieces
 
 
 def matrix(bench: Bench) -> list[Figure]:

@@ -40,7 +40,7 @@ SHORT_SECONDS = 0.7
 
 REFERENCE_CHUNK_SECONDS = 300.0
 """Of a target; the profiles of its pieces are averaged."""
-OVERLAP_SECONDS = 1.0
+OVERLAP_SECONDS = 1.0  # of those pieces: the last is no short rest, from which an embedding would be poor
 SEGMENT_SECONDS = 2.0  # long enough for an embedding of the voice rather than of the words
 _SEGMENTS = 4  # whose embeddings are compared, spread evenly
 

@@ -17,7 +17,7 @@ from voiceae.evaluation.pairs import Clip, normalise_text
 Array = NDArray[np.float64]
 
 RESAMPLES = 2000  # an end of the interval then varies by 1.5 % of its width (by the normal law)
-COVERAGE = 0.95
+COVERAGE = 0.95  # of every interval that is reported
 MIN_VOICED_FRAMES = 20  # 0.2 s of speech: fewer make a correlation that is mostly noise
 MAX_CLIPS_PER_SPEAKER = 40  # 780 pairs of one speaker; the number of pairs grows with the square
 ALL = "all"

@@ -24,7 +24,7 @@ from voiceae.models import Content
 HELD_OUT = 10  # every tenth clip is kept to compare densities on
 _CLEAR = 0.5  # of a pitch distribution in one grid point and its neighbours: a pitch to believe
 _MAX_FRAMES = 50_000  # that a mixture is fitted to; more change nothing but the time it takes
-_MIN_SPEAKERS = 8
+_MIN_SPEAKERS = 8  # with fewer, a density of speakers is those speakers
 _MAX_CODES = 1024  # of a discrete model that get a component; the others go with the nearest
 _MIN_VECTORS = 10  # a component, and a dimension for a covariance of its own
 _RIDGE = 1e-4  # share of the mean variance that every covariance keeps, so that it can be inverted

@@ -26,7 +26,7 @@ Measured = dict[str, Any]
 SAMPLE_RATE = 16000
 """Hz: every scorer is given 16 kHz, whatever the rate of what it scores."""
 
-F0_PERIOD_SECONDS = 0.01
+F0_PERIOD_SECONDS = 0.01  # WORLD takes 5 ms by default; correlations and offsets need no more than 10
 F0_RANGE = (60.0, 550.0)  # Hz, from low male voices to children
 SPEECH_SECONDS = 0.5  # Resemblyzer's windows are 1.6 s; one that is mostly padding embeds the padding
 CEPSTRA = 24  # as in most published distortions of 16 kHz speech (Kubichek 1993; WORLD-based conversion)

@@ -20,9 +20,9 @@ from voiceae.io.filesystem import is_dir, is_file, require_new
 from voiceae.specs import AudioSpec
 from voiceae.vocoders.base import Vocoder
 
-_SLOPE = 0.1
+_SLOPE = 0.1  # of the leaky rectifiers, as in the published generator (arXiv 2010.05646)
 _LAST_SLOPE = 0.01  # the authors' last activation keeps torch's default slope, and their weights expect it
-_PIECE_SECONDS = 1.5
+_PIECE_SECONDS = 1.5  # of a long mel, so that the activations do not grow with its length
 
 
 def _conv(inputs: int, outputs: int, kernel_size: int, dilation: int = 1) -> nn.Conv2d:

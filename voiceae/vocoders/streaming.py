@@ -14,7 +14,7 @@ from voiceae.vocoders.griffinlim import GriffinLim
 from voiceae.vocoders.sourcefilter import SourceFilter
 
 _LEAST_COVER = 1e-2  # of the squared windows; where fewer frames reach, the wave is not blown up further
-_TINY = 1e-8
+_TINY = 1e-8  # a spectrum below this has no phase to keep; 160 dB below full scale
 
 
 class StreamingVocoder(Protocol):

@@ -23,7 +23,7 @@ from voiceae.specs import AudioSpec
 from voiceae.vocoders.base import Vocoder
 from voiceae.vocoders.sourcefilter import ShortTimeTransform, SourceFilter
 
-OPSET = 18
+OPSET = 18  # of 2022, so that runtimes of these years read it
 IR_VERSION = 9  # of opset 18's time; onnxruntime refuses files from its future
 _EXAMPLE_FRAMES = 127  # of the run that is followed; a multiple of nothing
 _QUIET = -5.0  # natural-log mel of the example

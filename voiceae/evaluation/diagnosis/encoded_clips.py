@@ -135,7 +135,7 @@ def _cut(
     return Clips(torch.from_numpy(mel), mask, names, per_speaker, speaker)
 
 
-BATCH = 32
+BATCH = 32  # clips at a time; the memory goes by it, no figure does
 
 
 @dataclass(frozen=True)
