@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import gc
 import itertools
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 import torch
+from torch import Tensor
 
 from tests.tiny import SPEC, full_disk
 from voiceae import Audio
@@ -18,6 +20,7 @@ from voiceae.conversion.speaker_profile import SpeakerProfile
 from voiceae.conversion.voice import Voice
 from voiceae.errors import AudioError, OutputError
 from voiceae.io import audio as audio_io
+from voiceae.models import Autoencoder, Content
 from voiceae.vocoders.griffinlim import GriffinLim
 
 RATE = SPEC.sample_rate
@@ -205,3 +208,30 @@ def test_a_file_in_chunks_is_the_wave_in_chunks(
     written = soundfile.read(tmp_path / "b.wav", dtype="float32")[0]
     np.testing.assert_allclose(written, wave, atol=2e-5)
     assert np.abs(wave[2 * RATE :]).max() < 0.5 * np.abs(wave[:RATE]).max()
+
+
+def test_every_chunk_is_moved_by_the_pitch_of_the_whole(
+    tiny_voice: Voice, profile: SpeakerProfile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a source that speaks higher in its second half, which each chunk alone would bring to one height."""
+    shifts: list[float] = []
+    with_octaves = Autoencoder.decode
+
+    def noted(
+        self: Autoencoder, content: Content, speaker: Tensor, *, octaves: Tensor | None = None
+    ) -> Tensor:
+        assert octaves is not None
+        shifts.append(float(octaves[0]))
+        return with_octaves(self, content, speaker, octaves=octaves)
+
+    time = np.arange(RATE * 12) / RATE
+    f0 = np.where(time < 6, 120.0, 200.0)
+    wav = sum(np.sin(2 * np.pi * k * np.cumsum(f0) / RATE) / k for k in range(1, 12))
+    wav = (0.1 * wav * (0.4 + 0.6 * np.abs(np.sin(5 * time)))).astype(np.float32)
+    low, high = (float(tiny_voice.profile(Audio(half, RATE)).pitch_centre or 0) for half in np.split(wav, 2))
+    assert high - low > 0.5  # so that the halves would be moved by different amounts
+    made = conversion(tiny_voice, wav, replace(profile, pitch_centre=1.0), ChunkOptions(chunk_seconds=2.0))
+    frozen = made.freeze_statistics()
+    monkeypatch.setattr(Autoencoder, "decode", noted)
+    assert len(list(made.converted_mels(frozen))) > 4
+    assert shifts == [pytest.approx(1.0 - frozen.pitch_centre)] * len(shifts)

@@ -35,6 +35,8 @@ from voiceae.training.objectives.vocoder import VocoderObjective
 from voiceae.training.settings import Settings, compose, config_dir
 
 TOLERANCE = 1e-3
+# Processors of two makers round alike up to here; what two networks make of each other in three steps differs by more.
+TOLERANCES = {"vocoder_gan": 4e-3}
 RECORD = "RECORD_GOLDEN" in os.environ
 FOLDER = Path(__file__).with_name("golden")
 SHARED = [
@@ -124,7 +126,9 @@ def test_the_numbers_are_what_they_were(case: str, store: Path, tmp_path: Path) 
         rounded = {name: float(f"{value:.7g}") for name, value in figures.items()}
         (FOLDER / f"{case}.json").write_text(json.dumps(rounded, indent=0) + "\n")
     distance, name = golden.worst(figures, recorded(case))
-    assert distance < TOLERANCE, f"{name}: {figures.get(name)}, recorded {recorded(case).get(name)}"
+    assert distance < TOLERANCES.get(case, TOLERANCE), (
+        f"{name}: {figures.get(name)}, recorded {recorded(case).get(name)}"
+    )
 
 
 # Wrong wiring of each objective, as a slip of the pen would make it: what to put in place of what.
@@ -222,4 +226,4 @@ def test_wrong_wiring_moves_them_by_ten_times_the_tolerance(
     owner, name, slip = MUTANTS[case]
     monkeypatch.setattr(owner, name, slip)
     distance, _ = golden.worst(figures_of(case, store, tmp_path), recorded(case))
-    assert 10 * TOLERANCE < distance < float("inf")
+    assert 10 * TOLERANCES.get(case, TOLERANCE) < distance < float("inf")
