@@ -117,3 +117,24 @@ def test_cuda_is_not_asked_before_a_fork(composed: Composer) -> None:
     settings = composed("trainer.accelerator=cuda", "trainer.strategy=ddp_fork", "trainer.precision=auto")
     with pytest.raises(ConfigError, match="give fp32 or bf16"):
         decided(settings)
+
+
+def test_every_process_takes_the_precision_of_the_first_and_warns_where_it_is_slow(
+    composed: Composer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Second:
+        """What a process other than the first sees of Fabric."""
+
+        device, global_rank, is_global_zero = torch.device("cpu"), 1, False
+
+        @staticmethod
+        def broadcast(own: str) -> str:
+            assert own == "auto"
+            return "bf16"
+
+    settings = composed("trainer.precision=auto")
+    report(monkeypatch, True)
+    assert precision.shared_precision(settings, Second()).trainer.precision == "bf16"  # type: ignore[arg-type]
+    report(monkeypatch, False)
+    with pytest.warns(UserWarning, match="process 1: the first process chose bf16, which is slow here"):
+        assert precision.shared_precision(settings, Second()).trainer.precision == "bf16"  # type: ignore[arg-type]
