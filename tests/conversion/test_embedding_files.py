@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -132,3 +133,20 @@ def test_outputs_refused_at_the_door(table: EmbeddingTable, tmp_path: Path) -> N
     with pytest.raises(OutputError, match="--force"):
         table.save(tmp_path / "s.npz")
     table.save(tmp_path / "s.npz", force=True)
+
+
+def test_columns_under_another_name_are_not_lost_without_a_word(
+    table: EmbeddingTable, tmp_path: Path
+) -> None:
+    file, other = tmp_path / "table.npz", tmp_path / "other.npz"
+    table.save(file)
+    with np.load(file) as arrays:
+        names = {name: name.replace("mel_statistics", "colours") for name in arrays.files}
+        np.savez(other, **{names[name]: arrays[name] for name in arrays.files})
+    with pytest.warns(
+        UserWarning, match="columns colours, speaker_colours are not known here and are left out"
+    ):
+        assert EmbeddingTable.read(other).profile(0).mel_statistics is None
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        EmbeddingTable.read(file)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
+import warnings
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
@@ -110,6 +111,15 @@ class EmbeddingTable:
         if missing:
             raise EmbeddingError(
                 f"{path}: is not a table of voiceae embed: it has no {', '.join(missing[:3])}"
+            )
+        foreign = sorted({*arrays} - {*names})
+        if (
+            foreign
+        ):  # such as the statistics of a voice under a name that is no longer used: not lost without a word
+            warnings.warn(
+                f"{path}: columns {', '.join(foreign[:3])} are not known here and are left out; "
+                "if voiceae embed wrote them, make the table again",
+                stacklevel=3,
             )
         made_with = str(arrays["model"])
         require_model(path, made_with, model)
