@@ -54,11 +54,8 @@ def run(options: argparse.Namespace) -> None:
     }
     with atomic_path(out / "embeddings.npz") as path:
         np.savez(path, **{name.replace(" ", "_"): vector for name, vector in embedded.items()})
-    draw(
-        voice,
-        {f"{a.stem} (source)": audio_io.read(a), f"{b.stem} (target)": audio_io.read(b), "converted": there},
-        out,
-    )
+    clips = {"source": audio_io.read(a), "target": audio_io.read(b), "converted": there}
+    draw(voice, {f"{a.stem} to {b.stem}": clips}, out)
 
     print(f"\nas {voice.name} hears it       cosine to A   cosine to B")
     for name in ("A as B", "B as A"):
@@ -79,8 +76,8 @@ def convert(voice: Voice, source: Path, target: Path, out: Path) -> Audio:
     return audio
 
 
-def draw(voice: Voice, clips: dict[str, Audio], out: Path) -> None:
-    """Log-mels under each other, on one time axis."""
+def draw(voice: Voice, columns: dict[str, dict[str, Audio]], out: Path) -> None:
+    """Log-mels of some clips under each other, a column a conversion, as OUT/mels.png."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -89,18 +86,24 @@ def draw(voice: Voice, clips: dict[str, Audio], out: Path) -> None:
 
     from voiceae.io.filesystem import atomic_path
 
-    mels = {title: voice.mel(audio).cpu().numpy() for title, audio in clips.items()}
-    figure, axes = pyplot.subplots(len(mels), 1, figsize=(8, 5.2), sharex=True, layout="constrained")
-    for axis, (title, mel) in zip(axes, mels.items(), strict=True):
-        seconds = mel.shape[1] / voice.spec.frame_rate
-        # The quietest parts say nothing and would take half of the colours.
-        top = mel.max()
-        axis.imshow(
-            mel, origin="lower", aspect="auto", extent=(0, seconds, 0, len(mel)), vmin=top - 9, vmax=top
-        )
-        axis.set(title=title, ylabel="mel bin")
-    axes[-1].set_xlabel("time (s)")
-    axes[-1].set_xlim(0, max(mel.shape[1] for mel in mels.values()) / voice.spec.frame_rate)
+    rows = len(next(iter(columns.values())))
+    size = (8 if len(columns) == 1 else 3.2 * len(columns), 1.75 * rows)
+    figure, axes = pyplot.subplots(
+        rows, len(columns), figsize=size, sharex="col", sharey=True, squeeze=False, layout="constrained"
+    )
+    for column, (title, clips) in zip(axes.T, columns.items(), strict=True):
+        longest = 0.0
+        for axis, (name, audio) in zip(column, clips.items(), strict=True):
+            mel = voice.mel(audio).cpu().numpy()
+            seconds = mel.shape[1] / voice.spec.frame_rate
+            # The quietest parts say nothing and would take half of the colours.
+            top, longest = mel.max(), max(longest, seconds)
+            shown = {"origin": "lower", "aspect": "auto", "vmin": top - 9, "vmax": top}
+            axis.imshow(mel, extent=(0, seconds, 0, len(mel)), **shown)
+            axis.set_ylabel(f"{name}\nmel bin")
+            axis.label_outer()
+        column[0].set(title=title, xlim=(0, longest))
+        column[-1].set_xlabel("time (s)")
     with atomic_path(out / "mels.png") as path:
         figure.savefig(path, dpi=90)
         Image.open(path).quantize(48).save(path, optimize=True)  # a fifth of the size, and looks the same

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import runpy
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import soundfile
+from PIL import Image
 
 from tests.recipes.conftest import ROOT, Run
 
@@ -42,3 +46,17 @@ def test_a_wrong_clip_is_one_line(recipe: Run, tmp_path: Path) -> None:
     assert done.returncode == 1
     assert len(done.stderr.splitlines()) == 1
     assert done.stderr.startswith(f"demo: error: {tmp_path / 'none.wav'}: ")
+
+
+def test_the_directions_of_the_readme_are_made_anew(tmp_path: Path) -> None:
+    script = ROOT / "recipes/demo/directions.py"
+    subprocess.run([sys.executable, script, "--vocoder", "griffinlim", "--out", tmp_path], check=True)
+    for name, (source, _) in runpy.run_path(str(script))["DIRECTIONS"].items():
+        converted = soundfile.info(tmp_path / "converted" / f"{name}.flac")
+        assert abs(converted.duration - soundfile.info(ROOT / "recipes/demo" / source).duration) < 0.001
+    with Image.open(tmp_path / "mels.png") as picture:
+        assert picture.width > 1000
+    done = subprocess.run(
+        [sys.executable, script, "--model", "none"], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
