@@ -17,6 +17,7 @@ import numpy as np
 from voiceae.errors import ConfigError
 from voiceae.evaluation import pairs, scores
 from voiceae.evaluation.evaluation import Evaluation
+from voiceae.evaluation.figures import FIGURES
 from voiceae.evaluation.pairs import Clip, Pair
 from voiceae.evaluation.scores import RESAMPLES, Interval, bootstrap, equal_error
 from voiceae.evaluation.systems import ROWS
@@ -30,27 +31,6 @@ LIBRARIES = (
     *("voiceae", "numpy", "torch", "librosa"),
     *("resemblyzer", "pocketsphinx", "speechmos", "pyworld", "jiwer"),
 )
-
-FIGURES = {
-    "sim_target": "similarity to another clip of the target (cosine)",
-    "sim_source": "similarity to another clip of the source's speaker (cosine)",
-    "sim_source_clip": "similarity to the source clip itself (cosine)",
-    "accepted": "share accepted as the target at the natural equal-error threshold",
-    "nearer_target": "share nearer to the target than to the source's speaker, each by another clip",
-    "nearer_target_than_clip": "share nearer to the target than to the source clip itself",
-    "eer_target": "equal error rate of telling the row from other clips of the target (0.5: cannot be told)",
-    "cer_recogniser": "character error rate against the recogniser's own transcript of the source",
-    "wer_recogniser": "word error rate against the recogniser's own transcript of the source",
-    "cer_text": "character error rate against the text, where there is one",
-    "wer_text": "word error rate against the text, where there is one",
-    "sig": "DNSMOS SIG",
-    "bak": "DNSMOS BAK",
-    "ovrl": "DNSMOS OVRL",
-    "f0_correlation": "correlation of log F0 with the source, frames voiced in both",
-    "f0_offset_semitones": "distance of the mean log F0 from the target's, semitones",
-    "mcd_db": "mel-cepstral distortion from the target's own reading, aligned, dB",
-}
-"""Figures by name, and what they are, in the order of the tables."""
 
 PROTOCOL = [
     pairs.PROTOCOL,

@@ -14,8 +14,9 @@ import soundfile
 from numpy.typing import NDArray
 
 from voiceae.evaluation.evaluation import Evaluation, row_key
+from voiceae.evaluation.figures import FIGURES
 from voiceae.evaluation.pairs import Pair
-from voiceae.evaluation.report import FIGURES, Report
+from voiceae.evaluation.report import Report
 from voiceae.evaluation.systems import ROWS
 from voiceae.pretrained.scorers import F0_PERIOD_SECONDS, SAMPLE_RATE
 
@@ -24,13 +25,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 BLOCKS = {
-    "Speaker": (
-        *("sim_target", "sim_source", "sim_source_clip", "accepted"),
-        *("nearer_target", "nearer_target_than_clip", "eer_target"),
-    ),
-    "Content": ("cer_recogniser", "wer_recogniser", "cer_text", "wer_text"),
-    "Naturalness": ("sig", "bak", "ovrl"),
-    "Pitch and spectrum": ("f0_correlation", "f0_offset_semitones", "mcd_db"),
+    title: tuple(name for name, figure in FIGURES.items() if figure.table == title)
+    for title in dict.fromkeys(figure.table for figure in FIGURES.values())
 }
 """Tables by title, with their columns."""
 
@@ -49,7 +45,7 @@ def markdown(report: Report) -> str:
         parts.append("## Natural speech\n\n" + _markdown_table(natural_cells(report)))
     for title, figures in BLOCKS.items():
         if table := block(report["rows"], figures):
-            legend = "\n".join(f"- `{figure}`: {FIGURES[figure]}" for figure in table[0][1:])
+            legend = "\n".join(f"- {FIGURES[name].words}: {FIGURES[name].meaning}" for name in figures)
             parts.append(f"## {title}\n\n{_markdown_table(table)}\n\n{legend}")
     if table := block(report["groups"], GROUP_FIGURES):
         parts.append("## Conversions by sex\n\n" + _markdown_table(table))
@@ -65,11 +61,11 @@ def block(rows: Mapping[str, Any], figures: Sequence[str]) -> list[list[str]]:
     """Cells of a table, its head first: rows that have any of the figures; empty when there are none."""
     present = [figure for figure in figures if any(figure in values for values in rows.values())]
     table = [
-        [ROWS.get(row, row), *(interval(values.get(figure)) for figure in present)]
+        [ROWS[row].words if row in ROWS else row, *(interval(values.get(figure)) for figure in present)]
         for row, values in rows.items()
         if set(present) & set(values)
     ]
-    return [["row", *present], *table] if table else []
+    return [["row", *(FIGURES[figure].words for figure in present)], *table] if table else []
 
 
 def interval(values: Mapping[str, float] | None) -> str:
@@ -86,12 +82,12 @@ def headline_figures(report: Report) -> list[tuple[str, str]]:
     for row, figure in against.items():
         difference = report["differences"].get(row, {}).get(figure)
         if difference:
-            what = f"conversion minus {ROWS[row].partition(':')[0]}: {FIGURES[figure]}"
+            what = f"conversion minus {ROWS[row].words}: {FIGURES[figure].words}"
             found.append((what, interval(difference)))
     for figure in ("nearer_target", "nearer_target_than_clip", "accepted", "cer_recogniser"):
         value = report["rows"].get("conversion", {}).get(figure)
         if value:
-            found.append((FIGURES[figure], interval(value)))
+            found.append((FIGURES[figure].words, interval(value)))
     return found
 
 
@@ -269,7 +265,7 @@ def _body(report: Report, evaluation: Evaluation) -> Iterator[str]:
     yield "<h2>Natural speech</h2>" + _html_table(natural_cells(report))
     for title, figures in BLOCKS.items():
         if cells := block(report["rows"], figures):
-            lines = (f"<code>{escape(name)}</code>: {escape(FIGURES[name])}" for name in cells[0][1:])
+            lines = (escape(f"{FIGURES[name].words}: {FIGURES[name].meaning}") for name in figures)
             yield f"<h2>{escape(title)}</h2>{_html_table(cells)}{_html_list(lines)}"
     pictures = {"Voices": embedding_map(evaluation), "Similarity": similarity_matrix(evaluation)}
     for title, picture in pictures.items():

@@ -71,16 +71,26 @@ def converter(voice: Voice, mode: str) -> Callable[[Path, Sequence[Any]], Audio]
     return convert
 
 
+@dataclass(frozen=True)
+class Row:
+    """What a row of the report is called, and what it is."""
+
+    words: str
+    meaning: str
+
+
 ROWS = {
-    "source": "untouched source",
-    "target": "target: another natural clip",
-    "copy": "copy-synthesis: mel of the source -> vocoder",
-    "transfer": "mean/variance transfer: mean and deviation of the reference's mel bins put on the source's",
-    "reconstruction": "reconstruction: the source in its own speaker's voice, by another clip of it",
-    "conversion": "conversion",
-    "shuffled": "conversion, compared with the transcript of another source of like length",
+    "source": Row("source", "the recording that was to be converted, untouched"),
+    "target": Row("target", "another recording of the target"),
+    "copy": Row("copy-synthesis", "the source's own mel through the vocoder: what the vocoder alone costs"),
+    "transfer": Row(
+        "transfer", "mean and deviation of the reference's mel bins put on the source's: no network at all"
+    ),
+    "reconstruction": Row("reconstruction", "the source in its own speaker's voice, by another clip of it"),
+    "conversion": Row("conversion", "the source in the voice of the reference"),
+    "shuffled": Row("chance", "the conversion held against the words of another source of like length"),
 }
-"""Rows by name, and what they are."""
+"""Rows by name."""
 
 SUBSET_ROWS = ("copy", "reconstruction")
 """Rows that a fixed subset of the pairs suffices for."""
