@@ -26,6 +26,7 @@ from voiceae.models.encoders import (
 )
 from voiceae.models.multitarget import ResidualDecoder
 from voiceae.models.pitch import MelPitch, NoPitch
+from voiceae.models.timbre import NoTimbre, Timbre, TimbreEncoder
 
 __all__ = [
     "VQ",
@@ -46,6 +47,7 @@ __all__ = [
     "LinearBottleneck",
     "MelPitch",
     "NoPitch",
+    "NoTimbre",
     "OneHotBottleneck",
     "PretrainedSpeaker",
     "ResidualDecoder",
@@ -54,5 +56,7 @@ __all__ = [
     "SpeakerTable",
     "StackedContent",
     "StackedDecoder",
+    "Timbre",
+    "TimbreEncoder",
     "VoiceTraits",
 ]

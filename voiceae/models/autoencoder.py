@@ -12,6 +12,7 @@ from voiceae.models.bottlenecks import BottleneckOutput, BottleneckPart, Noise
 from voiceae.models.decoders import DecoderInput, DecoderPart
 from voiceae.models.encoders import ContentPart, SpeakerPart
 from voiceae.models.pitch import MelPitch, NoPitch
+from voiceae.models.timbre import NoTimbre, Timbre, TimbrePart
 from voiceae.nn.layers import downsample_mask
 
 
@@ -55,6 +56,7 @@ class VoiceTraits:
         mel_deviation: (B, M), of the same frames.
         active_frames: (B,) how many those are.
         pitch_confidence: (B,) 0 to 1, reliability of the pitch centre; None if not computed.
+        timbre: frames of it for the decoder to look up; None if not computed.
     """
 
     speaker: Tensor
@@ -63,6 +65,7 @@ class VoiceTraits:
     mel_deviation: Tensor
     active_frames: Tensor
     pitch_confidence: Tensor | None = None
+    timbre: Timbre | None = None
 
 
 class Autoencoder(nn.Module):
@@ -75,6 +78,7 @@ class Autoencoder(nn.Module):
         pitch: (B, M, T) -> (B, K, T), or `NoPitch`.
         decoder: `DecoderInput` -> (B, M, T).
         n_mels: M.
+        timbre: (B, M, R), (B, C, R') -> `Timbre`; `NoTimbre` by default.
         matching: default strength in `convert` of matching the target's mel statistics, 0 to 1.
 
     Raises:
@@ -93,6 +97,7 @@ class Autoencoder(nn.Module):
         pitch: MelPitch | NoPitch,
         decoder: DecoderPart,
         n_mels: int,
+        timbre: TimbrePart | None = None,
         matching: float = 1.0,
     ) -> None:
         super().__init__()
@@ -106,7 +111,12 @@ class Autoencoder(nn.Module):
             raise ValueError(
                 f"content encoder works at 1/{content.rate}, decoder at 1/{decoder.rate} of the frame rate"
             )
-        self.content, self.bottleneck, self.speaker = content, bottleneck, speaker
+        timbre = NoTimbre() if timbre is None else timbre
+        if decoder.timbre_dim != timbre.dim:
+            raise ValueError(
+                f"decoder looks up tokens of {decoder.timbre_dim} numbers, timbre gives {timbre.dim}"
+            )
+        self.content, self.bottleneck, self.speaker, self.timbre = content, bottleneck, speaker, timbre
         self.pitch, self.decoder, self.matching = pitch, decoder, matching
         # Some published systems share parts: AutoVC's content encoder takes the speaker vector, AGAIN-VC's speaker
         # vector comes from the content encoder.
@@ -157,21 +167,40 @@ class Autoencoder(nn.Module):
         """Speaker vector, pitch centre and mel statistics of a reference: mel (B, M, T), mask (B, T) -> traits."""
         pitch = self.pitch(mel, mask)
         centre, sure = self.pitch.centre(pitch, mel, mask), self.pitch.confidence(pitch, mel, mask)
-        return VoiceTraits(self.embed(mel, mask), centre, *active_moments(mel, mask), sure)
+        timbre = self.timbre_of(mel, mask)
+        return VoiceTraits(self.embed(mel, mask), centre, *active_moments(mel, mask), sure, timbre)
+
+    def timbre_of(self, mel: Tensor, mask: Tensor | None = None) -> Timbre:
+        """Frames of a reference for the decoder to look up: mel (B, M, R), mask (B, R) -> tokens (B, R', E)."""
+        normalised = self.normalise(mel)
+        if not self.timbre.dim:
+            return self.timbre(normalised, normalised[:, :0], mask)
+        # What is said there is only looked for: the content encoder is not to learn from it to tell voices.
+        with torch.no_grad():
+            features = self.content(normalised, mask)
+        return self.timbre(normalised, features, mask)
 
     def decode(
-        self, content: Content, speaker: Tensor, *, octaves: Tensor | None = None, mask: Tensor | None = None
+        self,
+        content: Content,
+        speaker: Tensor,
+        *,
+        timbre: Timbre | None = None,
+        octaves: Tensor | None = None,
+        mask: Tensor | None = None,
     ) -> Tensor:
         """Mel of content in the voice of a speaker (B, S): -> (B, M, T), exactly `content.frames` frames.
 
         Args:
             content: what `encode` gave.
             speaker: (B, S).
+            timbre: of a reference, to look up; None to go by the speaker vector alone.
             octaves: (B,) pitch shift, none by default.
             mask: (B, T).
         """
         pitch = content.pitch if octaves is None else self.pitch.shift(content.pitch, octaves)
-        given = DecoderInput(content.units, speaker, pitch, self.pitch.render(pitch), mask)
+        harmonics = self.pitch.render(pitch)
+        given = DecoderInput(content.units, speaker, pitch, harmonics, mask, timbre)
         return self.denormalise(self.decoder(given))
 
     def convert(self, mel: Tensor, target: VoiceTraits, *, matching: float | None = None) -> Tensor:
@@ -183,7 +212,8 @@ class Autoencoder(nn.Module):
             matching: strength of matching the target's mel statistics, see `match_moments`; the model's own by default.
         """
         content = self.encode(mel)
-        converted = self.decode(content, target.speaker, octaves=target.pitch_centre - content.pitch_centre)
+        octaves = target.pitch_centre - content.pitch_centre
+        converted = self.decode(content, target.speaker, timbre=target.timbre, octaves=octaves)
         strength = self.matching if matching is None else matching
         return match_moments(
             converted, target.mel_mean, target.mel_deviation, target.active_frames, strength=strength

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from voiceae.models.timbre import Timbre, TimbreAttention
 from voiceae.nn.layers import BlockStack, MaskedConv, StackFrames, UnstackFrames, apply_mask, downsample_mask
 from voiceae.nn.norm import AdaptiveInstanceNorm
 
@@ -25,6 +26,7 @@ class DecoderInput:
         pitch: (B, K, T) of the pitch stream; K may be 0, T is the number of frames to decode.
         harmonics: (B, M, T) as the pitch stream renders them, or (B, 0, T).
         mask: (B, T) valid frames, all by default.
+        timbre: frames of the reference to look up; None where nothing but the speaker vector is known.
     """
 
     units: Tensor
@@ -32,6 +34,7 @@ class DecoderInput:
     pitch: Tensor
     harmonics: Tensor
     mask: Tensor | None = None
+    timbre: Timbre | None = None
 
     @property
     def frames(self) -> int:
@@ -45,10 +48,12 @@ class DecoderPart(nn.Module):
     Attributes:
         rate: mel frames per code frame.
         pitch_bins: K, 0 without a pitch stream.
+        timbre_dim: E of the tokens that it looks up, 0 for none.
     """
 
     rate: int
     pitch_bins: int
+    timbre_dim: int = 0
 
 
 class Decoder(DecoderPart):
@@ -68,6 +73,8 @@ class Decoder(DecoderPart):
         pitch_bins: K of the pitch stream, 0 without one.
         pitch_dim: channels that each frame's pitch is mapped to for the blocks.
         head_dim: channels per frame of the head.
+        timbre_dim: E of the reference's tokens, 0 to look up none.
+        timbre_before: blocks before which they are looked up, counted from 0.
     """
 
     def __init__(
@@ -84,9 +91,11 @@ class Decoder(DecoderPart):
         pitch_bins: int = 0,
         pitch_dim: int = 16,
         head_dim: int = 64,
+        timbre_dim: int = 0,
+        timbre_before: Sequence[int] = (2, 4),
     ) -> None:
         super().__init__()
-        self.rate, self.pitch_bins = rate, pitch_bins
+        self.rate, self.pitch_bins, self.timbre_dim = rate, pitch_bins, timbre_dim
         harmonics = n_mels if pitch_bins else 0
         self.fold, self.unfold = StackFrames(rate), UnstackFrames(rate)
         self.enter_units = nn.Linear(dim + speaker_dim, channels)
@@ -95,6 +104,11 @@ class Decoder(DecoderPart):
             self.enter_pitch = nn.Linear(rate * pitch_dim, channels)
         norm = partial(AdaptiveInstanceNorm, channels, speaker_dim)
         self.blocks = BlockStack(n_blocks, channels, hidden, norm=norm, kernel_size=kernel_size)
+        self.lookups = nn.ModuleDict(
+            {str(place): TimbreAttention(channels=channels, dim=timbre_dim) for place in timbre_before}
+            if timbre_dim
+            else {}
+        )
         self.coarse = nn.Linear(channels, rate * n_mels)
         self.frames = nn.Linear(channels, rate * head_dim)
         self.head = nn.ModuleList(
@@ -111,7 +125,11 @@ class Decoder(DecoderPart):
             pitch = apply_mask(self.pitch_frames(given.pitch.transpose(1, 2)), mask)
             x = x + self.enter_pitch(self.fold(pitch))
         coarse_mask = downsample_mask(mask, self.rate)
-        x = self.blocks(apply_mask(x, coarse_mask), coarse_mask, speaker)
+        x = apply_mask(x, coarse_mask)
+        for place, block in enumerate(self.blocks):
+            if given.timbre is not None and str(place) in self.lookups:
+                x = x + apply_mask(self.lookups[str(place)](x, given.timbre), coarse_mask)
+            x = block(x, coarse_mask, speaker)
         # Most of the work is done at 1/rate of the frames; the head only adds what differs within a code frame.
         detail = self.unfold(self.frames(x), given.frames)
         detail = torch.cat((detail, given.harmonics.transpose(1, 2).to(detail.dtype)), dim=-1)

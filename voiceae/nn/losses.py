@@ -125,6 +125,34 @@ def contrastive_loss(
     return 0.5 * (functional.cross_entropy(logits, partner) + functional.cross_entropy(logits.T, partner))
 
 
+def margin_loss(vectors: Tensor, classes: Tensor, labels: Tensor, *, margin: float, scale: float) -> Tensor:
+    """Cross-entropy among speakers with an additive margin on the cosine of the right one: (B, S), (C, S), (B,) -> ().
+
+    AM-softmax (Wang et al. 2018, arXiv 1801.05599), in float32 also under autocast.
+
+    Args:
+        vectors: of unit length.
+        classes: one unit vector a speaker.
+        labels: the right ones.
+        margin: taken off the cosine of the right one.
+        scale: of the cosines.
+    """
+    with torch.autocast(vectors.device.type, enabled=False):
+        cosines = vectors.float() @ classes.float().T
+    right = functional.one_hot(labels, len(classes))
+    return functional.cross_entropy(scale * (cosines - margin * right), labels)
+
+
+def relational_loss(vectors: Tensor, wanted: Tensor) -> Tensor:
+    """Mean square difference of the cosines between all items of a batch: (B, S), (B, E) -> ().
+
+    Relational distillation (Park et al. 2019, arXiv 1904.05068) on unit vectors, in float32 also under autocast.
+    """
+    with torch.autocast(vectors.device.type, enabled=False):
+        ours, theirs = (x.float() @ x.float().T for x in (vectors, wanted))
+    return (ours - theirs).square().mean()
+
+
 class CLUBEstimator(nn.Module):
     """Variational upper bound on mutual information, in nats: x (..., X), y (..., Y).
 

@@ -54,7 +54,7 @@ class Objective(nn.Module):
 
     kind: ClassVar[str] = "autoencoder"
     crops: ClassVar[type[CropSampler]] = CropSampler
-    has_unused_parameters: ClassVar[bool] = False
+    has_unused_parameters: bool = False
     stage: str = ""
     model: Any
     adversary: Any

@@ -14,7 +14,7 @@ from voiceae.data.store import FeatureStore
 from voiceae.dsp.vocal_tract import VocalTractPerturbation
 from voiceae.errors import ConfigError
 from voiceae.io import modelfile
-from voiceae.models import Autoencoder, Content
+from voiceae.models import Autoencoder, Content, Timbre
 from voiceae.models.discriminators import (
     MelDiscriminator,
     NoAdversary,
@@ -33,8 +33,12 @@ class Disentangling(Objective):
 
     The content encoder gets the mel with one random perturbation of vocal-tract length and spectral envelope; reference
     and target share another. So the network learns from single recordings to take both from the reference (the idea
-    of NANSY, arXiv 2110.14513). With a discriminator every content is also decoded in the voice of another item, and
-    scored by the discriminator, the speaker encoder and the content encoder.
+    of NANSY, arXiv 2110.14513). Two more ways to a source in another voice: an aligned rendering, where the batch has
+    pairs (a true conversion, frame by frame), and a conversion of the target by the model itself, as it is at this
+    step, into the voice of another item; then what leaks of that voice through the content is punished by a recording.
+
+    With a discriminator every content is also decoded in the voice of another item, and scored by the discriminator,
+    the speaker encoder and the content encoder; without one where `conversion_speaker` has a weight.
 
     Args:
         model: the autoencoder.
@@ -43,6 +47,10 @@ class Disentangling(Objective):
             discriminator `adversarial`, `feature_matching`, `conversion_speaker` and `conversion_content`.
         distance: of the reconstruction: l1, l2 or huber.
         perturbed_share: share of the items whose voice is perturbed.
+        own_conversion_share: share of the items whose source is the model's own conversion.
+        frozen_speaker: whether the speaker encoder stays as it is, as when `experiment=speaker` trained it before.
+        timbre_dropout: share of the items that get by without the frames of their reference, so that a decoder that
+            looks them up can do with the speaker vector.
         adversary: the discriminator.
     """
 
@@ -54,13 +62,21 @@ class Disentangling(Objective):
         weights: Mapping[str, Any],
         distance: str = "l1",
         perturbed_share: float = 0.75,
+        own_conversion_share: float = 0.0,
+        frozen_speaker: bool = False,
+        timbre_dropout: float = 0.2,
         adversary: MelDiscriminator | NoAdversary | None = None,
     ) -> None:
         super().__init__()
-        if not 0 <= perturbed_share <= 1:
-            raise ConfigError(f"loss.perturbed_share {perturbed_share}: must lie between 0 and 1")
+        shares = {"perturbed_share": perturbed_share, "own_conversion_share": own_conversion_share}
+        for name, share in {**shares, "timbre_dropout": timbre_dropout}.items():
+            if not 0 <= share <= 1:
+                raise ConfigError(f"loss.{name} {share}: must lie between 0 and 1")
         self.model, self.weights, self.distance = model, LossWeights(weights), distance
         self.perturbation, self.perturbed_share = perturbation, perturbed_share
+        self.own_conversion_share, self.timbre_dropout = own_conversion_share, timbre_dropout
+        self.has_unused_parameters = frozen_speaker
+        self.frozen_speaker = frozen_speaker
         self.adversary = adversary or NoAdversary()
         # Log of the inverse temperature; CLIP (arXiv 2103.00020) begins at log(1 / 0.07) = 2.66.
         self.log_scale = nn.Parameter(torch.tensor(2.7))
@@ -83,26 +99,30 @@ class Disentangling(Objective):
         model, mask = self.model, batch.mask
         target, reference, source = self._perturb_voices(batch, generator)
         content = model.with_pitch_of(model.encode(source, mask, generator=generator), target, mask)
-        speaker = model.embed(reference, batch.reference_mask)
-        output = model.decode(content, speaker, mask=mask)
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen_speaker):
+            speaker = model.embed(reference, batch.reference_mask)
+        timbre = self._drop_out(model.timbre_of(reference, batch.reference_mask), generator)
+        output = model.decode(content, speaker, timbre=timbre, mask=mask)
         losses = {
             "reconstruction": reconstruction_loss(output, target, mask, self.distance),
-            "speaker": contrastive_loss(
-                speaker, model.embed(target, mask), self.log_scale.exp(), batch.speaker
-            ),
             **content.bottlenecked.losses,
             **self.extra_losses(batch, content, step),
         }
+        if "speaker" in self.weights:
+            own = model.embed(target, mask)
+            losses["speaker"] = contrastive_loss(speaker, own, self.log_scale.exp(), batch.speaker)
         mels = {"source": source, "target": target, "output": output}
+        if self.adversary.active or "conversion_speaker" in self.weights:
+            mels["converted"], scores = self._convert(batch, content, speaker, timbre)
+            losses |= scores
         if self.adversary.active:
-            mels["converted"], scores = self._convert(batch, content, speaker)
             # The model's side of the least-squares GAN, and feature matching.
             voice, normalise, discriminator = speaker.detach(), model.normalise, self.adversary
             real, made = (discriminator(normalise(mels[name]), voice, mask) for name in ("target", "output"))
             converted = discriminator(normalise(mels["converted"]), voice[batch.other_speaker], mask)
             adversarial = 0.5 * (mel_adversarial_loss(made) + mel_adversarial_loss(converted))
             matching = feature_matching_loss(real, made)
-            losses |= {**scores, "adversarial": adversarial, "feature_matching": matching}
+            losses |= {"adversarial": adversarial, "feature_matching": matching}
         return self.result(losses, step, stats=content.bottlenecked.stats, mels=mels, speaker=speaker)
 
     def extra_losses(self, batch: Batch, content: Content, step: int) -> dict[str, Tensor]:
@@ -122,18 +142,21 @@ class Disentangling(Objective):
         }
         return mel_discriminator_loss(scores["target"], [scores["output"], scores["converted"]])
 
-    def _convert(self, batch: Batch, content: Content, speaker: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    def _convert(
+        self, batch: Batch, content: Content, speaker: Tensor, timbre: Timbre
+    ) -> tuple[Tensor, dict[str, Tensor]]:
         """Decode every content in the voice of another speaker's item, encode that again: consistency losses."""
-        mask, other = batch.mask, speaker[batch.other_speaker].detach()
-        octaves = content.pitch_centre[batch.other_speaker] - content.pitch_centre
-        converted = self.model.decode(content, other, octaves=octaves, mask=mask)
+        mask, others = batch.mask, batch.other_speaker
+        other = speaker[others].detach()
+        octaves = content.pitch_centre[others] - content.pitch_centre
+        converted = self.model.decode(content, other, timbre=timbre[others], octaves=octaves, mask=mask)
         normalised = self.model.normalise(converted)
         voice = _call_frozen(self.model.speaker, normalised, mask)
         features = _call_frozen(self.model.content, normalised, mask)
         coarse = downsample_mask(mask, self.model.rate)
         return converted, {
             "conversion_speaker": contrastive_loss(
-                voice, other, self.log_scale.exp().detach(), batch.speaker[batch.other_speaker]
+                voice, other, self.log_scale.exp().detach(), batch.speaker[others]
             ),
             "conversion_content": reconstruction_loss(features, content.features.detach(), coarse, "l2"),
         }
@@ -149,8 +172,37 @@ class Disentangling(Objective):
         return (
             self.perturbation(batch.mel, voice),
             self.perturbation(batch.reference, voice),
-            self.perturbation(batch.mel, other),
+            self.perturbation(self._convert_some(batch, generator), other),
         )
+
+    def _convert_some(self, batch: Batch, generator: torch.Generator) -> Tensor:
+        """The sources, some of them said by the model in the voices of other items: -> (B, M, T)."""
+        count = round(self.own_conversion_share * len(batch.mel))
+        if not count:
+            return batch.mel
+        drawn = torch.randperm(len(batch.mel), generator=generator, device=generator.device)[:count]
+        voices = batch.other_speaker[drawn]
+        modes = {module: module.training for module in self.model.modules()}
+        self.model.eval()  # as in use: no noise in the bottleneck
+        with torch.no_grad():
+            wanted = self.model.describe(batch.reference[voices], batch.reference_mask[voices])
+            converted = self.model.convert(batch.mel[drawn], wanted)
+        for module, training in modes.items():
+            module.training = training
+        return batch.mel.index_copy(0, drawn, converted.to(batch.mel.dtype))
+
+    def _drop_out(self, timbre: Timbre, generator: torch.Generator) -> Timbre:
+        """Without the tokens of some items, in training."""
+        if not self.training or not timbre.tokens.shape[1]:
+            return timbre
+        kept = (
+            torch.rand(len(timbre.tokens), generator=generator, device=generator.device)
+            >= self.timbre_dropout
+        )
+        mask = (
+            torch.ones_like(timbre.tokens[..., 0], dtype=torch.bool) if timbre.mask is None else timbre.mask
+        )
+        return Timbre(timbre.tokens, mask & kept[:, None])
 
 
 def _call_frozen(module: nn.Module, x: Tensor, mask: Tensor) -> Tensor:
