@@ -27,12 +27,16 @@ BOTTLENECKS: dict[str, dict[str, Any]] = {
 PITCH_BINS = 104
 
 
-def description(spec: AudioSpec = SPEC, bottleneck: str = "gaussian", pitch: bool = True) -> dict[str, Any]:
+def description(
+    spec: AudioSpec = SPEC, bottleneck: str = "gaussian", pitch: bool = True, timbre: bool = False
+) -> dict[str, Any]:
     narrow = {"channels": 24, "hidden": 24, "n_blocks": 1}
     stream = {"_target_": "voiceae.models.MelPitch", "audio": spec.to_dict(), "n_bins": PITCH_BINS}
+    tokens = {"_target_": "voiceae.models.TimbreEncoder", "n_mels": spec.n_mels, "channels": 24, "dim": 12}
     return {
         "_target_": "voiceae.models.Autoencoder",
         "n_mels": spec.n_mels,
+        "timbre": tokens if timbre else {"_target_": "voiceae.models.NoTimbre"},
         "content": {"_target_": "voiceae.models.ContentEncoder", "n_mels": spec.n_mels, **narrow},
         "bottleneck": {"channels": 24, "dim": 8, **BOTTLENECKS[bottleneck]},
         "speaker": {"_target_": "voiceae.models.SpeakerEncoder", "n_mels": spec.n_mels, "dim": 16, **narrow},
@@ -44,13 +48,17 @@ def description(spec: AudioSpec = SPEC, bottleneck: str = "gaussian", pitch: boo
             "n_mels": spec.n_mels,
             "pitch_bins": PITCH_BINS if pitch else 0,
             "head_dim": 8,
+            "timbre_dim": 12 if timbre else 0,
+            "timbre_before": [0],
             **narrow,
         },
     }
 
 
-def small_model(bottleneck: str = "gaussian", pitch: bool = True) -> Autoencoder:
-    model: Autoencoder = modelfile.build(description(bottleneck=bottleneck, pitch=pitch))
+def small_model(bottleneck: str = "gaussian", pitch: bool = True, timbre: bool = False) -> Autoencoder:
+    model: Autoencoder = modelfile.build(description(bottleneck=bottleneck, pitch=pitch, timbre=timbre))
+    for lookup in model.decoder.lookups.values():  # they begin at zero, at which no test would miss them
+        torch.nn.init.normal_(lookup.leave.weight, std=0.3)
     return model
 
 

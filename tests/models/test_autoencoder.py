@@ -149,7 +149,7 @@ def test_convert_moves_the_pitch_to_the_targets_centre(monkeypatch):
     mel = speechlike(1, 40)
     asked = []
 
-    def decode(content, speaker, octaves):
+    def decode(content, speaker, timbre, octaves):
         asked.append((content.pitch_centre + octaves).item())
         return mel
 

@@ -38,10 +38,12 @@ def batch(items: int = 4, frames: int = 32) -> Batch:
     )
 
 
-def objective(adversarial: bool = False, bottleneck: str = "gaussian", **options: object) -> Disentangling:
+def objective(
+    adversarial: bool = False, bottleneck: str = "gaussian", timbre: bool = False, **options: object
+) -> Disentangling:
     torch.manual_seed(0)
     return Disentangling(
-        model=small_model(bottleneck),
+        model=small_model(bottleneck, timbre=timbre),
         perturbation=VocalTractPerturbation(AudioSpec()),
         weights=ADVERSARIAL if adversarial else PLAIN,
         adversary=MelDiscriminator(n_mels=80, speaker_dim=16, channels=8) if adversarial else None,
@@ -173,7 +175,8 @@ def test_judges_do_not_learn_from_conversions():
     asked = objective(adversarial=True, perturbed_share=0.0)
     model, given = asked.model, batch()
     content = model.encode(given.mel, given.mask, generator=generator())
-    _, losses = asked._convert(given, content, model.embed(given.reference).detach())
+    speaker, timbre = model.embed(given.reference).detach(), model.timbre_of(given.reference)
+    _, losses = asked._convert(given, content, speaker, timbre)
     for judge in (model.speaker, model.content):
         judge.zero_grad()
     losses["conversion_speaker"].backward(retain_graph=True)
@@ -202,3 +205,64 @@ def test_a_loss_without_a_weight_fails():
 def test_share_out_of_range_is_refused():
     with pytest.raises(ConfigError, match=r"loss\.perturbed_share"):
         objective(perturbed_share=1.5)
+
+
+def test_some_sources_are_what_the_model_makes_of_them_in_the_voice_of_another_item():
+    asked = objective(timbre=True, perturbed_share=0.0, own_conversion_share=0.5)
+    given = batch()
+    given = replace(given, mask=torch.ones_like(given.mask), reference_mask=torch.ones_like(given.mask))
+    result = asked(given, 0, generator())
+    changed = (result.mels["source"] - given.mel).abs().amax((1, 2)) > 1e-2
+    assert changed.sum() == 2
+    torch.testing.assert_close(result.mels["target"], given.mel, atol=1e-4, rtol=0)
+    model = asked.model.eval()
+    others = given.other_speaker[changed]
+    wanted = model.convert(given.mel[changed], model.describe(given.reference[others]))
+    torch.testing.assert_close(result.mels["source"][changed], wanted, atol=1e-3, rtol=0)
+    assert asked(given, 0, generator()) and all(not part.training for part in model.modules())
+
+
+def test_own_conversions_leave_the_modes_as_they_were_and_no_gradient():
+    asked = objective(own_conversion_share=1.0)
+    asked.model.speaker.eval()
+    result = asked(batch(), 0, generator())
+    assert asked.model.content.training and not asked.model.speaker.training
+    assert not result.mels["source"].requires_grad
+
+
+def test_a_frozen_speaker_encoder_gets_no_gradient_and_the_rest_does():
+    asked = objective(frozen_speaker=True, timbre=True)
+    asked.weights.schedules["speaker"].value = 0.0
+    asked(batch(), 0, generator()).total.backward()
+    assert all(weight.grad is None for weight in asked.model.speaker.parameters())
+    for part in (asked.model.content, asked.model.decoder, asked.model.timbre):
+        assert all(weight.grad is not None and weight.grad.any() for weight in part.parameters()), part
+    assert asked.has_unused_parameters
+
+
+def test_the_decoder_gets_the_frames_of_the_reference_but_for_a_share_of_the_items():
+    given = batch()
+    other = replace(given, reference=given.reference.flip(0))
+    never, always = (
+        objective(timbre=True, perturbed_share=0.0, timbre_dropout=share, frozen_speaker=True)
+        for share in (1.0, 0.0)
+    )
+    for asked in (
+        never,
+        always,
+    ):  # the vectors of both references alike, so that only the frames tell them apart
+        torch.nn.init.zeros_(asked.model.speaker.leave.weight)
+    first, second = (never(each, 0, generator()).mels["output"] for each in (given, other))
+    torch.testing.assert_close(first, second)
+    first, second = (always(each, 0, generator()).mels["output"] for each in (given, other))
+    assert (first - second).abs().max() > 1e-3
+
+
+def test_conversions_are_judged_without_a_discriminator_where_that_has_a_weight():
+    asked = objective()
+    assert "converted" not in asked(batch(), 0, generator()).mels
+    weights = {**PLAIN, "conversion_speaker": 0.1, "conversion_content": 0.1}
+    judged = Disentangling(
+        model=small_model(), perturbation=VocalTractPerturbation(AudioSpec()), weights=weights
+    )
+    assert judged(batch(), 0, generator()).losses["conversion_speaker"] > 0
