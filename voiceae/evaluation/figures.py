@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,6 +20,7 @@ class Figure:
         table: title of the table that it is in.
         unit: written below the header; shares are kept as 0 to 1 and written in hundreds.
         digits: after the point.
+        judge: network or program whose figure it is; "" where nobody's taste is in it.
         better: "up", "down", or "" where neither is.
         floor: row that shows what is there without a conversion; with a ceiling, the figure is in the chart.
         ceiling: row that no conversion is expected to pass.
@@ -31,6 +32,7 @@ class Figure:
     table: str
     unit: str
     digits: int = 2
+    judge: str = ""
     better: str = ""
     floor: str = ""
     ceiling: str = ""
@@ -55,37 +57,51 @@ class Figure:
         return mean if low == high else f"{mean} ({low} to {high})"
 
 
-VOICE, WORDS, SOUND, MELODY = "Voice", "Words", "Sound", "Melody and spectrum"
+VOICE, SECOND_VOICE = "Voice", "Voice, by a second encoder"
+WORDS, SECOND_WORDS = "Words", "Words, by other recognisers"
+SOUND, MELODY = "Sound", "Melody and spectrum"
 
-FIGURES: dict[str, Figure] = {
+_VOICE = {
     "sim_target": Figure(
         words="likeness to the target",
-        meaning="cosine of Resemblyzer's embeddings with a clip of the target's that the model was not given",
+        meaning="cosine with another clip of the target, which the model was not given",
         table=VOICE,
+        judge="Resemblyzer",
         unit="cosine",
         better="up",
         floor="source",
         ceiling="target",
     ),
+    "sim_reference": Figure(
+        words="likeness to the clip heard",
+        meaning="cosine with the very clip that the model was given",
+        table=VOICE,
+        judge="Resemblyzer",
+        unit="cosine",
+        better="up",
+    ),
     "sim_source": Figure(
         words="likeness to the source's speaker",
-        meaning="the same with another clip of the source's speaker",
+        meaning="cosine with another clip of the source's speaker",
         table=VOICE,
+        judge="Resemblyzer",
         unit="cosine",
         better="down",
     ),
     "sim_source_clip": Figure(
         words="likeness to the source clip",
-        meaning="the same with the very clip that was converted",
+        meaning="cosine with the very clip that was converted",
         table=VOICE,
+        judge="Resemblyzer",
         unit="cosine",
         better="down",
     ),
     "nearer_target": Figure(
         words="nearer to the target",
-        meaning="share of the pairs whose likeness to the target is above that to the source's speaker, "
-        "each by another clip",
+        meaning="share of the pairs that are more like the target than like the source's speaker, each by "
+        "another clip",
         table=VOICE,
+        judge="Resemblyzer",
         unit="% of pairs",
         digits=0,
         better="up",
@@ -93,8 +109,9 @@ FIGURES: dict[str, Figure] = {
     ),
     "nearer_target_than_clip": Figure(
         words="nearer to the target than to the source clip",
-        meaning="share of the pairs whose likeness to the target is above that to the very clip that was converted",
+        meaning="share of the pairs that are more like the target than like the very clip that was converted",
         table=VOICE,
+        judge="Resemblyzer",
         unit="% of pairs",
         digits=0,
         better="up",
@@ -104,6 +121,7 @@ FIGURES: dict[str, Figure] = {
         meaning="share that a verifier takes for the target; on natural speech it is set to refuse as many "
         "of the right speaker as it takes of others",
         table=VOICE,
+        judge="Resemblyzer",
         unit="% of pairs",
         digits=0,
         better="up",
@@ -112,17 +130,23 @@ FIGURES: dict[str, Figure] = {
         clause="passes for the target in {} %",
     ),
     "eer_target": Figure(
-        words="told from the target",
+        words="errors in telling it from the target",
         meaning="equal error rate of telling the row from other clips of the target; 50 % cannot be told",
         table=VOICE,
+        judge="Resemblyzer",
         unit="% errors",
         digits=1,
         better="up",
     ),
+}
+
+_WORDS = {
     "wer_recogniser": Figure(
         words="words heard wrong",
-        meaning="word error rate against what the same recogniser hears in the source; above 100 with words added",
+        meaning="word error rate against what the same recogniser hears in the source; words added count, "
+        "so that it may pass 100",
         table=WORDS,
+        judge="the recogniser",
         unit="% of words",
         digits=0,
         better="down",
@@ -134,6 +158,7 @@ FIGURES: dict[str, Figure] = {
         words="characters heard wrong",
         meaning="character error rate against what the same recogniser hears in the source",
         table=WORDS,
+        judge="the recogniser",
         unit="% of characters",
         digits=1,
         better="down",
@@ -142,6 +167,7 @@ FIGURES: dict[str, Figure] = {
         words="words wrong by the text",
         meaning="word error rate against the text that was read, where it is known",
         table=WORDS,
+        judge="the recogniser",
         unit="% of words",
         digits=0,
         better="down",
@@ -150,14 +176,35 @@ FIGURES: dict[str, Figure] = {
         words="characters wrong by the text",
         meaning="character error rate against the text that was read, where it is known",
         table=WORDS,
+        judge="the recogniser",
         unit="% of characters",
         digits=1,
         better="down",
     ),
+}
+
+
+def _by_another(figures: Mapping[str, Figure], end: str, judge: str, table: str) -> dict[str, Figure]:
+    """The same figures by another judge: names with an end, marked in words, and nothing of them in the verdict."""
+    return {
+        f"{name}_{end}": replace(
+            figure, words=f"{figure.words}, {judge}", table=table, judge=judge, clause=""
+        )
+        for name, figure in figures.items()
+    }
+
+
+FIGURES: dict[str, Figure] = {
+    **_VOICE,
+    **_by_another(_VOICE, "dvector", "d-vector", SECOND_VOICE),
+    **_WORDS,
+    **_by_another(_WORDS, "pocketsphinx", "PocketSphinx", SECOND_WORDS),
+    **_by_another(_WORDS, "whisper", "Whisper", SECOND_WORDS),
     "ovrl": Figure(
         words="sound as a whole",
-        meaning="DNSMOS OVRL: the overall grade that listeners are predicted to give",
+        meaning="OVRL: the overall grade that listeners are predicted to give",
         table=SOUND,
+        judge="DNSMOS",
         unit="grade, 1 to 5",
         better="up",
         floor="transfer",
@@ -166,17 +213,29 @@ FIGURES: dict[str, Figure] = {
     ),
     "sig": Figure(
         words="sound of the speech",
-        meaning="DNSMOS SIG: the predicted grade of the speech alone",
+        meaning="SIG: the predicted grade of the speech alone",
         table=SOUND,
+        judge="DNSMOS",
         unit="grade, 1 to 5",
         better="up",
     ),
     "bak": Figure(
         words="freedom from noise",
-        meaning="DNSMOS BAK: the predicted grade of the background",
+        meaning="BAK: the predicted grade of the background",
         table=SOUND,
+        judge="DNSMOS",
         unit="grade, 1 to 5",
         better="up",
+    ),
+    "distilmos": Figure(
+        words="sound as a whole, DistilMOS",
+        meaning="the overall grade that listeners are predicted to give",
+        table=SOUND,
+        judge="DistilMOS",
+        unit="grade, 1 to 5",
+        better="up",
+        floor="transfer",
+        ceiling="source",
     ),
     "f0_correlation": Figure(
         words="melody kept",
