@@ -16,6 +16,7 @@ DATA: dict[str, Any] = {
     "crop_frames": 8,
     "reference_frames": 8,
     "resident": True,
+    "aligned_share": 0.0,
 }
 
 
@@ -31,7 +32,7 @@ def test_values_arrive_with_their_types(composed: Composer) -> None:
     ("change", "message"),
     [
         ({"batch_sise": 2}, r"data: unknown key 'batch_sise'; did you mean batch_size\?"),
-        ({"zzz": 2}, "unknown key 'zzz'; there are batch_size, crop_frames"),
+        ({"zzz": 2}, "unknown key 'zzz'; there are aligned_share, batch_size, crop_frames"),
         ({"batch_size": "two"}, r"data\.batch_size='two': expected int"),
         ({"batch_size": True}, "expected int"),
         ({"batch_size": 1.5}, "expected int"),

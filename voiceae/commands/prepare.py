@@ -14,14 +14,25 @@ Examples:
   voiceae prepare vctk VCTK-Corpus-0.92/ --out stores/vctk
   voiceae prepare libritts LibriTTS/ --out stores/libritts --jobs 8
   voiceae prepare folder recordings/ --out stores/mine --valid-speakers 2
+  voiceae prepare folder recordings/ more/ --out stores/mine
+  voiceae prepare folder recordings/ --aligned renderings/ --out stores/mine
   voiceae prepare csv recordings.csv --out stores/mine
   voiceae prepare libritts LibriTTS/ --out stores/libritts --backend dask --scheduler tcp://head:8786
 
 \b
   vctk      VCTK 0.92 as published: wav48_silence_trimmed/<speaker>/...
   libritts  <subset>/<speaker>/<chapter>/*.wav, all subsets or one of them
-  folder    one subfolder a speaker; wav, flac, ogg, opus, mp3 at any depth
+  folder    one subfolder a speaker; wav, flac, ogg, opus, mp3 at any depth;
+            several folders make one corpus: equal names are one speaker
   csv       columns path, speaker, and optionally split, text, gender
+
+DIR of --aligned holds one subfolder a speaker too. Recordings of equal names
+in it are one sentence in several voices, in step frame by frame: each is the
+other's true conversion. They are trimmed by one interval and form a group,
+which data.aligned_share of voiceae train draws pairs from. Lengths that differ
+by more than a frame, and levels that do not change alike, show that they are
+not aligned: those are left out. A group is held out whole or not at all, and
+held-out speakers are drawn from the others.
 
 Interrupted, it goes on where it was when called again in the same way. Files
 that cannot be used are left out: the last line names some with the reason,
@@ -31,8 +42,15 @@ few bad files is usable; it is 1 where nothing to train on is left."""
 
 @click.command("prepare", epilog=EPILOG)
 @click.argument("kind", type=click.Choice(["vctk", "libritts", "folder", "csv"]))
-@click.argument("corpus", type=options.PATH)
+@click.argument("corpora", type=options.PATH, nargs=-1, metavar="[CORPUS]...")
 @click.option("--out", type=options.PATH, required=True, metavar="STORE", help="Folder of the store.")
+@click.option(
+    "--aligned",
+    type=options.PATH,
+    multiple=True,
+    metavar="DIR",
+    help="Folder of speakers whose recordings are in step where their names are equal; may be repeated.",
+)
 @click.option(
     "--valid-speakers",
     type=click.IntRange(min=0),
@@ -74,7 +92,8 @@ few bad files is usable; it is 1 where nothing to train on is left."""
 @click.option("--progress/--no-progress", default=True, help="Show a progress bar.")
 def command(
     kind: str,
-    corpus: Path,
+    corpora: tuple[Path, ...],
+    aligned: tuple[Path, ...],
     out: Path,
     spec: str | None,
     jobs: int | None,
@@ -100,9 +119,19 @@ def command(
         raise ConfigError(f"--spec {spec}: {error}; give JSON such as '{{\"sample_rate\": 16000}}'") from None
     # The other options are called as the fields are.
     how = PrepareOptions(**chosen)
+    if not corpora and not aligned:
+        raise click.UsageError("Missing argument 'CORPUS'.")
     with working_on(backend, scheduler):
         prepared = prepare(
-            kind, corpus, out, spec=mel, options=how, jobs=jobs, force=force, progress=progress
+            kind,
+            corpora,
+            out,
+            aligned=aligned,
+            spec=mel,
+            options=how,
+            jobs=jobs,
+            force=force,
+            progress=progress,
         )
     if waves:  # afterwards, so that a store of mels alone can be given its waves by a second call
         from voiceae.data.store import FeatureStore

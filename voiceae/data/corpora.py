@@ -6,7 +6,7 @@ import hashlib
 import os
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -32,6 +32,8 @@ class Recording:
         split: "train", "valid_utterances", "valid_speakers" or "valid" where the corpus says so.
         text: what is said, where known.
         gender: "F" or "M", where known.
+        root: number of the folder that it was found in, where there are several.
+        group: name of its aligned group, see `voiceae.data.aligned`; empty for none.
     """
 
     path: Path
@@ -40,6 +42,8 @@ class Recording:
     split: str | None = None
     text: str | None = None
     gender: str | None = None
+    root: int = 0
+    group: str = ""
 
 
 class SpeakerInfo(NamedTuple):
@@ -86,6 +90,57 @@ def list_recordings(
     if not recordings:
         raise CorpusError(f"{root}: no recordings found; {_EXPECTED[kind]}")
     return recordings
+
+
+def list_folders(
+    kind: str, roots: Sequence[str | Path], *, mic: str = "mic1", unused: list[UnusedFile], first: int = 0
+) -> list[Recording]:
+    """Recordings of several corpora, by folder; equal names of speakers are one speaker.
+
+    Args:
+        kind: one of `KINDS`; only "folder" takes several.
+        roots: their folders.
+        mic: as for `list_recordings`.
+        unused: as for `list_recordings`.
+        first: number of the first folder.
+
+    Raises:
+        CorpusError: as `list_recordings`, and for several folders of a kind that takes one.
+    """
+    if kind != "folder" and len(roots) > 1:
+        raise CorpusError(f"{kind}: takes one corpus, {len(roots)} were given; several are for folder")
+    return [
+        replace(each, root=number)
+        for number, root in enumerate(roots, first)
+        for each in list_recordings(kind, root, mic=mic, unused=unused)
+    ]
+
+
+def require_apart(roots: Sequence[str | Path]) -> None:
+    """Refuse folders of which one is, or lies in, another: their recordings would count twice.
+
+    Raises:
+        CorpusError: for such folders.
+    """
+    real = [os.path.realpath(root) for root in roots]
+    for place, inner in enumerate(real):
+        for other, outer in enumerate(real):
+            if other != place and Path(inner).is_relative_to(outer):
+                raise CorpusError(f"{roots[place]}: is part of {roots[other]}; give each folder once")
+
+
+def tell_apart(recordings: Iterable[Recording]) -> list[Recording]:
+    """The same recordings, with other names for utterances of a name that an earlier folder has of the speaker.
+
+    They end in @2 in the second folder, @3 in the third.
+    """
+    owner: dict[tuple[str, str], int] = {}
+    result = []
+    for each in recordings:
+        theirs = owner.setdefault((each.speaker, each.utterance), each.root)
+        name = each.utterance if theirs == each.root else f"{each.utterance}@{each.root + 1}"
+        result.append(replace(each, utterance=name))
+    return result
 
 
 def vctk(root: Path, mic: str, unused: list[UnusedFile]) -> Iterator[Recording]:
@@ -261,6 +316,7 @@ def assign_splits(
     valid_speakers: int | None = None,
     valid_utterances: float = 0.02,
     seed: int = 0,
+    trained: Collection[str] = (),
 ) -> list[Recording]:
     """The same recordings, each with its split.
 
@@ -274,15 +330,16 @@ def assign_splits(
         valid_speakers: speakers to hold out; by default a tenth of them, at most 8.
         valid_utterances: part of the remaining utterances to hold out, 0 to 0.5.
         seed: of the draw.
+        trained: speakers who are not held out, since others depend on them.
 
     Raises:
         CorpusError: when nobody would be left to train on, or the corpus's own splits contradict each other.
     """
     if any(recording.split for recording in recordings):
         return _given_splits(recordings)
-    speakers = sorted({recording.speaker for recording in recordings})
+    speakers = sorted({recording.speaker for recording in recordings} - set(trained))
     wanted = min(_MOST_SPEAKERS, len(speakers) // 10) if valid_speakers is None else valid_speakers
-    if not 0 <= wanted < len(speakers):
+    if not 0 <= wanted < len(speakers) + bool(trained):
         raise CorpusError(
             f"{wanted} speakers to hold out of {len(speakers)}: at least one must be left to train on"
         )
@@ -291,9 +348,10 @@ def assign_splits(
     # All speakers, shuffled within each gender and taken from the genders in turn.
     by_gender: dict[str, set[str]] = defaultdict(set)
     for recording in recordings:
-        by_gender[recording.gender or ""].add(recording.speaker)
+        if recording.speaker not in trained:
+            by_gender[recording.gender or ""].add(recording.speaker)
     ranked = sorted(
-        (rank, name) for names in by_gender.values() for rank, name in enumerate(_shuffled(names, seed))
+        (rank, name) for names in by_gender.values() for rank, name in enumerate(shuffled(names, seed))
     )
     held_speakers = {name for _, name in ranked[:wanted]}
     # The utterances of the others, in an order that leaves each speaker the first of his own.
@@ -301,9 +359,9 @@ def assign_splits(
     for recording in recordings:
         if recording.speaker not in held_speakers:
             by_speaker[recording.speaker].append(_name(recording))
-    free = [name for names in by_speaker.values() for name in _shuffled(names, seed)[1:]]
+    free = [name for names in by_speaker.values() for name in shuffled(names, seed)[1:]]
     held_count = round(valid_utterances * sum(map(len, by_speaker.values())))
-    held = set(_shuffled(free, seed)[: max(1 if valid_utterances else 0, held_count)])
+    held = set(shuffled(free, seed)[: max(1 if valid_utterances else 0, held_count)])
     result = []
     for recording in recordings:
         split = VALID_UTTERANCES if _name(recording) in held else TRAIN
@@ -316,7 +374,8 @@ def _name(recording: Recording) -> str:
     return f"{recording.speaker}/{recording.utterance}{recording.path.suffix}"
 
 
-def _shuffled(names: Iterable[str], seed: int) -> list[str]:
+def shuffled(names: Iterable[str], seed: int) -> list[str]:
+    """Names in the order of a hash of seed and name."""
     return sorted(names, key=lambda name: hashlib.sha256(os.fsencode(f"{seed}/{name}")).digest())
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Generic, Protocol, TypeVar
 
@@ -141,6 +141,9 @@ class Batch:
         reference_mask: (B, R).
         speaker: (B,) index among the speakers of the split.
         index: (B,) row of the utterance in the store.
+        source: (B, M, T) for an aligned item the same frames of another speaker's member of the group, which `mel` is
+            the true conversion of; `mel` itself for the others. None stands for `mel`.
+        aligned: (B,) bool, the items drawn as aligned pairs; none by default.
     """
 
     mel: Tensor
@@ -149,6 +152,12 @@ class Batch:
     reference_mask: Tensor
     speaker: Tensor
     index: Tensor
+    source: Tensor | None = field(default=None, kw_only=True)
+    aligned: Tensor = field(default=None, kw_only=True)  # type: ignore[assignment]  # set below
+
+    def __post_init__(self) -> None:
+        if vars(self)["aligned"] is None:
+            object.__setattr__(self, "aligned", torch.zeros_like(self.index, dtype=torch.bool))
 
     @property
     def frames(self) -> int:
@@ -164,12 +173,58 @@ class Batch:
         return (distance + len(places) * same).argmin(1)
 
 
+def _weighted(cumulative: NDArray[np.float64], uniform: NDArray[np.float64]) -> Indices:
+    """Places drawn by their weights: cumulative (N,), uniform draws (B,) -> (B,)."""
+    return np.searchsorted(cumulative, uniform * cumulative[-1], side="right")
+
+
+class AlignedPairs:
+    """Which items of a batch are aligned pairs, and who is whose source.
+
+    Args:
+        groups: name of each utterance's group, empty for none; (N,) in all.
+        share: chance of an item to be a pair.
+
+    Attributes:
+        grouped: (N,) whether an utterance has others to be paired with.
+    """
+
+    def __init__(self, groups: Sequence[str], share: float) -> None:
+        names, number = np.unique(np.array(groups), return_inverse=True)
+        count = np.bincount(number)
+        self.share = share
+        self.grouped: NDArray[np.bool_] = (names != "")[number] & (count > 1)[number]
+        # Utterances by group, where each group begins, and where each utterance stands in this order
+        self._members = np.argsort(number, kind="stable")
+        self._first = (np.cumsum(count) - count)[number]
+        self._count = count[number]
+        self._place = np.argsort(self._members)
+
+    def draw(self, others: Indices, targets: Indices, rng: np.random.Generator) -> tuple[Indices, Indices]:
+        """Utterances of a batch and the sources of them, which are others of their group or they themselves.
+
+        Args:
+            others: (B,) what the items are that are no pairs.
+            targets: (B,) what the items are that are pairs, utterances with a group.
+            rng: of the draw.
+        """
+        pair = rng.random(len(others)) < self.share
+        first, count = self._first[targets], self._count[targets]
+        step = 1 + (rng.random(len(targets)) * (count - 1)).astype(np.int64)
+        sources = self._members[first + (self._place[targets] - first + step) % count]
+        return np.where(pair, targets, others), np.where(pair, sources, others)
+
+
 class CropSampler:
     """Random crops, a pure function of (seed, step, rank): no state, so that training resumes exactly.
 
     Speakers are drawn by the square root of what they recorded, so that a long recording does not drown the others;
     an utterance of a speaker by its length. A step's draw is for all processes together, and each takes its share of
     it: several processes learn from the very crops that one of so many times the batch size would.
+
+    Of an aligned pair, `mel` is the one member of the group and `source` another, `reference` another sentence of the
+    speaker of `mel` (or another part, where there is none). The other items are then recordings outside of groups, if
+    the split has some.
 
     Args:
         store: the feature store.
@@ -183,9 +238,10 @@ class CropSampler:
             ahead, and a step's crops are shared out by utterance, so that those of a rank lie in its own part of the
             store. The parts are drawn: each has some utterances of all speakers, for losses compare the voices of a
             rank's batch.
+        aligned_share: chance of an item to be an aligned pair, 0 to 1.
 
     Raises:
-        StoreError: when the split is empty.
+        StoreError: when the split is empty, or has no aligned groups to draw pairs from.
     """
 
     def __init__(
@@ -199,6 +255,7 @@ class CropSampler:
         seed: int,
         device: str | torch.device = "cpu",
         resident: bool = True,
+        aligned_share: float = 0.0,
     ) -> None:
         utterances = sorted(store.split(split), key=lambda u: (u.speaker, u.index))
         if not utterances:
@@ -213,9 +270,19 @@ class CropSampler:
         self._length = np.array([u.frames for u in utterances])
         self._first = np.searchsorted(self._speaker, np.arange(len(self.speakers)))
         self._count = np.bincount(self._speaker, minlength=len(self.speakers))
-        recorded = np.bincount(self._speaker, weights=self._length)
         self._part = np.random.default_rng(seed).permutation(len(utterances))
-        self._cumulative_weight = np.cumsum(self._length / np.sqrt(recorded[self._speaker]))
+        self._pairs: AlignedPairs | None = None
+        drawn_from = np.ones(len(utterances), bool)
+        if aligned_share:
+            self._pairs = AlignedPairs([u.group for u in utterances], aligned_share)
+            if not self._pairs.grouped.any():
+                raise StoreError(
+                    f"{store.path}: no aligned groups in split {split!r}; prepare them with --aligned, or leave "
+                    "data.aligned_share at 0"
+                )
+            self._aligned_weight = self._weigh(self._pairs.grouped)
+            drawn_from = ~self._pairs.grouped if not self._pairs.grouped.all() else drawn_from
+        self._cumulative_weight = self._weigh(drawn_from)
         longest = max(crop_frames, reference_frames)
         self._frames: CropReader = (
             InMemoryCropReader(store, utterances, longest, self.device)
@@ -223,6 +290,12 @@ class CropSampler:
             else MemoryMappedCropReader(store, utterances, self.device)
         )
         self._prefetcher = None if resident else Prefetcher(self._make, self.device)
+
+    def _weigh(self, chosen: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """Cumulative weights of the utterances to draw from some of them: (N,) -> (N,)."""
+        length = self._length * chosen
+        recorded = np.bincount(self._speaker, weights=length)
+        return np.cumsum(length / np.sqrt(np.maximum(recorded, 1)[self._speaker]))
 
     def batch(self, step: int, rank: int = 0, world_size: int = 1) -> Batch:
         """The batch of one step and rank; each draw of a step goes to one rank, but may draw the same crop again.
@@ -235,8 +308,12 @@ class CropSampler:
         return (self._prefetcher.get if self._prefetcher else self._make)(step, rank, world_size)
 
     def _make(self, step: int, rank: int, world_size: int) -> Batch:
-        drawn, offset, other, other_offset = self._draw(step, rank, world_size)
+        drawn, offset, other, other_offset, source = self._draw(step, rank, world_size)
         mel, mask = self._frames.read(drawn, offset, self.crop_frames)
+        heard, pairs = mel, np.flatnonzero(source != drawn)
+        if len(pairs):
+            theirs, _ = self._frames.read(source[pairs], offset[pairs], self.crop_frames)
+            heard = mel.index_copy(0, to_device(pairs, self.device), theirs)
         reference, reference_mask = self._frames.read(other, other_offset, self.reference_frames)
         return Batch(
             mel=mel,
@@ -245,17 +322,23 @@ class CropSampler:
             reference_mask=reference_mask,
             speaker=to_device(self._speaker[drawn], self.device),
             index=to_device(self._index[drawn], self.device),
+            source=heard,
+            aligned=to_device((source != drawn).astype(np.int64), self.device).bool(),
         )
 
     def _draw(self, step: int, rank: int, world_size: int) -> Indices:
-        """A rank's utterances, offsets in them, utterances to refer to and offsets in those: -> (4, batch_size)."""
+        """A rank's utterances, offsets in them, references, offsets in those, and sources: -> (5, batch_size)."""
         rng, count = np.random.default_rng((self.seed, step)), self.batch_size * world_size
-        drawn = np.searchsorted(
-            self._cumulative_weight, rng.random(count) * self._cumulative_weight[-1], side="right"
-        )
+        drawn = _weighted(self._cumulative_weight, rng.random(count))
+        source = drawn
+        if self._pairs is not None:
+            # A generator of their own, so that the other items are those of a training with another share
+            pair_rng = np.random.default_rng((self.seed, step, 1))
+            targets = _weighted(self._aligned_weight, pair_rng.random(count))
+            drawn, source = self._pairs.draw(drawn, targets, pair_rng)
         room = np.maximum(self._length[drawn] - self.crop_frames, 0)
         offset = (rng.random(count) * (room + 1)).astype(np.int64)
-        draws = np.stack([drawn, offset, *self._other_part(drawn, offset, rng)])
+        draws = np.stack([drawn, offset, *self._other_part(drawn, offset, rng), source])
         order = np.arange(count) if self.resident else np.argsort(self._part[drawn], kind="stable")
         return draws[:, np.sort(order[rank * self.batch_size : (rank + 1) * self.batch_size])]
 

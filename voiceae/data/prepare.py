@@ -19,7 +19,8 @@ import joblib
 import numpy as np
 from tqdm import tqdm
 
-from voiceae.data.corpora import TRAIN, Recording, assign_splits, list_recordings
+from voiceae.data.aligned import list_corpora, split_groups
+from voiceae.data.corpora import TRAIN, Recording, assign_splits
 from voiceae.data.shards import (
     ShardJob,
     ShardRecord,
@@ -136,9 +137,10 @@ class Prepared:
 
 def prepare(
     kind: str,
-    corpus: str | Path,
+    corpus: str | Path | Sequence[str | Path],
     out: str | Path,
     *,
+    aligned: Sequence[str | Path] = (),
     spec: AudioSpec | None = None,
     options: PrepareOptions | None = None,
     jobs: int | None = None,
@@ -151,8 +153,9 @@ def prepare(
 
     Args:
         kind: "vctk", "libritts", "folder" or "csv".
-        corpus: the corpus folder, or the table.
+        corpus: the corpus folder, or the table; of kind "folder" also several, in which equal names are one speaker.
         out: the store folder.
+        aligned: folders of speakers whose recordings are in step frame by frame where their names are equal.
         spec: the mel contract.
         options: splits, trimming and the like.
         jobs: processes; by default one a core. A backend set by `joblib.parallel_config` is respected.
@@ -167,24 +170,23 @@ def prepare(
     """
     spec, options, out = spec or AudioSpec(), options or PrepareOptions(), Path(out)
     unused: list[UnusedFile] = []
-    found = list_recordings(kind, corpus, mic=options.mic, unused=unused)
-    warn_unused_files(corpus, unused)
-    recordings = assign_splits(
-        found,
-        valid_speakers=options.valid_speakers,
-        valid_utterances=options.valid_utterances,
-        seed=options.seed,
-    )
-    root = Path(os.path.abspath(corpus))  # links stay: the corpus may move behind them
-    root = root.parent if kind == "csv" else root
-    plan = make_plan(kind, root, found, spec, options)
+    corpora = [corpus] if isinstance(corpus, str | Path) else list(corpus)
+    found = list_corpora(kind, corpora, aligned, mic=options.mic, unused=unused)
+    roots = [
+        Path(os.path.abspath(each)) for each in (*corpora, *aligned)
+    ]  # links stay: it may move behind them
+    roots = [roots[0].parent, *roots[1:]] if kind == "csv" and corpora else roots
+    for number, root in enumerate(roots):
+        warn_unused_files(root, [each for each in unused if _root_of(each.path, roots) == number])
+    recordings = _with_splits(found, options)
+    plan = make_plan(kind, roots, found, spec, options)
     shard_jobs = _shard_jobs(out, recordings, spec, options)
     if force or not is_finished(out, plan):
         with store_lock(out):
             claim(out, plan, force)
-            resumed = _make(out, root, plan, shard_jobs, unused, jobs, progress)
+            resumed = _make(out, roots, plan, shard_jobs, unused, jobs, progress)
     else:
-        _require_unchanged(out, root, recordings)
+        _require_unchanged(out, roots, recordings)
         resumed = len(shard_jobs)
     info = json.loads((out / STORE).read_text(encoding="utf-8"))
     reasons: list[tuple[str, str]] = []
@@ -203,9 +205,35 @@ def prepare(
     )
 
 
+def _with_splits(found: Sequence[Recording], options: PrepareOptions) -> list[Recording]:
+    """The same recordings with their splits; speakers of aligned groups are trained on."""
+    plain, grouped = [r for r in found if not r.group], [r for r in found if r.group]
+    if plain:
+        plain = assign_splits(
+            plain,
+            valid_speakers=options.valid_speakers,
+            valid_utterances=options.valid_utterances,
+            seed=options.seed,
+            trained={recording.speaker for recording in grouped},
+        )
+    elif options.valid_speakers:
+        raise CorpusError(
+            f"{options.valid_speakers} speakers to hold out, but all recordings are aligned; give a corpus beside them"
+        )
+    share = options.valid_utterances
+    return plain + split_groups(grouped, plain, valid_utterances=share, seed=options.seed)
+
+
+def _root_of(path: Path, roots: Sequence[Path]) -> int:
+    """Number of the innermost corpus that a file lies in; 0 for one that lies elsewhere."""
+    absolute = Path(os.path.abspath(path))
+    within = [number for number, root in enumerate(roots) if absolute.is_relative_to(root)]
+    return max(within, key=lambda number: len(roots[number].parts), default=0)
+
+
 def _make(
     out: Path,
-    root: Path,
+    roots: Sequence[Path],
     plan: dict[str, Any],
     shard_jobs: Sequence[ShardJob],
     unused: Sequence[UnusedFile],
@@ -226,7 +254,7 @@ def _make(
             )
         resumed = sum(read_record(job) is not None for job in shard_jobs)
         records = _run(shard_jobs, jobs, progress)
-        _finish(out, root, plan, shard_jobs, records, unused)
+        _finish(out, roots, plan, shard_jobs, records, unused)
         narrow = sum(record.narrow for record in records)
         if narrow:
             warnings.warn(
@@ -238,13 +266,13 @@ def _make(
     return resumed
 
 
-def _require_unchanged(out: Path, root: Path, recordings: Sequence[Recording]) -> None:
+def _require_unchanged(out: Path, roots: Sequence[Path], recordings: Sequence[Recording]) -> None:
     """Refuse a finished store whose recordings were replaced since; one that is older than its list of them passes."""
     sources = read_sources(out / SOURCES)
     paths = [
         recording.path
         for recording in recordings
-        if (was := sources.get(relative_path(recording.path, root))) and is_changed(recording.path, was)
+        if (was := sources.get(_place(recording, roots))) and is_changed(recording.path, was)
     ]
     if paths:
         raise StoreError(
@@ -268,15 +296,33 @@ def _shard_jobs(
     recordings = [replace(each, path=Path(os.path.abspath(each.path))) for each in recordings]
     return [
         ShardJob(
-            recordings=tuple(recordings[start : start + size]),
+            recordings=shard,
             spec=spec,
             trim=options.trim,
             min_seconds=options.min_seconds,
             mel_path=shard_path(out, number),
             record_path=out / RECORDS / f"{number:05d}-of-{size}.json",
         )
-        for number, start in enumerate(range(0, len(recordings), size))
+        for number, shard in enumerate(_shards(recordings, size))
     ]
+
+
+def _shards(recordings: Sequence[Recording], size: int) -> Iterator[tuple[Recording, ...]]:
+    """So many recordings at a time; or more, to the end of an aligned group, which one worker must hear whole."""
+    start = 0
+    while start < len(recordings):
+        stop = min(start + size, len(recordings))
+        while stop < len(recordings) and (group := recordings[stop].group):
+            if recordings[stop - 1].group != group:
+                break
+            stop += 1
+        yield tuple(recordings[start:stop])
+        start = stop
+
+
+def _place(recording: Recording, roots: Sequence[Path]) -> tuple[int, str]:
+    """Number of the corpus that a recording belongs to, and its path in there."""
+    return recording.root, relative_path(recording.path, roots[recording.root])
 
 
 def _run(shard_jobs: Sequence[ShardJob], jobs: int | None, progress: bool) -> list[ShardRecord]:
@@ -301,7 +347,7 @@ def _run(shard_jobs: Sequence[ShardJob], jobs: int | None, progress: bool) -> li
 
 def _finish(
     out: Path,
-    root: Path,
+    roots: Sequence[Path],
     plan: dict[str, Any],
     shard_jobs: Sequence[ShardJob],
     records: Sequence[ShardRecord],
@@ -312,25 +358,30 @@ def _finish(
     if not frames:
         reasons = [reason for record in records for _, reason in record.skipped]
         raise CorpusError(
-            f"{root}: nothing to train on was left; the first file skipped: {(reasons or ['none'])[0]}"
+            f"{roots[0]}: nothing to train on was left; the first file skipped: {(reasons or ['none'])[0]}"
         )
     mean = np.sum([record.total for record in records], axis=0) / frames
     variance = np.sum([record.squares for record in records], axis=0) / frames - mean**2
     std = np.maximum(np.sqrt(np.maximum(variance, 0.0)), _LEAST_STD)
-    rows, skipped = _rows(root, shard_jobs, records)
+    rows, skipped = _rows(roots, shard_jobs, records)
     _write_csv(out / TABLE, COLUMNS, rows)
-    others = [[relative_path(each.path, root), f"not used: {each.why}"] for each in unused]
-    _write_csv(out / REPORT, ("path", "reason"), skipped + others)
+    others = [
+        [relative_path(each.path, roots[number]), f"not used: {each.why}", number]
+        for each in unused
+        for number in [_root_of(each.path, roots)]
+    ]
+    _write_csv(out / REPORT, ("path", "reason", "root"), skipped + others)
     sources = [
-        [relative_path(own.path, root), *source]
+        [*_place(own, roots), *source]
         for job, record in zip(shard_jobs, records, strict=True)
         for own, source in zip(job.recordings, record.sources, strict=True)
     ]
-    _write_csv(out / SOURCES, ("path", "size", "mtime_ns", "sha256"), sources)
+    _write_csv(out / SOURCES, ("root", "path", "size", "mtime_ns", "sha256"), sources)
     with atomic_path(out / STATISTICS) as temporary:
         np.savez(temporary, mean=mean.astype(np.float32), std=std.astype(np.float32))
     info = plan | {
-        "corpus": str(root),
+        "corpus": str(roots[0]),
+        "other_corpora": [str(root) for root in roots[1:]],
         "utterances": len(rows),
         "speakers": len({row[1] for row in rows}),
         "seconds": sum(row[8] for row in rows),
@@ -344,19 +395,21 @@ def _finish(
 
 
 def _rows(
-    root: Path, shard_jobs: Sequence[ShardJob], records: Sequence[ShardRecord]
-) -> tuple[list[list[Any]], list[list[str]]]:
+    roots: Sequence[Path], shard_jobs: Sequence[ShardJob], records: Sequence[ShardRecord]
+) -> tuple[list[list[Any]], list[list[Any]]]:
     """Rows of the utterance table in the order of `COLUMNS`, and rows of the report."""
     rows: list[list[Any]] = []
-    skipped = []
+    skipped: list[list[Any]] = []
     for number, (job, record) in enumerate(zip(shard_jobs, records, strict=True)):
-        for place, start, frames, seconds in record.rows:
+        for place, start, frames, seconds, first_sample, band in record.rows:
             own = job.recordings[place]
-            names = [own.speaker, own.utterance, own.split or TRAIN, relative_path(own.path, root)]
-            known = [own.gender or "", own.text or ""]
+            root, path = _place(own, roots)
+            names = [own.speaker, own.utterance, own.split or TRAIN, path]
+            known = [own.gender or "", own.text or "", root, own.group, first_sample, band]
             rows.append([len(rows), *names, number, start, frames, round(seconds, 4), *known])
         for place, reason in record.skipped:
-            skipped.append([relative_path(job.recordings[place].path, root), reason])
+            root, path = _place(job.recordings[place], roots)
+            skipped.append([path, reason, root])
     return rows, skipped
 
 

@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
+from itertools import groupby
 from pathlib import Path
 from typing import Any, overload
 
@@ -16,17 +17,18 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from voiceae.data.aligned import Wave, common_interval, not_aligned
 from voiceae.data.corpora import TRAIN, Recording
-from voiceae.dsp.activity import trim
+from voiceae.dsp.bandwidth import coded_band
 from voiceae.dsp.loudness import normalise
 from voiceae.dsp.mel import LogMel
-from voiceae.errors import AudioError
 from voiceae.hardware import torch_threads
-from voiceae.io.audio import UpperBandWarning, load
+from voiceae.io.audio import UpperBandWarning, info, load
 from voiceae.io.filesystem import FILE_ERRORS, atomic_path, reason
 from voiceae.specs import AudioSpec
 
 SHARDS = "shards"
+_ROW_LENGTH = 6
 _MOST_MAPPED = 256  # each holds a file descriptor, of which a process usually has 1024
 
 Shard = NDArray[np.float16]
@@ -111,7 +113,8 @@ class ShardRecord:
     """What is known of a finished shard.
 
     Attributes:
-        rows: (place among the shard's recordings, first frame, frames, seconds) of each utterance kept.
+        rows: (place among the shard's recordings, first frame, frames, seconds, first sample, band in Hz) of each
+            utterance kept.
         skipped: (place among the shard's recordings, reason) of each left out.
         frames: frames in all.
         train_frames: frames of the training split.
@@ -122,7 +125,7 @@ class ShardRecord:
         sources: what every recording's file was, as `describe` tells it.
     """
 
-    rows: list[tuple[int, int, int, float]] = field(default_factory=list)
+    rows: list[tuple[int, int, int, float, int, float]] = field(default_factory=list)
     skipped: list[tuple[int, str]] = field(default_factory=list)
     frames: int = 0
     train_frames: int = 0
@@ -170,8 +173,10 @@ def build_shard(job: ShardJob) -> ShardRecord:
     record = ShardRecord(total=[0.0] * job.spec.n_mels, squares=[0.0] * job.spec.n_mels)
     record.sources = [describe(recording.path) for recording in job.recordings]
     with torch_threads(1):
-        mels = [mel for place in range(len(job.recordings)) if (mel := _add(record, job, place)) is not None]
+        grouped = groupby(range(len(job.recordings)), lambda place: job.recordings[place].group or place)
+        mels = [mel for _, places in grouped for mel in _add(record, job, list(places))]
     empty = np.zeros((0, job.spec.n_mels), dtype=np.float16)
+    record.skipped.sort()  # of a group, its unreadable members come first
     with atomic_path(job.mel_path) as temporary:
         np.save(temporary, np.concatenate([empty, *mels]))
     with atomic_path(job.record_path) as temporary:
@@ -194,6 +199,7 @@ def stored_record(job: ShardJob) -> ShardRecord | None:
     except (OSError, ValueError, TypeError):
         return None
     whole = shard.shape == (record.frames, job.spec.n_mels) and len(record.sources) == len(job.recordings)
+    whole &= all(len(row) == _ROW_LENGTH for row in record.rows)  # of an older version
     return record if whole else None
 
 
@@ -203,61 +209,79 @@ def changed(job: ShardJob, record: ShardRecord) -> list[Path]:
     return [path for path, was in zip(paths, record.sources, strict=True) if is_changed(path, was)]
 
 
-def speech(
-    path: Path, spec: AudioSpec, *, cut_silence: bool, min_seconds: float
-) -> tuple[NDArray[np.float32], float]:
-    """Wave of a recording as training hears it, and the seconds read: -> (N,), ().
+def levelled(path: Path, spec: AudioSpec, min_seconds: float) -> tuple[Wave, float]:
+    """Whole wave of a recording at the common level, and the seconds read: -> (N,), ().
 
     Raises:
         AudioError: when the recording cannot be used.
     """
     audio = load(path, spec.sample_rate, min_seconds=min_seconds, what="a recording")
-    wav = normalise(audio.wav, spec.sample_rate).wav
-    wav = trim(wav, spec.sample_rate) if cut_silence else wav
-    seconds = len(wav) / spec.sample_rate
-    if seconds < min_seconds:
-        raise AudioError(
-            f"{path}: {seconds:.2f} s are left after trimming; at least {min_seconds:g} s are needed"
-        )
-    return wav, audio.seconds
+    return normalise(audio.wav, spec.sample_rate).wav, audio.seconds
 
 
-def features(
-    path: Path, spec: AudioSpec, *, cut_silence: bool, min_seconds: float
-) -> tuple[NDArray[np.float16], float]:
-    """Log-mel of a recording as training sees it, and the seconds read: -> (T, M) float16, ().
-
-    Raises:
-        AudioError: when the recording cannot be used.
-    """
-    wav, seconds_read = speech(path, spec, cut_silence=cut_silence, min_seconds=min_seconds)
-    with torch.inference_mode():
-        mel = _log_mel(spec)(torch.from_numpy(wav))
-    return mel.T.to(torch.float16).contiguous().numpy(), seconds_read
+def speech_interval(wavs: Sequence[Wave], spec: AudioSpec, cut_silence: bool) -> tuple[int, int]:
+    """First sample of what a store keeps of a recording or an aligned group, and the one after the last: -> (), ()."""
+    return common_interval(wavs, spec.sample_rate) if cut_silence else (0, min(map(len, wavs)))
 
 
-def _add(record: ShardRecord, job: ShardJob, place: int) -> NDArray[np.float16] | None:
-    recording = job.recordings[place]
+def _add(record: ShardRecord, job: ShardJob, places: Sequence[int]) -> list[NDArray[np.float16]]:
+    """Log-mels, (T, M), of a recording or of an aligned group, as far as they can be used; noted in the record."""
+    heard = {place: wav for place in places if (wav := _read(record, job, place)) is not None}
+    left_out: dict[int, str] = {}
+    if len(places) > 1:
+        reasons = not_aligned(list(heard.values()), job.spec) if heard else {}
+        left_out = {place: reasons[number] for number, place in enumerate(heard) if number in reasons}
+    kept = {place: wav for place, wav in heard.items() if place not in left_out}
+    if kept:
+        first, last = speech_interval(list(kept.values()), job.spec, job.trim)
+        seconds = (last - first) / job.spec.sample_rate
+        if seconds < job.min_seconds:
+            least = f"at least {job.min_seconds:g} s are needed"
+            left_out |= dict.fromkeys(kept, f"{seconds:.2f} s are left after trimming; {least}")
+            kept = {}
+    record.skipped += left_out.items()
+    return [_keep(record, job, place, wav[first:last], first) for place, wav in kept.items()]
+
+
+def _read(record: ShardRecord, job: ShardJob, place: int) -> Wave | None:
+    """Whole wave of a recording; None, and its reason in the record, for one that cannot be used."""
+    path = job.recordings[place].path
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UpperBandWarning)
         try:
-            mel, seconds_read = features(
-                recording.path, job.spec, cut_silence=job.trim, min_seconds=job.min_seconds
-            )
+            wav, seconds_read = levelled(path, job.spec, job.min_seconds)
         except FILE_ERRORS as error:
-            said = reason(error, recording.path)
-            record.skipped.append((place, said.removeprefix(f"{recording.path}: ")))
+            record.skipped.append((place, reason(error, path).removeprefix(f"{path}: ")))
             return None
     record.narrow += any(issubclass(warning.category, UpperBandWarning) for warning in caught)
-    record.rows.append((place, record.frames, len(mel), len(mel) / job.spec.frame_rate))
-    record.frames += len(mel)
     record.seconds_read += seconds_read
+    return wav
+
+
+def _keep(
+    record: ShardRecord, job: ShardJob, place: int, wav: Wave, first_sample: int
+) -> NDArray[np.float16]:
+    """Log-mel of what is kept of a recording: (N,) -> (T, M)."""
+    with torch.inference_mode():
+        mel = _log_mel(job.spec)(torch.from_numpy(wav)).T.to(torch.float16).contiguous().numpy()
+    recording, seconds = job.recordings[place], len(mel) / job.spec.frame_rate
+    band = _band(recording.path, wav, job.spec)
+    record.rows.append((place, record.frames, len(mel), seconds, first_sample, band))
+    record.frames += len(mel)
     if recording.split == TRAIN:
         exact = mel.astype(np.float64)
         record.train_frames += len(mel)
         record.total = (record.total + exact.sum(axis=0)).tolist()
         record.squares = (record.squares + np.einsum("tm,tm->m", exact, exact)).tolist()
     return mel
+
+
+def _band(path: Path, wav: Wave, spec: AudioSpec) -> float:
+    """Highest frequency that a recording holds and the store can, Hz."""
+    file = info(path)
+    # Of Opus the rate is a hint of its encoder's: a decoder gives 48 kHz whatever the packets hold.
+    coded = coded_band(wav, spec.sample_rate) if file.codec == "OPUS" else spec.sample_rate / 2
+    return min(coded, file.sample_rate / 2)
 
 
 @lru_cache(maxsize=2)

@@ -40,13 +40,18 @@ class Utterance:
         speaker: name of the speaker.
         utterance: name of the utterance.
         split: "train", "valid_utterances" or "valid_speakers".
-        path: the audio file, relative to the corpus (`FeatureStore.audio_path` resolves it).
+        path: the audio file, relative to its corpus (`FeatureStore.audio_path` resolves it).
         shard: number of the shard that holds its frames.
         start: first frame within the shard.
         frames: number of frames.
         seconds: duration after trimming.
         gender: "F", "M" or empty.
         text: what is said, or empty.
+        root: number of the corpus among those of the store.
+        group: name of the aligned group, whose members have equally many frames, in step; empty for none.
+        first_sample: sample of the recording, at the store's rate, that its frames begin with.
+        band: highest frequency that the recording holds, Hz, at most half the store's rate; the mel's `f_max` where a
+            store is older than this column.
     """
 
     index: int
@@ -60,9 +65,14 @@ class Utterance:
     seconds: float
     gender: str = ""
     text: str = ""
+    root: int = 0
+    group: str = ""
+    first_sample: int = 0
+    band: float = 0.0
 
 
 COLUMNS = tuple(field.name for field in fields(Utterance))
+_LATER = ("root", "group", "first_sample", "band")  # columns that older stores have not
 
 
 @dataclass(frozen=True)
@@ -100,7 +110,7 @@ class FeatureStore:
             spec = AudioSpec.from_dict(info["spec"])
             lengths = [int(frames) for frames in info["shard_frames"]]
             shards = ShardReader(root, lengths, spec.n_mels)
-            utterances = _read_table(root / TABLE)
+            utterances = _read_table(root / TABLE, spec)
             mean, std = _read_statistics(root / STATISTICS, spec)
             lost = [u for u in utterances if u.start < 0 or u.start + u.frames > lengths[u.shard]]
             wrong = (
@@ -155,7 +165,13 @@ class FeatureStore:
 
     def audio_path(self, index: int) -> Path:
         """The recording an utterance was made from, where the corpus lay when it was prepared."""
-        return Path(self.info["corpus"]) / self.utterances[index].path
+        utterance = self.utterances[index]
+        return corpus_roots(self.info)[utterance.root] / utterance.path
+
+
+def corpus_roots(info: dict[str, Any]) -> list[Path]:
+    """Folders of the corpora, by what a store says of itself."""
+    return [Path(root) for root in (info["corpus"], *info.get("other_corpora", ()))]
 
 
 def _read_info(root: Path) -> dict[str, Any]:
@@ -176,15 +192,20 @@ def _read_info(root: Path) -> dict[str, Any]:
     return dict(info)
 
 
-def _read_table(path: Path) -> list[Utterance]:
-    kinds: dict[str, Callable[[str], Any]] = dict.fromkeys(("index", "shard", "start", "frames"), int)
-    kinds["seconds"] = float
-    kinds |= dict.fromkeys(("speaker", "split", "gender"), sys.intern)  # few, and said in every row
+def _read_table(path: Path, spec: AudioSpec) -> list[Utterance]:
+    whole = ("index", "shard", "start", "frames", "root", "first_sample")
+    kinds: dict[str, Callable[[str], Any]] = dict.fromkeys(whole, int)
+    kinds |= {"seconds": float, "band": lambda cell: float(cell) or spec.f_max}
+    kinds |= dict.fromkeys(("speaker", "split", "gender", "group"), sys.intern)  # few, and said in every row
     with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
         rows = csv.reader(file, strict=True)
         places = {name: place for place, name in enumerate(next(rows, ()))}
-        readers = [(name, kinds.get(name, str), places[name]) for name in COLUMNS]
-        utterances = [Utterance(**{name: kind(row[place]) for name, kind, place in readers}) for row in rows]
+        later: dict[str, Any] = {} if "band" in places else {"band": spec.f_max}
+        known = [name for name in COLUMNS if name in places or name not in _LATER]
+        readers = [(name, kinds.get(name, str), places[name]) for name in known]
+        utterances = [
+            Utterance(**{name: kind(row[place]) for name, kind, place in readers}, **later) for row in rows
+        ]
     if any(utterance.index != place for place, utterance in enumerate(utterances)):
         raise ValueError(f"{path.name} is not in order")
     return utterances
@@ -226,7 +247,11 @@ class PrepareOptions:
 
 
 def make_plan(
-    kind: str, root: Path, recordings: Sequence[Recording], spec: AudioSpec, options: PrepareOptions
+    kind: str,
+    roots: Sequence[Path],
+    recordings: Sequence[Recording],
+    spec: AudioSpec,
+    options: PrepareOptions,
 ) -> dict[str, Any]:
     """What the store is made of; two plans that agree make the same store."""
     listing = hashlib.sha256()
@@ -234,8 +259,12 @@ def make_plan(
         size = -1  # of what cannot be looked at, which the report tells
         with suppress(OSError):
             size = recording.path.stat().st_size if recording.path.is_file() else -1
-        row = [relative_path(recording.path, root), size, recording.speaker, recording.split, recording.text]
-        listing.update(json.dumps([*row, recording.utterance, recording.gender]).encode())
+        name = relative_path(recording.path, roots[recording.root])
+        row = [name, size, recording.speaker, recording.split, recording.text]
+        row += [recording.utterance, recording.gender]
+        # Of one folder without groups a plan is the one that older versions make.
+        row += [recording.root, recording.group] if recording.root or recording.group else []
+        listing.update(json.dumps(row).encode())
     return {
         "format": FORMAT,
         "kind": kind,
@@ -336,8 +365,11 @@ def open_table(path: Path, mode: Literal["r", "w"]) -> TextIO:
     return path.open(mode, newline="", encoding="utf-8", errors="surrogateescape")
 
 
-def read_sources(path: Path) -> dict[str, tuple[int, int, str]]:
-    """Size, time and digest of the recordings of a store by their paths; none where it is older than this list.
+Source = tuple[int, int, str]
+
+
+def read_sources(path: Path) -> dict[tuple[int, str], Source]:
+    """Size, time and digest of the recordings of a store by root and path; none where it is older than this list.
 
     Raises:
         StoreError: when the list is damaged.
@@ -347,7 +379,10 @@ def read_sources(path: Path) -> dict[str, tuple[int, int, str]]:
     try:
         with open_table(path, "r") as file:
             rows = list(csv.DictReader(file))
-        return {row["path"]: (int(row["size"]), int(row["mtime_ns"]), row["sha256"]) for row in rows}
+        return {
+            (int(row.get("root", 0)), row["path"]): (int(row["size"]), int(row["mtime_ns"]), row["sha256"])
+            for row in rows
+        }
     except (OSError, KeyError, TypeError, ValueError, csv.Error) as error:
         raise StoreError(f"{path}: damaged ({error}); prepare the store again with --force") from None
 

@@ -16,8 +16,18 @@ from torch import Tensor
 from tqdm import tqdm
 
 from voiceae.data.crops import Batch, CropSampler, to_device
-from voiceae.data.shards import is_changed, speech
-from voiceae.data.store import SOURCES, WAVES, FeatureStore, Utterance, plan_digest, read_sources, store_lock
+from voiceae.data.shards import is_changed, levelled, speech_interval
+from voiceae.data.store import (
+    SOURCES,
+    WAVES,
+    FeatureStore,
+    Source,
+    Utterance,
+    corpus_roots,
+    plan_digest,
+    read_sources,
+    store_lock,
+)
 from voiceae.errors import StoreError
 from voiceae.io.filesystem import FILE_ERRORS, atomic_path, reason
 from voiceae.processes import parent_watch_options, watched_call, workers_killed_on_error
@@ -64,9 +74,11 @@ def add_waves(store: FeatureStore, *, jobs: int = 1, progress: bool = False) -> 
             with atomic_path(folder / _MADE_FROM) as temporary:
                 temporary.write_text(json.dumps(made_from) + "\n", encoding="utf-8")
         missing = [n for n in range(len(store.shards)) if not wave_path(store.path, n).is_file()]
-        rows = {n: [u for u in store.utterances if u.shard == n] for n in missing}
+        rows = {
+            n: sorted((u for u in store.utterances if u.shard == n), key=lambda u: u.start) for n in missing
+        }
         sources = read_sources(store.path / SOURCES)
-        known = {n: {u.path: sources[u.path] for u in rows[n] if u.path in sources} for n in missing}
+        known = {n: [sources.get((u.root, u.path)) for u in rows[n]] for n in missing}
         with workers_killed_on_error([folder]):
             done = run(
                 watched_call(_write_shard, store.path, store.info, store.spec, n, rows[n], known[n])
@@ -90,17 +102,22 @@ def _write_shard(
     spec: AudioSpec,
     shard: int,
     rows: list[Utterance],
-    known: dict[str, tuple[int, int, str]],
+    known: list[Source | None],
 ) -> None:
     waves, options = [np.zeros(0, np.int16)], info["options"]
-    for row in sorted(rows, key=lambda row: row.start):
-        path = Path(info["corpus"]) / row.path
+    for row, source in zip(rows, known, strict=True):
+        path = corpus_roots(info)[row.root] / row.path
         try:
-            wav, _ = speech(path, spec, cut_silence=options["trim"], min_seconds=options["min_seconds"])
+            wav, _ = levelled(path, spec, options["min_seconds"])
         except FILE_ERRORS as error:
             said = reason(error, path)
             raise StoreError(f"{root}: the recordings behind it cannot be read any more: {said}") from None
-        if spec.frames(len(wav)) != row.frames or (row.path in known and is_changed(path, known[row.path])):
+        if row.group:  # its interval is that of its group
+            wav = wav[row.first_sample :][: spec.samples(row.frames)]
+        else:
+            first, last = speech_interval([wav], spec, options["trim"])
+            wav = wav[first:last]
+        if spec.frames(len(wav)) != row.frames or (source is not None and is_changed(path, source)):
             raise StoreError(f"{root}: {path} is not the recording that the store was made from")
         wav = np.pad(wav, (0, max(0, spec.samples(row.frames) - len(wav))))[: spec.samples(row.frames)]
         waves.append((np.clip(wav, -1.0, 1.0) * _FULL_SCALE).round().astype(np.int16))

@@ -51,9 +51,15 @@ def trim(wav: NDArray[np.float32], sample_rate: int) -> NDArray[np.float32]:
     The threshold stands 6 dB above the noise floor (the tenth percentile of the frames), yet 45 to 25 dB
     below the speech level, so that it follows the recording and not the full scale.
     """
+    first, last = trimmed_interval(wav, sample_rate)
+    return wav[first:last]
+
+
+def trimmed_interval(wav: NDArray[np.float32], sample_rate: int) -> tuple[int, int]:
+    """First sample that `trim` leaves, and the one after the last: (N,) -> (), ()."""
     first, last = speech_bounds(wav, sample_rate)
     margin = round(_MARGIN_SECONDS * sample_rate)
-    return wav[max(0, first - margin) : min(len(wav), last + margin)]
+    return max(0, first - margin), min(len(wav), last + margin)
 
 
 def speech_bounds(wav: NDArray[np.float32], sample_rate: int) -> tuple[int, int]:

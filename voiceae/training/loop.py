@@ -20,6 +20,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import nn
 
+from voiceae.data.corpora import TRAIN
 from voiceae.data.crops import CropSampler
 from voiceae.data.store import FeatureStore
 from voiceae.errors import ConfigError, TrainingError
@@ -206,6 +207,9 @@ class Training:
     def crops_of(self, split: str, seed: int) -> CropSampler:
         """Crops of a split, on the device that trains."""
         data = self.settings.data
+        grouped = any(utterance.group for utterance in self.store.split(split))
+        # A held-out split without groups is judged by the rest of the losses.
+        share = data.aligned_share if grouped or split == TRAIN else 0.0
         return self.objective.crops(
             self.store,
             split,
@@ -215,6 +219,7 @@ class Training:
             seed=seed,
             device=self.fabric.device,
             resident=data.resident,
+            aligned_share=share,
         )
 
     # Stages.

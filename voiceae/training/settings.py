@@ -75,6 +75,7 @@ class DataSettings:
     crop_frames: Count
     reference_frames: Count
     resident: Bool
+    aligned_share: Share
 
 
 @dataclass(frozen=True, kw_only=True)
