@@ -67,6 +67,14 @@ def check_option(option: str) -> None:
         assert model.decode(model.encode(mel), model.embed(mel)).shape == mel.shape  # type: ignore[operator]
 
 
+def test_the_wide_model_is_wider_and_has_at_most_11_million_weights() -> None:
+    usual, wide = (
+        built(compose(["experiment=base", STORE, f"model={name}"])) for name in ("default", "wide")
+    )
+    sizes = [sum(weight.numel() for weight in model.parameters()) for model in (usual, wide)]
+    assert 1.3 * sizes[0] < sizes[1] <= 11_000_000
+
+
 def test_experiments_are_short_differences_that_say_how_they_are_run() -> None:
     for experiment in EXPERIMENTS:
         lines = (CONFIGS / "experiment" / f"{experiment}.yaml").read_text().splitlines()

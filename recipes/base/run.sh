@@ -1,71 +1,70 @@
 #!/usr/bin/env bash
-# The model and the vocoder that the package ships, from a folder of speakers to their report:
+# The model and the vocoder that the package ships, from folders of speakers to their reports, on a CPU or a GPU:
 #
-#   bash recipes/base/run.sh --corpus SPEAKERS --dev VCTK_SHAPED [--out OUT] [--hours H] [key=value ...]
+#   bash recipes/base/run.sh --corpus SPEAKERS [--corpus MORE] [--aligned RENDERINGS] --dev VCTK_SHAPED [--dev DIR:folder]
+#                            [--out OUT] [--hours H] [--start DIR] [--model wide] [key=value ...]
 #
-# prepare -> the model in two legs (experiment=base, then base_gan from its weights) -> the vocoder in two legs
-# (experiment=vocoder, then vocoder_gan, which also learns from the model's own reconstructions) -> half precision ->
-# `voiceae evaluate` with the vocoder and with Griffin-Lim, on held-out speakers -> `voiceae diagnose`.
-# Every step goes on where it stopped, so the same command resumes. --hours is shared out among the legs, in steps as
-# measured here; without it they have the steps of their configs. Hydra overrides go to all legs; on a GPU add
-# trainer=gpu.
+# prepare -> the legs: the speaker encoder (experiment=speaker), the model (base, then base_gan), the vocoder (vocoder, then
+# vocoder_gan, which also learns from the model's own reconstructions) -> half precision -> `voiceae evaluate` on every
+# --dev, beside the bundled model on the same pairs -> `voiceae diagnose`.
+# --corpus and --aligned hold a subfolder for each speaker; --dev DIR[:KIND] is a corpus of other speakers, KIND one of
+# vctk (the default), libritts, folder and csv. Every step goes on where it stopped, so the same command resumes. --hours is
+# shared out among the legs, in steps as measured here; without it they have the steps of their configs. --start is a
+# folder of weights to begin with. Hydra overrides go to all legs, NAME:key=value to leg NAME; trainer=gpu is chosen where
+# there is one.
 set -euo pipefail
 HERE="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 fail() { echo "base: error: $*" >&2; exit 1; }
 
-corpus="" dev="" out="$HERE/out" hours="" overrides=()
+corpora=() aligned=() devs=() out="$HERE/out" hours="" start="" model="" overrides=()
 while [ $# -gt 0 ]; do
   case "$1" in
-    --corpus | --dev | --out | --hours) [ $# -ge 2 ] || fail "$1 wants a value"; printf -v "${1#--}" '%s' "$2"; shift 2 ;;
-    -h | --help) sed -n '2,12s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; exit 0 ;;
+    --corpus | --aligned | --dev | --out | --hours | --start | --model) [ $# -ge 2 ] || fail "$1 wants a value" ;;&
+    --corpus) corpora+=("$2"); shift 2 ;;
+    --aligned) aligned+=(--aligned "$2"); shift 2 ;;
+    --dev) devs+=("$2"); shift 2 ;;
+    --out | --hours | --start | --model) printf -v "${1#--}" '%s' "$2"; shift 2 ;;
+    -h | --help) sed -n '2,/^set -/{/^set -/d;s/^# \{0,1\}//;p;}' "${BASH_SOURCE[0]}"; exit 0 ;;
     [!-]*=*) overrides+=("$1"); shift ;;
     *) fail "unknown argument $1; see --help" ;;
   esac
 done
-[ -d "$corpus" ] || fail "--corpus $corpus: no such folder; give one with a subfolder for each speaker"
-[ -d "$dev" ] || fail "--dev $dev: no such folder; give a corpus in VCTK's layout whose speakers are not in --corpus"
+dev_folder() { case "$1" in *:vctk | *:libritts | *:folder | *:csv) echo "${1%:*}" ;; *) echo "$1" ;; esac; }
+dev_kind() { case "$1" in *:vctk | *:libritts | *:folder | *:csv) echo "${1##*:}" ;; *) echo vctk ;; esac; }
+
+[ ${#corpora[@]} -gt 0 ] || fail "--corpus is missing; give a folder with a subfolder for each speaker"
+for each in "${corpora[@]}"; do
+  [ -d "$each" ] || fail "--corpus $each: no such folder; give one with a subfolder for each speaker"
+done
+[ ${#devs[@]} -gt 0 ] || fail "--dev is missing; give a corpus whose speakers are not in --corpus"
+for each in "${devs[@]}"; do
+  [ -e "$(dev_folder "$each")" ] || fail "--dev $each: no such folder; give a corpus whose speakers are not in --corpus"
+done
 [[ "$hours" =~ ^([0-9]+\.?[0-9]*|\.[0-9]+)?$ ]] || fail "--hours $hours: is not a number of hours, such as 1.5"
 
 source "$HERE/../common/env.sh"
 voiceae() { "$PYTHON" -m voiceae "$@"; }
-
-leg() {  # NAME SHARE START [OVERRIDE ...]: train, or go on; SHARE: per cent of --hours; START: weights, or ""
-  local name="$1" share="$2" start="$3" run=() steps=()
-  shift 3
-  [ -f "$out/$name.done" ] && return
-  run=("experiment=$name" "data.store='$out/store'" "$@" "${overrides[@]}")
-  [ -z "$start" ] || start="trainer.init_from='$start'"
-  if [ -n "$hours" ]; then
-    if [ ! -f "$out/$name.steps" ]; then
-      "$PYTHON" "$HERE/../common/steps.py" "$("$PYTHON" -c "print(.6 * $hours * $share)")" "${run[@]}" >"$out/$name.part"
-      mv "$out/$name.part" "$out/$name.steps"
-    fi
-    steps=("trainer.max_steps=$(cat "$out/$name.steps")")
-  fi
-  if [ -f "$out/$name/checkpoints/last.ckpt" ]; then
-    start=trainer.resume=auto
-  else
-    rm -rf "${out:?}/$name"  # of a leg that was stopped before its first checkpoint
-  fi
-  voiceae train "${run[@]}" ${start:+"$start"} "out='$out/$name'" "${steps[@]}"
-  touch "$out/$name.done"
-}
-
 mkdir -p "$out"
 out="$(cd "$out" && pwd)"
-voiceae prepare folder "$corpus" --out "$out/store" --waves
-leg base 50 ""
-leg base_gan 15 "$out/base/model.safetensors"
-leg vocoder 20 ""
-leg vocoder_gan 15 "$out/vocoder/model.safetensors" "loss.finetune_on_reconstructions_of='$out/base_gan/model.safetensors'"
+if [[ " ${overrides[*]}" != *" trainer="* ]] && "$PYTHON" -c 'import sys, torch; sys.exit(not torch.cuda.is_available())'; then
+  overrides+=(trainer=gpu)
+fi
+
+voiceae prepare folder "${corpora[@]}" "${aligned[@]}" --out "$out/store" --waves --speaker-teacher
+"$PYTHON" "$HERE/../common/legs.py" --store "$out/store" --out "$out" \
+  --legs speaker:10,base:45,base_gan:15,vocoder:15,vocoder_gan:15 \
+  ${hours:+--minutes "$("$PYTHON" -c "print(60 * $hours)")"} ${start:+--start "$start"} ${model:+--model "$model"} \
+  "${overrides[@]}"
 "$PYTHON" "$HERE/ship.py" "$out/base_gan/model.safetensors" "$out/base.safetensors"
 "$PYTHON" "$HERE/ship.py" "$out/vocoder_gan/model.safetensors" "$out/vocoder.safetensors"
-for vocoder in "$out/vocoder.safetensors" griffinlim; do
-  name="$(basename "$vocoder" .safetensors)"
-  voiceae evaluate --model "$out/base.safetensors" --vocoder "$vocoder" --corpus "$dev" --out "$out/report-$name" \
-    --n-pairs 60 --cache "$out/cache" --force
+for dev in "${devs[@]}"; do
+  folder="$(dev_folder "$dev")"
+  name="$(basename "$folder")"
+  judge=(evaluate --corpus "$folder" --kind "$(dev_kind "$dev")" --n-pairs 60 --cache "$out/cache" --force)
+  voiceae "${judge[@]}" --model base --out "$out/report-$name-bundled"
+  voiceae "${judge[@]}" --model "$out/base.safetensors" --vocoder "$out/vocoder.safetensors" --out "$out/report-$name"
+  voiceae evaluate --compare "$out/report-$name-bundled/report.json" "$out/report-$name/report.json"
 done
-voiceae evaluate --compare "$out/report-vocoder/report.json" "$out/report-griffinlim/report.json"
-voiceae diagnose "$out/base.safetensors" --store "$out/store" --out "$out/diagnosis" --force ||
+voiceae diagnose "$out/base.safetensors" --store "$out/store" --corpus "$(dev_folder "${devs[0]}")" --out "$out/diagnosis" --force ||
   echo "base: note: the diagnosis found a failure; see $out/diagnosis"
 echo "== finished: $out; base.safetensors and vocoder.safetensors go to voiceae/assets/"

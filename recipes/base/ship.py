@@ -7,7 +7,22 @@ from pathlib import Path
 
 from voiceae.io import modelfile
 
-MAX_BYTES = {"autoencoder": 12_000_000, "vocoder": 8_000_000}
+MAX_BYTES = {"autoencoder": 22_000_000, "vocoder": 8_000_000}
+
+
+def write_half(model: Path, out: Path) -> modelfile.ModelHeader:
+    """Write a model file again in half precision; its header."""
+    header = modelfile.read_header(model)
+    modelfile.save(
+        out,
+        modelfile.load(model, kind=header.kind).module,
+        kind=header.kind,
+        description=header.description,
+        spec=header.spec,
+        extra=header.extra,
+        half=True,
+    )
+    return header
 
 
 def main() -> None:
@@ -16,17 +31,7 @@ def main() -> None:
     parser.add_argument("model", type=Path)
     parser.add_argument("out", type=Path)
     arguments = parser.parse_args()
-    header = modelfile.read_header(arguments.model)
-    loaded = modelfile.load(arguments.model, kind=header.kind)
-    modelfile.save(
-        arguments.out,
-        loaded.module,
-        kind=header.kind,
-        description=header.description,
-        spec=header.spec,
-        extra=header.extra,
-        half=True,
-    )
+    header = write_half(arguments.model, arguments.out)
     size = arguments.out.stat().st_size
     print(f"{arguments.out}: {header.parameters} weights, {size} bytes")
     if size > MAX_BYTES[header.kind]:

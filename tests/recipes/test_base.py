@@ -18,8 +18,11 @@ RECIPE = Path(__file__).resolve().parents[2] / "recipes" / "base"
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ([], "base: error: --corpus : no such folder"),
-        (["--corpus", ".", "--dev", "nowhere"], "base: error: --dev nowhere: no such folder"),
+        ([], "base: error: --corpus is missing"),
+        (["--corpus", "."], "base: error: --dev is missing"),
+        (["--corpus", ".", "--corpus", "there", "--dev", "."], "base: error: --corpus there: no such folder"),
+        (["--corpus", ".", "--dev", ".", "--dev", "nowhere"], "base: error: --dev nowhere: no such folder"),
+        (["--corpus", ".", "--dev", "nowhere:folder"], "base: error: --dev nowhere:folder: no such folder"),
         (["--corpus"], "base: error: --corpus wants a value"),
         (["--corpus", ".", "--dev", ".", "--hours", "two"], "base: error: --hours two: is not a number"),
         (["--speed"], "base: error: unknown argument --speed"),
