@@ -32,6 +32,7 @@ class ToneScorer:
             "embedding": [float(np.cos(angle)), float(np.sin(angle))],
             "transcript": "word " * max(1, round(len(wav) / RATE)) + f"tone {peak // 300}",
             "ovrl": 3.0,
+            "distilmos": 3.5,
             "f0": [float(peak)] * 30,
         }
 
@@ -48,8 +49,8 @@ class AbsentScorer:
 
 @pytest.fixture
 def tone_scorers(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[ToneScorer]]:
-    """All scorers are replaced: those of voice, words and opinion by `ToneScorer`, that of spectra is not installed."""
-    table = {name: ToneScorer for name in ("speaker", "content", "mos", "pitch")}
+    """All scorers are replaced by `ToneScorer`, but that of spectra, which is not installed."""
+    table = {name: ToneScorer for name in ("speaker", "dvector", "content", "mos", "distilmos", "pitch")}
     monkeypatch.setattr(scorers, "SCORERS", {**table, "mcd": AbsentScorer})
     scorers._load.cache_clear()
     ToneScorer.asked = 0

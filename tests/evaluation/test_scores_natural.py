@@ -46,7 +46,19 @@ def test_names_without_common_letters_are_one_set() -> None:
 
 
 def test_subsets_are_the_letters_of_names() -> None:
-    assert [subset_of(name) for name in ("so0024", "p225", "1234", "Zoë-1")] == ["so", "p", "", "Zoë"]
+    names = ("so0024", "p225", "1234", "Zoë-1")
+    assert [subset_of(name, ["ls"]) for name in names] == ["so", "p", "", "Zoë"]
+
+
+def test_hexadecimal_numbers_make_no_subsets() -> None:
+    names = ["cv1656", "cva13f", "cvdbc2", "ls12"]
+    clips = [clip(name, i) for name in names for i in range(2)]
+    angles = np.radians([0, 5, 40, 45, 80, 85, 120, 125])
+    found = score_natural_speech(clips, np.stack([np.cos(angles), np.sin(angles)], axis=1).tolist())
+    assert found is not None
+    assert list(found.subsets) == ["cv", "all"]  # one speaker of "ls" has nobody to be taken for
+    assert found.subsets["cv"]["clips"] == 6
+    assert found.threshold("cvfa9a") == found.subsets["cv"]["threshold"]
 
 
 def test_real_speech_scores_as_the_scorer_is_known_to(minivctk: Path) -> None:

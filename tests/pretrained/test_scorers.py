@@ -45,8 +45,9 @@ def test_opinion_is_what_speechmos_says(speech: Wav) -> None:
     assert found == pytest.approx({name: expected[f"{name}_mos"] for name in found}, abs=1e-4)
 
 
-def test_words_do_not_depend_on_what_was_heard_before(speech: Wav) -> None:
-    recogniser = scorer("content")
+@pytest.mark.parametrize("name", ["content", "pocketsphinx"])
+def test_words_do_not_depend_on_what_was_heard_before(speech: Wav, name: str) -> None:
+    recogniser = scorer(name)
     alone = recogniser.score(speech[: 2 * SAMPLE_RATE])
     noise = np.random.default_rng(0).normal(0, 0.1, SAMPLE_RATE).astype(np.float32)
     recogniser.score(noise)
@@ -89,11 +90,11 @@ def test_a_cosine_on_the_mel_axis_is_one_coefficient() -> None:
 
 def test_an_absent_scorer_is_named_with_what_to_do_and_the_others_go_on(tone_scorers: object) -> None:
     loaded = load_scorers()
-    assert set(loaded.scorers) == {"speaker", "content", "mos", "pitch"}
+    assert set(loaded.scorers) == {"speaker", "dvector", "content", "mos", "distilmos", "pitch"}
     assert loaded.missing["mcd"].endswith("pip install voiceae[eval]")
     assert "\n" not in loaded.missing["mcd"]
 
 
 def test_an_unknown_scorer_is_refused() -> None:
-    with pytest.raises(ConfigError, match="taste: no such scorer; there are speaker, content"):
+    with pytest.raises(ConfigError, match="taste: no such scorer; there are speaker, dvector, content"):
         load_scorers(("speaker", "taste"))

@@ -43,7 +43,16 @@ figure out of its range makes the exit code 1:
 @click.option("--root", type=options.PATH, metavar="DIR", help="Folder of the table's clips.")
 @click.option("--converted", type=options.PATH, metavar="DIR", help="Score files made elsewhere.")
 @click.option(
-    "--scorers", default="speaker,content,mos,pitch,mcd", metavar="LIST", help="Which scorers to use."
+    "--scorers",
+    default="speaker,dvector,content,mos,distilmos,pitch,mcd",
+    metavar="LIST",
+    show_default=True,
+    help="Which scorers to use; pocketsphinx and whisper:MODEL recognise words too.",
+)
+@click.option(
+    "--language",
+    metavar="CODE",
+    help="What is spoken; en for corpora with texts. Recognisers of English judge nothing else.",
 )
 @click.option("--jobs", default=1, type=click.IntRange(1), help="Processes that score.")
 @click.option("--cache", type=options.PATH, metavar="DIR", help="Folder of earlier scores.")
@@ -110,6 +119,7 @@ def _report(
     root: Path | None,
     converted: Path | None,
     scorers: str,
+    language: str | None,
     jobs: int,
     cache: Path | None,
     no_cache: bool,
@@ -132,6 +142,8 @@ def _report(
     else:
         systems, voice, about = load_model_system(**parts, mode=mode)
     clips, left_out = held_out_clips(kind, corpus, about.pop("trained_on", ()))
+    if language is None and (kind in ("vctk", "libritts") or any(clip.recording.text for clip in clips)):
+        language = "en"
     folder = corpus if corpus.is_dir() else corpus.parent  # of a table of recordings
     bad: dict[str, str] = {}
     if pairs is None:
@@ -140,9 +152,15 @@ def _report(
         drawn, bad = read_pairs(pairs, root or folder, clips, converted, seed)
     speakers = group_by_speaker(clips)
     chosen = Options(
-        scorers=names, seed=seed, jobs=jobs, cache=None if no_cache else cache or default_cache()
+        scorers=names,
+        language=language,
+        seed=seed,
+        jobs=jobs,
+        cache=None if no_cache else cache or default_cache(),
     )
     evaluation = evaluate(drawn, speakers, systems, chosen, counted_progress)
+    for note in evaluation.notes:
+        click.echo(f"voiceae: {note}", err=True)
     evaluation.excluded.extend(Exclusion(name, reason) for name, reason in {**left_out, **bad}.items())
     about |= {"corpus": corpus.name, "speakers": len(speakers), "clips": len(clips)}
     if voice is not None and mode == "full":
@@ -153,9 +171,12 @@ def _report(
 
 
 def _compare(first: Path, second: Path) -> int:
-    from voiceae.evaluation.report import compare, read_report
+    from voiceae.evaluation.report import compare, incomparable, read_report
 
-    changes = compare(read_report(first), read_report(second))
+    reports = read_report(first), read_report(second)
+    for line in incomparable(*reports).values():
+        click.echo(f"voiceae: {line}", err=True)
+    changes = compare(*reports)
     for change in sorted(changes, key=lambda each: not each.exceeds):
         sign = "exceeds" if change.exceeds else "within"
         paired = "paired" if change.paired else "unpaired"

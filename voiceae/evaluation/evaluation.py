@@ -21,7 +21,15 @@ from voiceae.evaluation.scores import (
 from voiceae.evaluation.scoring import Measurements, Progress, ScoringJob, no_progress, score_all
 from voiceae.evaluation.systems import ROWS, SUBSET_ROWS, SystemRunner
 from voiceae.io.filesystem import FILE_ERRORS, reason
-from voiceae.pretrained.scorers import Measured, load_scorers
+from voiceae.pretrained.scorers import (
+    DEFAULT_SCORERS,
+    RECOGNISERS,
+    SPEAKER_ENCODERS,
+    Measured,
+    kind_of,
+    knows_english_only,
+    load_scorers,
+)
 
 Values = dict[str, dict[str, float]]
 """Numbers of one pair: row -> figure -> value."""
@@ -33,13 +41,16 @@ class Options:
 
     Attributes:
         scorers: names of those to use.
+        language: that is spoken, such as "en"; None where it is not known. Recognisers of English alone are left out
+            where it is not English.
         seed: of everything drawn.
         subset: pairs that copy-synthesis and reconstruction are made of.
         jobs: processes that score.
         cache: folder of earlier scores; None to score everything anew.
     """
 
-    scorers: tuple[str, ...] = ("speaker", "content", "mos", "pitch", "mcd")
+    scorers: tuple[str, ...] = DEFAULT_SCORERS
+    language: str | None = "en"
     seed: int = 0
     subset: int = 30  # rows that only show the ceiling of vocoder and model need no narrower interval
     jobs: int = 1
@@ -62,20 +73,22 @@ class Evaluation:
     Attributes:
         pairs: that were evaluated, those left out included.
         values: numbers by pair, row and figure.
-        natural: scores of natural speech; None without the speaker scorer.
+        natural: scores of natural speech by speaker encoder, those that there are.
         excluded: what was left out, and why.
         versions: of the scorers that were used.
         missing: scorers that are not installed.
+        notes: what a reader must know of this evaluation.
         measurements: what the scorers measured, by key of the wave.
         waves: what was scored, by key of the wave.
     """
 
     pairs: list[Pair]
     values: dict[str, Values]
-    natural: NaturalScores | None
+    natural: dict[str, NaturalScores]
     excluded: list[Exclusion]
     versions: dict[str, str]
     missing: dict[str, str]
+    notes: list[str] = field(default_factory=list)
     measurements: dict[str, Measurements] = field(default_factory=dict, repr=False)
     waves: dict[str, ScoringJob] = field(default_factory=dict, repr=False)
 
@@ -107,8 +120,10 @@ def evaluate(
         AudioError: when not one pair could be made.
     """
     options = options or Options()
-    loaded = load_scorers(options.scorers)
+    names, notes = scorers_for_language(options.scorers, options.language)
+    loaded = load_scorers(names)
     scorers = tuple(loaded.scorers)
+    encoders = [name for name in SPEAKER_ENCODERS if name in scorers]
     waves: dict[str, ScoringJob] = {}
     excluded: list[Exclusion] = []
     for index, pair in enumerate(progress(pairs, len(pairs), "convert")):
@@ -122,11 +137,12 @@ def evaluate(
         raise AudioError(
             f"none of {len(pairs)} pairs could be made; the first: {excluded[0].reason if excluded else ''}"
         )
-    natural_clips = draw_natural_clips(groups, options.seed) if "speaker" in scorers else []
+    natural_clips = draw_natural_clips(groups, options.seed) if encoders else []
     everything = dict(waves)  # natural clips are scored too, but are no part of the examples
-    _add_jobs(everything, _natural_jobs(natural_clips, excluded))
+    _add_jobs(everything, _natural_jobs(natural_clips, encoders, excluded))
     measurements = score_all(everything, cache=options.cache, jobs=options.jobs, progress=progress)
-    natural = _natural_scores(natural_clips, measurements, excluded) if "speaker" in scorers else None
+    found = {name: _natural_scores(name, natural_clips, measurements, excluded) for name in encoders}
+    natural = {name: scores for name, scores in found.items() if scores}
     kept = [pair for pair in pairs if pair.name not in gone]
     return Evaluation(
         pairs=list(pairs),
@@ -135,9 +151,28 @@ def evaluate(
         excluded=excluded,
         versions=loaded.versions,
         missing=loaded.missing,
+        notes=notes,
         measurements=measurements,
         waves=waves,
     )
+
+
+def scorers_for_language(names: Sequence[str], language: str | None) -> tuple[tuple[str, ...], list[str]]:
+    """Scorers that understand a language, and a note on those that do not.
+
+    Args:
+        names: of all scorers that were asked for.
+        language: that is spoken; None where it is not known.
+    """
+    deaf = [name for name in names if knows_english_only(name)] if language != "en" else []
+    if not deaf:
+        return tuple(names), []
+    why = "the language of the corpus is not known" if language is None else f"the language is {language}"
+    note = (
+        f"Words are not judged by {', '.join(deaf)}, which knows English only: {why}. Name the language if it is "
+        "English (--language en), or give a recogniser of many languages (--scorers ...,whisper:base)."
+    )
+    return tuple(name for name in names if name not in deaf), [note]
 
 
 def _add_jobs(jobs: dict[str, ScoringJob], more: Iterable[tuple[str, ScoringJob]]) -> None:
@@ -158,8 +193,9 @@ def _pair_jobs(
             jobs.append((row_key(row, pair), ScoringJob.from_audio(made, _scorers_of(row, pair, scorers))))
     # A clip may stand here twice; `_add_jobs` gives it to the scorers of both.
     for clip, names in (
-        (pair.scored, ("speaker", "pitch")),
-        (pair.source_other, ("speaker",)),
+        (pair.scored, (*SPEAKER_ENCODERS, "pitch")),
+        (pair.source_other, SPEAKER_ENCODERS),
+        *((reference, SPEAKER_ENCODERS) for reference in pair.references),
         (pair.same_sentence, ("mcd",)),
     ):
         used = [name for name in names if name in scorers]
@@ -171,42 +207,47 @@ def _pair_jobs(
 def _scorers_of(row: str, pair: Pair, scorers: Iterable[str]) -> list[str]:
     """Another sentence of the target's has no content to compare; only a same sentence has a distortion."""
     useless = {"mcd"} if pair.same_sentence is None else set()
-    useless |= {"content", "mcd"} if row == "target" else set()
-    return [name for name in scorers if name not in useless]
+    useless |= {*RECOGNISERS, "mcd"} if row == "target" else set()
+    return [name for name in scorers if kind_of(name) not in useless]
 
 
-def _natural_jobs(clips: Sequence[Clip], excluded: list[Exclusion]) -> list[tuple[str, ScoringJob]]:
+def _natural_jobs(
+    clips: Sequence[Clip], encoders: Sequence[str], excluded: list[Exclusion]
+) -> list[tuple[str, ScoringJob]]:
     jobs = []
     for clip in clips:
         try:
-            jobs.append((str(clip.path), ScoringJob.from_audio(clip.path, ["speaker"])))
+            jobs.append((str(clip.path), ScoringJob.from_audio(clip.path, encoders)))
         except FILE_ERRORS as error:
-            excluded.append(Exclusion("natural", reason(error, clip.path), "speaker"))
+            excluded.append(Exclusion("natural", reason(error, clip.path), encoders[0]))
     return jobs
 
 
 def _natural_scores(
-    clips: Sequence[Clip], measurements: Mapping[str, Measurements], excluded: list[Exclusion]
+    encoder: str,
+    clips: Sequence[Clip],
+    measurements: Mapping[str, Measurements],
+    excluded: list[Exclusion],
 ) -> NaturalScores | None:
-    """Scores of the clips that could be measured; the others are named, and so is the lack of any score."""
+    """One encoder's scores of the clips that could be measured; the others are named, and the lack of any score."""
     usable: list[tuple[Clip, list[float]]] = []
     for clip in clips:
-        found = measurements.get(str(clip.path), {}).get("speaker")
+        found = measurements.get(str(clip.path), {}).get(encoder)
         if isinstance(found, dict):
             usable.append((clip, found["embedding"]))
         elif found is not None:  # what could not be read was named before
-            excluded.append(Exclusion("natural", f"{clip.path}: {found}", "speaker"))
+            excluded.append(Exclusion("natural", f"{clip.path}: {found}", encoder))
     natural = score_natural_speech([clip for clip, _ in usable], [embedding for _, embedding in usable])
     if natural is None:
         why = "natural: no two speakers to compare, one of them with two clips; there are no figures of similarity"
-        excluded.append(Exclusion("natural", why, "speaker"))
+        excluded.append(Exclusion("natural", why, encoder))
     return natural
 
 
 def _pair_values(
     pairs: Sequence[Pair],
     measurements: Mapping[str, Measurements],
-    natural: NaturalScores | None,
+    natural: Mapping[str, NaturalScores],
     scorers: Iterable[str],
     excluded: list[Exclusion],
 ) -> dict[str, Values]:
@@ -221,13 +262,27 @@ def _pair_values(
                 continue
             for row, figures in rows.items():
                 values[pair.name][row].update(figures)
-    if "content" in scorers:
-        _add_shuffled(values, pairs, measurements)
+    for scorer in scorers:
+        if kind_of(scorer) in RECOGNISERS:
+            _add_shuffled(scorer, values, pairs, measurements)
     return values
 
 
+def figure_of(name: str, scorer: str) -> str:
+    """A figure's name by scorer: the main encoder's and the main recogniser's are plain, others end in their name."""
+    kind = kind_of(scorer)
+    return name if kind in (SPEAKER_ENCODERS[0], RECOGNISERS[0]) else f"{name}_{kind}"
+
+
+def _by_scorer(rows: Values, scorer: str) -> Values:
+    return {
+        row: {figure_of(name, scorer): value for name, value in figures.items()}
+        for row, figures in rows.items()
+    }
+
+
 def _row_values(
-    scorer: str, pair: Pair, measurements: Mapping[str, Measurements], natural: NaturalScores | None
+    scorer: str, pair: Pair, measurements: Mapping[str, Measurements], natural: Mapping[str, NaturalScores]
 ) -> Values:
     """One scorer's numbers for all rows of a pair.
 
@@ -236,17 +291,26 @@ def _row_values(
     """
     keys = {row: row_key(row, pair) for row in ROWS if _scorers_of(row, pair, [scorer])}
     rows = {row: _measured(measurements, key, scorer) for row, key in keys.items() if key in measurements}
-    if scorer == "speaker" and natural:
+    if scorer in natural:
         clips = {"scored": pair.scored, "source_other": pair.source_other, "source": pair.source}
         measured = {name: _measured(measurements, str(clip.path), scorer) for name, clip in clips.items()}
-        threshold = natural.threshold(pair.scored.speaker)
-        return {row: speaker_scores(each, measured, threshold) for row, each in rows.items()}
-    if scorer == "content":
+        given = [_measured(measurements, str(clip.path), scorer) for clip in pair.references]
+        threshold = natural[scorer].threshold(pair.scored.speaker)
+        # A reconstruction was given another clip than the pair's references.
+        return _by_scorer(
+            {
+                row: speaker_scores(each, measured, threshold, given if row != "reconstruction" else ())
+                for row, each in rows.items()
+            },
+            scorer,
+        )
+    if kind_of(scorer) in RECOGNISERS:
         reference = rows["source"]["transcript"]
         if not reference:
             raise ScorerError("the recogniser finds no words in the source")
         text = pair.source.recording.text
-        return {row: content_scores(each["transcript"], reference, text) for row, each in rows.items()}
+        found = {row: content_scores(each["transcript"], reference, text) for row, each in rows.items()}
+        return _by_scorer(found, scorer)
     if scorer == "pitch":
         target = _measured(measurements, str(pair.scored.path), scorer)["f0"]
         scores = {row: pitch_scores(each["f0"], rows["source"]["f0"], target) for row, each in rows.items()}
@@ -254,9 +318,10 @@ def _row_values(
         return scores
     if scorer == "mcd" and pair.same_sentence:
         target = _measured(measurements, str(pair.same_sentence.path), scorer)["cepstra"]
-        found = {row: mel_cepstral_distortion(each["cepstra"], target) for row, each in rows.items()}
-        return {row: {"mcd_db": distortion} for row, distortion in found.items()}
-    return rows if scorer == "mos" else {}
+        return {
+            row: {"mcd_db": mel_cepstral_distortion(each["cepstra"], target)} for row, each in rows.items()
+        }
+    return rows if scorer in ("mos", "distilmos") else {}
 
 
 def _measured(measurements: Mapping[str, Measurements], key: str, scorer: str) -> Measured:
@@ -267,13 +332,16 @@ def _measured(measurements: Mapping[str, Measurements], key: str, scorer: str) -
 
 
 def _add_shuffled(
-    values: dict[str, Values], pairs: Sequence[Pair], measurements: Mapping[str, Measurements]
+    scorer: str,
+    values: dict[str, Values],
+    pairs: Sequence[Pair],
+    measurements: Mapping[str, Measurements],
 ) -> None:
     """Compare conversions with the transcript of another source of like length: the recogniser's chance level."""
     transcripts = {
-        pair.name: _measured(measurements, str(pair.source.path), "content")["transcript"]
+        pair.name: _measured(measurements, str(pair.source.path), scorer)["transcript"]
         for pair in pairs
-        if "cer_recogniser" in values[pair.name].get("conversion", {})
+        if figure_of("cer_recogniser", scorer) in values[pair.name].get("conversion", {})
     }
     sources = {pair.name: pair.source for pair in pairs}
     for name, own in transcripts.items():
@@ -281,6 +349,7 @@ def _add_shuffled(
         others = [other for other in others if sources[other].path != sources[name].path]
         if others:
             other = min(others, key=lambda each: (abs(len(transcripts[each]) - len(own)), each))
-            hypothesis = _measured(measurements, f"{name}/conversion", "content")["transcript"]
+            hypothesis = _measured(measurements, f"{name}/conversion", scorer)["transcript"]
             text = sources[other].recording.text if sources[name].recording.text else None
-            values[name]["shuffled"] = content_scores(hypothesis, transcripts[other], text)
+            found = {"shuffled": content_scores(hypothesis, transcripts[other], text)}
+            values[name]["shuffled"].update(_by_scorer(found, scorer)["shuffled"])

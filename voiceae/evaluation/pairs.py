@@ -115,10 +115,20 @@ def held_out_clips(kind: str, corpus: Path, trained_on: Iterable[str]) -> tuple[
 
 def trained_speakers(extra: Mapping[str, Any]) -> set[str]:
     """Speakers that a model file's provenance says it was trained on, over all legs of its training."""
+    return _over_all_legs(extra, "speaker_names")
+
+
+def trained_by(extra: Mapping[str, Any]) -> set[str]:
+    """Networks that a model file's provenance lists as its `teachers`, over all legs of its training."""
+    return _over_all_legs(extra, "teachers")
+
+
+def _over_all_legs(extra: Mapping[str, Any], name: str) -> set[str]:
+    """Names in a list of a provenance, which lies in the open, in its training, or in a leg of either."""
     training = extra.get("training")
     holders = [extra, training] if isinstance(training, Mapping) else [extra]
     legs = [leg for holder in holders for leg in _listed(holder, "legs") if isinstance(leg, Mapping)]
-    return {str(name) for leg in (extra, *legs) for name in _listed(leg, "speaker_names")}
+    return {str(each) for leg in (*holders, *legs) for each in _listed(leg, name)}
 
 
 def _listed(values: Mapping[str, Any], name: str) -> Sequence[Any]:

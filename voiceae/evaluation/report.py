@@ -6,9 +6,10 @@ import json
 import math
 import platform
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
+from itertools import product
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -16,12 +17,14 @@ import numpy as np
 
 from voiceae.errors import ConfigError
 from voiceae.evaluation import pairs, scores
-from voiceae.evaluation.evaluation import Evaluation
+from voiceae.evaluation.directions import Directions, find_directions
+from voiceae.evaluation.evaluation import Evaluation, figure_of
 from voiceae.evaluation.figures import FIGURES
 from voiceae.evaluation.pairs import Clip, Pair
 from voiceae.evaluation.scores import RESAMPLES, Interval, bootstrap, equal_error
 from voiceae.evaluation.systems import ROWS
 from voiceae.io.filesystem import atomic_path
+from voiceae.pretrained import dvector
 
 Report: TypeAlias = dict[str, Any]
 
@@ -29,7 +32,8 @@ FORMAT = 2  # 1 called the scorers judges, and the clips given to the model hear
 EER_RESAMPLES = 200  # each sorts all natural scores; the ends then vary by 5 % of the interval' width
 LIBRARIES = (
     *("voiceae", "numpy", "torch", "librosa"),
-    *("resemblyzer", "pocketsphinx", "speechmos", "pyworld", "jiwer"),
+    *("resemblyzer", "open-voicefilter-lite", "moonshine-voice", "pocketsphinx", "faster-whisper"),
+    *("speechmos", "distillmos", "onnxruntime", "pyworld", "jiwer"),
 )
 
 PROTOCOL = [
@@ -52,6 +56,7 @@ def make_report(evaluation: Evaluation, *, about: Mapping[str, Any], seed: int, 
         seed: that everything was drawn with.
         root: folder that paths are written relative to.
     """
+    found = find_directions(evaluation.pairs, evaluation.measurements)
     return {
         "format": FORMAT,
         "about": dict(about),
@@ -59,28 +64,40 @@ def make_report(evaluation: Evaluation, *, about: Mapping[str, Any], seed: int, 
         "protocol": PROTOCOL,
         "versions": _versions(),
         "scorers": {**evaluation.versions, **evaluation.missing},
-        "natural": evaluation.natural.subsets if evaluation.natural else {},
+        "notes": evaluation.notes,
+        "teachers": _teachers(about.get("teachers", ())),
+        **{figure_of("natural", name): scores.subsets for name, scores in evaluation.natural.items()},
         "rows": row_intervals(evaluation, seed),
         "differences": differences(evaluation, seed),
         "groups": group_intervals(evaluation, seed),
+        "directions_by": found.by,
+        "directions": direction_intervals(evaluation, found, seed),
         "excluded": [asdict(exclusion) for exclusion in evaluation.excluded],
-        "pairs": [_pair(pair, evaluation, root) for pair in evaluation.pairs],
+        "pairs": [
+            {**_pair(pair, evaluation, root), "direction": found.of.get(pair.name)}
+            for pair in evaluation.pairs
+        ],
     }
+
+
+def _teachers(names: Iterable[str]) -> dict[str, str]:
+    """Scorers that the model has learnt from, whose figures therefore are no independent judgement, by their name."""
+    return {"dvector": dvector.NAME} if dvector.NAME in names else {}
 
 
 def row_intervals(evaluation: Evaluation, seed: int) -> dict[str, dict[str, dict[str, float]]]:
     """Mean and interval by row and figure."""
     columns = {(row, figure): _column(evaluation, row, figure) for row in ROWS for figure in FIGURES}
     table = _intervals({key: list(column.values()) for key, column in columns.items()}, seed)
-    for row in table:
-        similar = np.array(list(columns[row, "sim_target"].values()))
-        if len(similar) and evaluation.natural:
+    for row, encoder in product(table, evaluation.natural):
+        similar = np.array(list(columns[row, figure_of("sim_target", encoder)].values()))
+        if len(similar):
             # Equal error rate between natural scores of one speaker and scores of the row, with its interval.
-            same, rng = evaluation.natural.same, np.random.default_rng(seed)
+            same, rng = evaluation.natural[encoder].same, np.random.default_rng(seed)
             drawn = [equal_error(same, rng.choice(similar, len(similar))).rate for _ in range(EER_RESAMPLES)]
             low, high = map(float, np.percentile(drawn, [2.5, 97.5]))
             rate = equal_error(same, similar).rate
-            table[row]["eer_target"] = asdict(Interval(rate, low, high, len(similar)))
+            table[row][figure_of("eer_target", encoder)] = asdict(Interval(rate, low, high, len(similar)))
     return table
 
 
@@ -102,6 +119,18 @@ def group_intervals(evaluation: Evaluation, seed: int) -> dict[str, dict[str, di
         for figure in FIGURES:
             column = _column(evaluation, "conversion", figure)
             table[name, figure] = [value for pair, value in column.items() if pair in members]
+    return _intervals(table, seed)
+
+
+def direction_intervals(
+    evaluation: Evaluation, directions: Directions, seed: int
+) -> dict[str, dict[str, dict[str, float]]]:
+    """Conversions by direction: interval by direction and figure."""
+    table: dict[tuple[str, str], list[float]] = {}
+    for name in sorted(set(directions.of.values())):
+        for figure in FIGURES:
+            column = _column(evaluation, "conversion", figure)
+            table[name, figure] = [value for pair, value in column.items() if directions.of.get(pair) == name]
     return _intervals(table, seed)
 
 
@@ -216,11 +245,32 @@ class Change:
         return self.low > 0 or self.high < 0
 
 
+SCORER_OF = {
+    **dict.fromkeys(("cer_recogniser", "wer_recogniser", "cer_text", "wer_text"), "content"),
+    **dict.fromkeys(("f0_correlation", "f0_offset_semitones"), "pitch"),
+}
+"""Scorers of figures that have been, or can be, of different programs."""
+
+
+def incomparable(first: Report, second: Report) -> dict[str, str]:
+    """Scorers that are of different programs in two reports, whatever their versions, with the reason in a line."""
+    reasons = {}
+    for name in sorted(set(SCORER_OF.values())):
+        programs = [str(report["scorers"].get(name, "")).partition("-")[0] for report in (first, second)]
+        if all(programs) and programs[0] != programs[1]:
+            reasons[name] = (
+                f"{name}: not compared; {programs[0]} judged the first and {programs[1]} the second"
+            )
+    return reasons
+
+
 def compare(first: Report, second: Report) -> list[Change]:
     """Every figure that both reports have; second minus first.
 
-    Paired where both scored a row of the same pairs; otherwise the intervals are combined as independent.
+    Paired where both scored a row of the same pairs; otherwise the intervals are combined as independent. Figures of a
+    scorer that stands for another program in the other report are left out.
     """
+    other = incomparable(first, second)
 
     def values(report: Report, row: str, figure: str) -> dict[tuple[str, ...], float]:
         """By what was scored: the clips, not the name of the pair."""
@@ -231,7 +281,12 @@ def compare(first: Report, second: Report) -> list[Change]:
         }
 
     changes = []
-    names = [(row, figure) for row, figures in second["rows"].items() for figure in figures]
+    names = [
+        (row, figure)
+        for row, figures in second["rows"].items()
+        for figure in figures
+        if SCORER_OF.get(figure) not in other
+    ]
     for row, figure in names:
         if figure not in first["rows"].get(row, {}):
             continue
@@ -249,10 +304,15 @@ def compare(first: Report, second: Report) -> list[Change]:
     return changes
 
 
+NOT_ROWS = ("natural", "natural_dvector", "differences", "groups", "directions")
+"""Parts of a report, beside its rows, whose figures may have tolerances."""
+
+
 def read_tolerances(path: Path) -> dict[str, tuple[float, float]]:
     """Ranges by figure: a JSON object of `"row.figure": [low, high]`, either end null.
 
-    "natural.subset.figure", "differences.row.figure" and "groups.group.figure" are figures too.
+    "natural.subset.figure", "differences.row.figure", "groups.group.figure" and "directions.direction.figure" are
+    figures too.
 
     Raises:
         ConfigError: when it is missing, or is something else.
@@ -272,7 +332,7 @@ def departures(report: Report, tolerances: Mapping[str, tuple[float, float]]) ->
     """One line for each figure that is out of its range, or is not there."""
     for name, (low, high) in tolerances.items():
         parts = name.split(".")
-        found: Any = report if parts[0] in ("natural", "differences", "groups") else report["rows"]
+        found: Any = report if parts[0] in NOT_ROWS else report["rows"]
         for part in parts:
             found = found.get(part) if isinstance(found, dict) else None
         value = found.get("mean") if isinstance(found, dict) else found

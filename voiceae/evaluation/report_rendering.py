@@ -30,7 +30,10 @@ BLOCKS = {
 }
 """Tables by title, with their columns."""
 
-GROUP_FIGURES = ("sim_target", "nearer_target", "accepted", "cer_recogniser", "ovrl")
+GROUP_FIGURES = (
+    *("sim_target", "sim_source", "nearer_target", "accepted", "sim_target_dvector", "accepted_dvector"),
+    *("cer_recogniser", "ovrl", "distilmos"),
+)
 
 
 def markdown(report: Report) -> str:
@@ -41,14 +44,20 @@ def markdown(report: Report) -> str:
     parts = ["# Evaluation", "\n".join(about)]
     if summary := headline_figures(report):
         parts.append("## In short\n\n" + _markdown_table([["figure", "value"], *map(list, summary)]))
-    if report["natural"]:
-        parts.append("## Natural speech\n\n" + _markdown_table(natural_cells(report)))
+    if notes := notes_of(report):
+        parts.append("## Notes\n\n" + "\n".join(f"- {note}" for note in notes))
+    for part, title in NATURAL.items():
+        if report.get(part):
+            parts.append(f"## {title}\n\n" + _markdown_table(natural_cells(report, part)))
     for title, figures in BLOCKS.items():
         if table := block(report["rows"], figures):
             legend = "\n".join(f"- {FIGURES[name].words}: {FIGURES[name].meaning}" for name in figures)
             parts.append(f"## {title}\n\n{_markdown_table(table)}\n\n{legend}")
     if table := block(report["groups"], GROUP_FIGURES):
         parts.append("## Conversions by sex\n\n" + _markdown_table(table))
+    if table := block(report.get("directions", {}), GROUP_FIGURES):
+        title = f"## Conversions by direction\n\nBy {report['directions_by']}.\n\n"
+        parts.append(title + _markdown_table(table))
     if excluded := excluded_cells(report):
         parts.append(f"## Left out: {len(excluded) - 1}\n\n" + _markdown_table(excluded))
     else:
@@ -91,10 +100,26 @@ def headline_figures(report: Report) -> list[tuple[str, str]]:
     return found
 
 
-def natural_cells(report: Report) -> list[list[str]]:
-    """Cells of the table of natural speech, its head first."""
+NATURAL = {"natural": "Natural speech", "natural_dvector": "Natural speech, by the d-vector"}
+"""Tables of what an encoder finds in natural speech."""
+
+
+def notes_of(report: Report) -> list[str]:
+    """What a reader must know: notes of the evaluation, and which judges taught the model."""
+    taught = report.get("teachers", {}).items()
+    return [
+        *report.get("notes", ()),
+        *(
+            f"The figures of {scorer} are a teacher's: the model learnt from {network}."
+            for scorer, network in taught
+        ),
+    ]
+
+
+def natural_cells(report: Report, part: str = "natural") -> list[list[str]]:
+    """Cells of a table of natural speech, its head first."""
     columns = ("same", "different", "eer", "threshold", "clips", "pairs_same", "pairs_different")
-    natural = report["natural"].items()
+    natural = report.get(part, {}).items()
     rows = [[name, *(f"{values[column]:.4g}" for column in columns)] for name, values in natural]
     return [["subset", *columns], *rows]
 
@@ -262,7 +287,10 @@ def _body(report: Report, evaluation: Evaluation) -> Iterator[str]:
     about = [[str(name), str(value)] for name, value in report["about"].items()]
     yield _html_table([["", ""], *about, *([name, value] for name, value in report["scorers"].items())])
     yield "<h2>In short</h2>" + _html_table([["figure", "value"], *map(list, headline_figures(report))])
-    yield "<h2>Natural speech</h2>" + _html_table(natural_cells(report))
+    if notes := notes_of(report):
+        yield "<h2>Notes</h2>" + _html_list(escape(note) for note in notes)
+    for part, title in NATURAL.items():
+        yield f"<h2>{title}</h2>" + _html_table(natural_cells(report, part))
     for title, figures in BLOCKS.items():
         if cells := block(report["rows"], figures):
             lines = (escape(f"{FIGURES[name].words}: {FIGURES[name].meaning}") for name in figures)

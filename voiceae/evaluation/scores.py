@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -176,18 +176,24 @@ def mel_cepstral_distortion(one: Sequence[Sequence[float]], other: Sequence[Sequ
 
 
 def speaker_scores(
-    row: Mapping[str, Any], clips: Mapping[str, Mapping[str, Any]], threshold: float
+    row: Mapping[str, Any],
+    clips: Mapping[str, Mapping[str, Any]],
+    threshold: float,
+    references: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, float]:
     """Similarity of a wave to both speakers.
 
     Args:
-        row: what the speaker scorer measured of the wave.
+        row: what a speaker encoder measured of the wave.
         clips: what it measured of the pair's natural clips: `scored`, `source_other`, `source`.
         threshold: natural equal-error threshold of the target's set.
+        references: what it measured of the very clips that the model was given, where it was given some.
     """
     similar = {name: cosine(row["embedding"], clip["embedding"]) for name, clip in clips.items()}
+    given = [cosine(row["embedding"], clip["embedding"]) for clip in references]
     return {
         "sim_target": similar["scored"],
+        **({"sim_reference": float(np.mean(given))} if given else {}),
         "sim_source": similar["source_other"],
         "sim_source_clip": similar["source"],
         "accepted": float(similar["scored"] >= threshold),
@@ -229,13 +235,26 @@ class NaturalScores:
 
     def threshold(self, speaker: str) -> float:
         """Equal-error threshold of the set that a speaker is in; of all sets where that one has none."""
-        return self.subsets.get(subset_of(speaker), self.subsets[ALL])["threshold"]
+        return self.subsets.get(subset_of(speaker, self.subsets), self.subsets[ALL])["threshold"]
 
 
-def subset_of(speaker: str) -> str:
+def leading_letters(speaker: str) -> str:
     """Letters that a speaker's name begins with, which name a corpus's part: "so0024" -> "so"."""
     match = re.match(r"[^\W\d_]+", speaker)
     return match.group() if match else ""
+
+
+def subset_of(speaker: str, subsets: Iterable[str]) -> str:
+    """The subset that a speaker is in: the shortest whose letters the name begins with, else the name's own letters.
+
+    So names whose number is hexadecimal stay together: "cva13f" is in "cv" where "cv1656" is there too.
+
+    Args:
+        speaker: name of the speaker.
+        subsets: leading letters of other speakers.
+    """
+    letters = leading_letters(speaker)
+    return min((each for each in subsets if each and letters.startswith(each)), key=len, default=letters)
 
 
 def draw_natural_clips(groups: Mapping[str, Sequence[Clip]], seed: int) -> list[Clip]:
@@ -259,9 +278,11 @@ def score_natural_speech(
         return None
     members: dict[str, list[int]] = defaultdict(list)
     speakers: dict[str, set[str]] = defaultdict(set)
+    letters = {leading_letters(clip.speaker) for clip in clips}
     for index, clip in enumerate(clips):
-        members[subset_of(clip.speaker)].append(index)
-        speakers[subset_of(clip.speaker)].add(clip.speaker)
+        name = subset_of(clip.speaker, letters)
+        members[name].append(index)
+        speakers[name].add(clip.speaker)
     if all(len(names) < 2 for names in speakers.values()):  # names like alice and bob say nothing of subsets
         members = defaultdict(list, {ALL: list(range(len(clips)))})
     usable: dict[str, tuple[Array, Array]] = {}

@@ -16,7 +16,7 @@ from voiceae.errors import ConfigError, OutputError, ScorerError
 from voiceae.io import audio as audio_io
 from voiceae.io.audio import Audio
 from voiceae.io.filesystem import atomic_path, user_folder
-from voiceae.pretrained.scorers import SAMPLE_RATE, Measured, Wav, load_scorers
+from voiceae.pretrained.scorers import SAMPLE_RATE, Measured, Wav, kind_of, load_scorers
 from voiceae.processes import parent_watch_options, watched_call, workers_killed_on_error
 
 Measurements: TypeAlias = dict[str, Measured | str]
@@ -76,7 +76,7 @@ def score_wave(job: ScoringJob, cache: Path | None) -> Measurements:
     # By content, so that a wave is known again whatever file, row or run it comes from.
     digest, measurements = job.digest, Measurements()
     for name, scorer in load_scorers(job.scorers).scorers.items():
-        kept = cache / f"{name}-{scorer.version}" / digest[:2] / f"{digest}.json" if cache else None
+        kept = cache / f"{kind_of(name)}-{scorer.version}" / digest[:2] / f"{digest}.json" if cache else None
         try:
             found = json.loads(kept.read_text(encoding="utf-8")) if kept else None
         except (OSError, ValueError):

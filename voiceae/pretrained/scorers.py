@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
@@ -19,6 +20,10 @@ from numpy.typing import NDArray
 
 from voiceae.errors import ConfigError, ScorerError
 from voiceae.hardware import torch_threads
+from voiceae.pretrained.distilmos import DistilMos
+from voiceae.pretrained.dvector import DVectorEncoder
+from voiceae.pretrained.moonshine import Moonshine
+from voiceae.pretrained.whisper import Whisper
 
 Wav = NDArray[np.float32]
 Measured = dict[str, Any]
@@ -77,7 +82,7 @@ class SpeakerScorer:
         return {"embedding": [round(float(value), 6) for value in embedding]}
 
 
-class ContentScorer:
+class PocketSphinxScorer:
     """Words by PocketSphinx: `transcript`, possibly empty."""
 
     def __init__(self) -> None:
@@ -204,11 +209,35 @@ def mel_cepstra(power: NDArray[np.float64], sample_rate: int) -> NDArray[np.floa
 
 SCORERS: dict[str, type[Scorer]] = {
     "speaker": SpeakerScorer,
-    "content": ContentScorer,
+    "dvector": DVectorEncoder,
+    "content": Moonshine,
+    "pocketsphinx": PocketSphinxScorer,
+    "whisper": Whisper,
     "mos": NaturalnessScorer,
+    "distilmos": DistilMos,
     "pitch": PitchScorer,
     "mcd": SpectrumScorer,
 }
+"""All scorers by name; `whisper:MODEL` names its model too."""
+
+DEFAULT_SCORERS = ("speaker", "dvector", "content", "mos", "distilmos", "pitch", "mcd")
+"""Those that are used unless others are asked for."""
+
+SPEAKER_ENCODERS = ("speaker", "dvector")
+"""Scorers that measure an `embedding`, the main one first."""
+
+RECOGNISERS = ("content", "pocketsphinx", "whisper")
+"""Scorers that measure a `transcript`, the main one first."""
+
+
+def kind_of(name: str) -> str:
+    """Name of a scorer without its model: "whisper:tiny" -> "whisper"."""
+    return name.partition(":")[0]
+
+
+def knows_english_only(name: str) -> bool:
+    """Whether a scorer is a recogniser whose words are English, whatever is said."""
+    return name in ("content", "pocketsphinx") or (kind_of(name) == "whisper" and name.endswith(".en"))
 
 
 @dataclass(frozen=True)
@@ -229,15 +258,20 @@ class Scorers:
         return {name: scorer.version for name, scorer in self.scorers.items()}
 
 
-def load_scorers(names: tuple[str, ...] = tuple(SCORERS)) -> Scorers:
+def load_scorers(names: tuple[str, ...] = DEFAULT_SCORERS) -> Scorers:
     """Load scorers; one that is not installed is named with what to do, and the others go on.
 
     Raises:
-        ConfigError: for a name that is unknown.
+        ConfigError: for a name that is unknown, or one scorer with two models.
     """
-    unknown = sorted(set(names) - set(SCORERS))
+    unknown = [
+        name for name in names if kind_of(name) not in SCORERS or (":" in name and kind_of(name) != "whisper")
+    ]
     if unknown:
         raise ConfigError(f"{', '.join(unknown)}: no such scorer; there are {', '.join(SCORERS)}")
+    kinds = [kind_of(name) for name in dict.fromkeys(names)]
+    if len(set(kinds)) < len(kinds):  # their figures would have the same names
+        raise ConfigError(f"{', '.join(names)}: one model of whisper at a time; evaluate once for each")
     loaded = {name: _load(name) for name in names}
     return Scorers(
         scorers={name: each for name, each in loaded.items() if not isinstance(each, str)},
@@ -252,7 +286,9 @@ def _load(name: str) -> Scorer | str:
         with warnings.catch_warnings():
             # Two of them import names that scipy and setuptools are about to retire.
             warnings.simplefilter("ignore")
-            return SCORERS[name]()
+            kind, _, model = name.partition(":")
+            make: Callable[..., Scorer] = SCORERS[kind]
+            return make(model) if model else make()
     except ConfigError as error:
         return f"scorer {name}: {error}"
     except ImportError as error:
