@@ -88,6 +88,11 @@ few bad files is usable; it is 1 where nothing to train on is left."""
     "--scheduler", metavar="ADDRESS", help="Address of the Dask scheduler, such as tcp://head:8786."
 )
 @click.option("--waves", is_flag=True, help="Keep the waves too, which training a vocoder needs.")
+@click.option(
+    "--speaker-teacher",
+    is_flag=True,
+    help="Ask a pretrained speaker encoder what experiment=speaker learns from.",
+)
 @click.option("--force", is_flag=True, help="Start anew where STORE holds a store made differently.")
 @click.option("--progress/--no-progress", default=True, help="Show a progress bar.")
 def command(
@@ -100,6 +105,7 @@ def command(
     backend: str,
     scheduler: str | None,
     waves: bool,
+    speaker_teacher: bool,
     force: bool,
     progress: bool,
     **chosen: Any,
@@ -133,10 +139,15 @@ def command(
             force=force,
             progress=progress,
         )
-    if waves:  # afterwards, so that a store of mels alone can be given its waves by a second call
+    if (
+        waves or speaker_teacher
+    ):  # afterwards, so that a store of mels alone can be given them by a second call
+        from voiceae.data.speaker_teacher import add_speaker_teacher
         from voiceae.data.store import FeatureStore
         from voiceae.data.waves import add_waves
         from voiceae.hardware import available_cpus
 
-        add_waves(FeatureStore.open(prepared.path), jobs=jobs or available_cpus(), progress=progress)
+        store = FeatureStore.open(prepared.path)
+        for add in [*[add_waves] * waves, *[add_speaker_teacher] * speaker_teacher]:
+            add(store, jobs=jobs or available_cpus(), progress=progress)
     click.echo(str(prepared))

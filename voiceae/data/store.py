@@ -27,7 +27,7 @@ from voiceae.specs import AudioSpec
 FORMAT = 1
 STORE, PLAN = "store.json", "prepare.json"
 TABLE, REPORT, STATISTICS = "utterances.csv", "report.csv", "statistics.npz"
-SOURCES, WAVES, TEACHER = "sources.csv", "waves", "speaker-teacher.npy"
+SOURCES, WAVES = "sources.csv", "waves"
 _REMEDY = "prepare it again with --force"
 
 
@@ -141,27 +141,6 @@ class FeatureStore:
         """Log-mel of an utterance: -> (T, M) float16, a view of the file."""
         utterance = self.utterances[index]
         return self.shards[utterance.shard][utterance.start : utterance.start + utterance.frames]
-
-    def speaker_teacher(self) -> NDArray[np.float32] | None:
-        """A teacher's speaker vector of every utterance, (N, E) of unit length; None where none was asked.
-
-        Raises:
-            StoreError: when there is one that is not of these utterances.
-        """
-        path = self.path / TEACHER
-        if not is_file(path):
-            return None
-        try:
-            vectors = np.load(path, allow_pickle=False)
-        except (OSError, ValueError) as error:
-            raise StoreError(
-                f"{path}: cannot be read ({error}); remove it and ask the teacher again"
-            ) from None
-        if vectors.ndim != 2 or len(vectors) != len(self.utterances):
-            raise StoreError(
-                f"{path}: {len(vectors)} vectors for {len(self.utterances)} utterances; remove it"
-            )
-        return np.asarray(vectors, np.float32)
 
     def audio_path(self, index: int) -> Path:
         """The recording an utterance was made from, where the corpus lay when it was prepared."""

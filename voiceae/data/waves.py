@@ -2,38 +2,22 @@
 
 from __future__ import annotations
 
-import json
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import joblib
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from tqdm import tqdm
 
+from voiceae.data.beside import BesideJob, fill_beside, is_of_store
 from voiceae.data.crops import Batch, CropSampler, to_device
-from voiceae.data.shards import is_changed, levelled, speech_interval
-from voiceae.data.store import (
-    SOURCES,
-    WAVES,
-    FeatureStore,
-    Source,
-    Utterance,
-    corpus_roots,
-    plan_digest,
-    read_sources,
-    store_lock,
-)
+from voiceae.data.shards import levelled, speech_interval
+from voiceae.data.store import WAVES, FeatureStore
 from voiceae.errors import StoreError
-from voiceae.io.filesystem import FILE_ERRORS, atomic_path, reason
-from voiceae.processes import parent_watch_options, watched_call, workers_killed_on_error
-from voiceae.specs import AudioSpec
+from voiceae.io.filesystem import atomic_path
 
-_MADE_FROM = "made-from.json"
 _FULL_SCALE = 32767.0
 _AGAIN = "prepare again with --force --waves"
 
@@ -66,63 +50,24 @@ def add_waves(store: FeatureStore, *, jobs: int = 1, progress: bool = False) -> 
         StoreError: when a recording is gone, or is not the one that the store was made from.
         OutputError: when a file cannot be written.
     """
-    folder, made_from = store.path / WAVES, {"plan": plan_digest(store.info)}
-    run = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered", **parent_watch_options())
-    with store_lock(store.path):
-        if _made_from(folder) != made_from:  # of a store that stood here before
-            shutil.rmtree(folder, ignore_errors=True)
-            with atomic_path(folder / _MADE_FROM) as temporary:
-                temporary.write_text(json.dumps(made_from) + "\n", encoding="utf-8")
-        missing = [n for n in range(len(store.shards)) if not wave_path(store.path, n).is_file()]
-        rows = {
-            n: sorted((u for u in store.utterances if u.shard == n), key=lambda u: u.start) for n in missing
-        }
-        sources = read_sources(store.path / SOURCES)
-        known = {n: [sources.get((u.root, u.path)) for u in rows[n]] for n in missing}
-        with workers_killed_on_error([folder]):
-            done = run(
-                watched_call(_write_shard, store.path, store.info, store.spec, n, rows[n], known[n])
-                for n in missing
-            )
-            for _ in tqdm(done, total=len(missing), desc="waves", unit="shard", disable=not progress):
-                pass
+    fill_beside(store, WAVES, wave_path, _write_shard, jobs=jobs, progress=progress)
 
 
-def _made_from(folder: Path) -> dict[str, Any] | None:
-    """What the waves in a folder belong to; None where nothing says it."""
-    try:
-        return dict(json.loads((folder / _MADE_FROM).read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
-        return None
-
-
-def _write_shard(
-    root: Path,
-    info: dict[str, Any],
-    spec: AudioSpec,
-    shard: int,
-    rows: list[Utterance],
-    known: list[Source | None],
-) -> None:
-    waves, options = [np.zeros(0, np.int16)], info["options"]
-    for row, source in zip(rows, known, strict=True):
-        path = corpus_roots(info)[row.root] / row.path
-        try:
-            wav, _ = levelled(path, spec, options["min_seconds"])
-        except FILE_ERRORS as error:
-            said = reason(error, path)
-            raise StoreError(f"{root}: the recordings behind it cannot be read any more: {said}") from None
+def _write_shard(path: Path, job: BesideJob) -> None:
+    waves, spec = [np.zeros(0, np.int16)], job.spec
+    for row in job.rows:
+        wav, _ = job.read(row, levelled, spec, job.info["options"]["min_seconds"])
         if row.group:  # its interval is that of its group
             wav = wav[row.first_sample :][: spec.samples(row.frames)]
         else:
-            first, last = speech_interval([wav], spec, options["trim"])
+            first, last = speech_interval([wav], spec, job.info["options"]["trim"])
             wav = wav[first:last]
-        if spec.frames(len(wav)) != row.frames or (source is not None and is_changed(path, source)):
-            raise StoreError(f"{root}: {path} is not the recording that the store was made from")
+        if spec.frames(len(wav)) != row.frames:
+            raise StoreError(
+                f"{job.store}: {job.recording(row)} is not the recording that the store was made from"
+            )
         wav = np.pad(wav, (0, max(0, spec.samples(row.frames) - len(wav))))[: spec.samples(row.frames)]
         waves.append((np.clip(wav, -1.0, 1.0) * _FULL_SCALE).round().astype(np.int16))
-    path = wave_path(root, shard)
-    path.parent.mkdir(exist_ok=True)
     with atomic_path(path) as temporary:
         np.save(temporary, np.concatenate(waves))
 
@@ -141,8 +86,7 @@ class WaveCropSampler(CropSampler):
         super().__init__(store, split, **options)
         self._hop = store.spec.hop_length
         utterances = [store.utterances[index] for index in self._index]
-        made_from = _made_from(store.path / WAVES)
-        if made_from not in (None, {"plan": plan_digest(store.info)}):
+        if not is_of_store(store, WAVES):
             raise StoreError(
                 f"{store.path}: its waves are of an earlier store; prepare it again with --waves"
             )

@@ -88,7 +88,7 @@ def test_reference_and_wanted_share_a_voice_and_heard_has_another(monkeypatch):
     reference, compared = embedded
     assert torch.equal(reference, mels["target"]) and torch.equal(compared, mels["target"])
     for one, other in (("target", "source"), ("target", "mel"), ("source", "mel")):
-        first, second = (vars(given).get(name, mels.get(name)) for name in (one, other))
+        first, second = ({**mels, "mel": given.mel}[name] for name in (one, other))
         distance = (first - second).abs().mean((1, 2))
         assert distance.min() > 0.1, f"{one} and {other} are one voice"
 
@@ -266,3 +266,17 @@ def test_conversions_are_judged_without_a_discriminator_where_that_has_a_weight(
         model=small_model(), perturbation=VocalTractPerturbation(AudioSpec()), weights=weights
     )
     assert judged(batch(), 0, generator()).losses["conversion_speaker"] > 0
+
+
+def test_of_an_aligned_pair_the_content_is_heard_from_the_other_rendering():
+    asked = objective(perturbed_share=0.0)
+    given = batch()
+    renderings = torch.randn(given.mel.shape, generator=torch.Generator().manual_seed(5))
+    result = asked(replace(given, source=renderings), 0, generator())
+    torch.testing.assert_close(result.mels["source"], renderings, atol=1e-4, rtol=0)
+    torch.testing.assert_close(result.mels["target"], given.mel, atol=1e-4, rtol=0)
+    model = asked.model.eval()
+    heard = asked.eval()(replace(given, source=renderings), 0, generator()).mels["output"]
+    content = model.with_pitch_of(model.encode(renderings, given.mask), given.mel, given.mask)
+    speaker = model.embed(given.reference, given.reference_mask)
+    torch.testing.assert_close(heard, model.decode(content, speaker, mask=given.mask), atol=1e-4, rtol=0)

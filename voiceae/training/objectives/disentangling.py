@@ -165,7 +165,7 @@ class Disentangling(Objective):
         """Target and reference in one perturbed voice, source in another: (B, M, T), (B, M, R), (B, M, T)."""
         items = len(batch.mel)
         if not self.training:
-            return batch.mel, batch.reference, batch.mel
+            return batch.mel, batch.reference, batch.mel if batch.source is None else batch.source
         voice, other = (
             self.perturbation.draw(items, generator, share=self.perturbed_share) for _ in range(2)
         )
@@ -177,19 +177,20 @@ class Disentangling(Objective):
 
     def _convert_some(self, batch: Batch, generator: torch.Generator) -> Tensor:
         """The sources, some of them said by the model in the voices of other items: -> (B, M, T)."""
-        count = round(self.own_conversion_share * len(batch.mel))
+        sources = batch.mel if batch.source is None else batch.source
+        count = round(self.own_conversion_share * len(sources))
         if not count:
-            return batch.mel
-        drawn = torch.randperm(len(batch.mel), generator=generator, device=generator.device)[:count]
+            return sources
+        drawn = torch.randperm(len(sources), generator=generator, device=generator.device)[:count]
         voices = batch.other_speaker[drawn]
         modes = {module: module.training for module in self.model.modules()}
         self.model.eval()  # as in use: no noise in the bottleneck
         with torch.no_grad():
             wanted = self.model.describe(batch.reference[voices], batch.reference_mask[voices])
-            converted = self.model.convert(batch.mel[drawn], wanted)
+            converted = self.model.convert(sources[drawn], wanted)
         for module, training in modes.items():
             module.training = training
-        return batch.mel.index_copy(0, drawn, converted.to(batch.mel.dtype))
+        return sources.index_copy(0, drawn, converted.to(sources.dtype))
 
     def _drop_out(self, timbre: Timbre, generator: torch.Generator) -> Timbre:
         """Without the tokens of some items, in training."""

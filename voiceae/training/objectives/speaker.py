@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from voiceae.data.crops import Batch
+from voiceae.data.speaker_teacher import read_speaker_teacher
 from voiceae.data.store import FeatureStore
 from voiceae.dsp.channel_perturbation import ChannelPerturbation
 from voiceae.nn.losses import LossWeights, contrastive_loss, margin_loss, relational_loss
@@ -62,7 +63,7 @@ class SpeakerTraining(Objective):
     def configured(cls, model: Any, store: FeatureStore, options: Mapping[str, Any]) -> Self:
         """With the channels in the store's mel contract, and its teacher's vectors if it has them."""
         channel = ChannelPerturbation(store.spec, **options["channel"])
-        found = store.speaker_teacher()
+        found = read_speaker_teacher(store)
         teacher = None if found is None else speaker_means(torch.from_numpy(found), store)
         return cls(
             model=model,
