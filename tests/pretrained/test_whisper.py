@@ -58,7 +58,7 @@ def test_folders_of_one_name_are_told_apart(installed: None, tmp_path: Path) -> 
 def test_what_cannot_be_had_is_said_in_one_line(installed: None) -> None:
     with pytest.raises(ConfigError) as error:
         Whisper("gigantic")
-    assert str(error.value) == "whisper gigantic: cannot be loaded (OSError: no route to the hub)"
+    assert str(error.value) == "gigantic: cannot be loaded (OSError: no route to the hub)"
 
 
 def test_without_the_package_it_is_left_out_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -44,9 +44,7 @@ class Whisper:
             self._model: Any = WhisperModel(model, device="cpu", compute_type="int8", cpu_threads=1)
         except Exception as error:  # of a download, of a cache, of a damaged file: they share no base class
             first = str(error).partition("\n")[0]
-            raise ConfigError(
-                f"whisper {model}: cannot be loaded ({type(error).__name__}: {first})"
-            ) from None
+            raise ConfigError(f"{model}: cannot be loaded ({type(error).__name__}: {first})") from None
         name = re.sub(r"[^\w.]+", "_", Path(model).name)
         self.version = f"whisper-{name}-{version('faster-whisper')}"
         if weights.is_file():  # two folders of one name may hold two models
