@@ -139,7 +139,9 @@ def test_checkpoints_hold_every_optimiser_and_nothing_to_unpickle(composed: Comp
     assert len(checkpoint["averages"]) > 5
 
 
-def test_a_leg_starts_from_given_weights_and_remembers(composed: Composer, tmp_path: Path) -> None:
+def test_a_leg_starts_from_given_weights_and_remembers(
+    composed: Composer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     first = composed(f"out={tmp_path / 'first'}", "trainer.max_steps=2")
     fit(first)
     given = modelfile.load(first.out / "model.safetensors", kind="autoencoder").module.state_dict()
@@ -147,12 +149,14 @@ def test_a_leg_starts_from_given_weights_and_remembers(composed: Composer, tmp_p
     objective, legs = run.build_objective(second, run.FeatureStore.open(second.data.store))
     assert all(torch.equal(given[name], value) for name, value in objective.model.state_dict().items())
     assert [leg["steps"] for leg in legs] == [2]
+    monkeypatch.setattr(type(objective), "teachers", ("another network",))
     fit(second)
     extra = modelfile.read_header(second.out / "model.safetensors").extra
     assert [(leg["steps"], leg["seed"], leg["corpus"]) for leg in extra["legs"]] == [
         (2, 0, "invented"),
         (3, 5, "invented"),
     ]
+    assert [leg["teachers"] for leg in extra["legs"]] == [[], ["another network"]]
     assert (extra["steps"], extra["frames"]) == (5, 5 * 4 * 32)
     with pytest.raises(ConfigError, match="another model than the config describes"):
         fit(

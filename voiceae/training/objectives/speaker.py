@@ -14,6 +14,7 @@ from voiceae.data.speaker_teacher import read_speaker_teacher
 from voiceae.data.store import FeatureStore
 from voiceae.dsp.channel_perturbation import ChannelPerturbation
 from voiceae.nn.losses import LossWeights, contrastive_loss, margin_loss, relational_loss
+from voiceae.pretrained import dvector
 from voiceae.training.objectives.base import Objective, StepResult
 
 
@@ -58,6 +59,9 @@ class SpeakerTraining(Objective):
         self.classes = nn.Parameter(torch.randn(n_speakers, model.speaker.dim))
         self.head = nn.Linear(model.speaker.dim, 1 if teacher is None else teacher.shape[1])
         self.register_buffer("teacher", teacher, persistent=False)
+        self.teachers = (
+            () if teacher is None else (dvector.NAME,)
+        )  # the only one that a store is prepared with
 
     @classmethod
     def configured(cls, model: Any, store: FeatureStore, options: Mapping[str, Any]) -> Self:
