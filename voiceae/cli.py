@@ -36,6 +36,7 @@ GROUPS = {
     },
     "Measure": {
         "evaluate": "Score a model on held-out speakers.",
+        "verify": "Measure how well speaker embeddings tell speakers apart.",
         "diagnose": "Check a model's latents for collapse and leakage.",
         "curves": "Compare the training curves of two runs.",
         "bench": "Measure how fast every stage runs here.",

@@ -125,13 +125,15 @@ def _report(
     no_cache: bool,
 ) -> tuple[dict[str, Any], str]:
     """Convert and score what the options say: the report, and its page."""
+    from voiceae.errors import CorpusError
+    from voiceae.evaluation.embeddings import measure_embeddings
     from voiceae.evaluation.evaluation import Exclusion, Options, evaluate
     from voiceae.evaluation.pairs import draw_pairs, group_by_speaker, held_out_clips, read_pairs
     from voiceae.evaluation.report import make_report
     from voiceae.evaluation.report_rendering import page
     from voiceae.evaluation.scoring import default_cache
     from voiceae.evaluation.systems import load_files_system, load_model_system, seconds_by_stage
-    from voiceae.pretrained.scorers import load_scorers
+    from voiceae.pretrained.scorers import SPEAKER_ENCODERS, load_scorers
 
     names = tuple(name.strip() for name in scorers.split(",") if name.strip())
     for line in load_scorers(names).missing.values():
@@ -166,7 +168,24 @@ def _report(
     if voice is not None and mode == "full":
         scored = (pair for pair in drawn if pair.name in evaluation.values)
         about["seconds per second of audio"] = seconds_by_stage(voice, scored)
-    report = make_report(evaluation, about=about, seed=seed, root=folder)
+    embeddings: dict[str, Any] = {}
+    beside = [name for name in SPEAKER_ENCODERS if name in names]
+    if voice is not None and beside:
+        # The same clips as those of natural speech, whose scores are kept.
+        try:
+            embeddings, unused = measure_embeddings(
+                voice,
+                speakers,
+                encoders=beside,
+                seed=seed,
+                cache=chosen.cache,
+                jobs=jobs,
+                progress=counted_progress,
+            )
+        except CorpusError as error:  # pairs can be converted where trials cannot be had
+            unused = [Exclusion("embeddings", str(error))]
+        evaluation.excluded.extend(unused)
+    report = make_report(evaluation, about=about, seed=seed, root=folder, embeddings=embeddings)
     return report, page(report, evaluation)
 
 

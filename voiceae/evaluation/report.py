@@ -47,7 +47,14 @@ PROTOCOL = [
 ]
 
 
-def make_report(evaluation: Evaluation, *, about: Mapping[str, Any], seed: int, root: Path) -> Report:
+def make_report(
+    evaluation: Evaluation,
+    *,
+    about: Mapping[str, Any],
+    seed: int,
+    root: Path,
+    embeddings: Mapping[str, Any] | None = None,
+) -> Report:
     """Summarise an evaluation as plain data.
 
     Args:
@@ -55,6 +62,7 @@ def make_report(evaluation: Evaluation, *, about: Mapping[str, Any], seed: int, 
         about: of the model, vocoder, corpus and speed, kept as they are.
         seed: that everything was drawn with.
         root: folder that paths are written relative to.
+        embeddings: what `measure_embeddings` found of the model's own; None where there is no model.
     """
     found = find_directions(evaluation.pairs, evaluation.measurements)
     return {
@@ -67,6 +75,7 @@ def make_report(evaluation: Evaluation, *, about: Mapping[str, Any], seed: int, 
         "notes": evaluation.notes,
         "teachers": _teachers(about.get("teachers", ())),
         **{figure_of("natural", name): scores.subsets for name, scores in evaluation.natural.items()},
+        "embeddings": dict(embeddings or {}),
         "rows": row_intervals(evaluation, seed),
         "differences": differences(evaluation, seed),
         "groups": group_intervals(evaluation, seed),
@@ -304,15 +313,15 @@ def compare(first: Report, second: Report) -> list[Change]:
     return changes
 
 
-NOT_ROWS = ("natural", "natural_dvector", "differences", "groups", "directions")
+NOT_ROWS = ("natural", "natural_dvector", "embeddings", "differences", "groups", "directions")
 """Parts of a report, beside its rows, whose figures may have tolerances."""
 
 
 def read_tolerances(path: Path) -> dict[str, tuple[float, float]]:
     """Ranges by figure: a JSON object of `"row.figure": [low, high]`, either end null.
 
-    "natural.subset.figure", "differences.row.figure", "groups.group.figure" and "directions.direction.figure" are
-    figures too.
+    "natural.subset.figure", "embeddings.encoders.model.two_channels.equal_error", "differences.row.figure",
+    "groups.group.figure" and "directions.direction.figure" are figures too.
 
     Raises:
         ConfigError: when it is missing, or is something else.

@@ -13,6 +13,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
+from voiceae.evaluation.embeddings import embedding_cells
 from voiceae.evaluation.evaluation import Evaluation, row_key
 from voiceae.evaluation.figures import FIGURES
 from voiceae.evaluation.pairs import Pair
@@ -49,6 +50,9 @@ def markdown(report: Report) -> str:
     for part, title in NATURAL.items():
         if report.get(part):
             parts.append(f"## {title}\n\n" + _markdown_table(natural_cells(report, part)))
+    if report.get("embeddings"):
+        parts.append("## Speaker embeddings\n\n" + _markdown_table(embedding_cells(report["embeddings"])))
+        parts.append(report["embeddings"]["protocol"])
     for title, figures in BLOCKS.items():
         if table := block(report["rows"], figures):
             legend = "\n".join(f"- {FIGURES[name].words}: {FIGURES[name].meaning}" for name in figures)

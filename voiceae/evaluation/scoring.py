@@ -16,7 +16,7 @@ from voiceae.errors import ConfigError, OutputError, ScorerError
 from voiceae.io import audio as audio_io
 from voiceae.io.audio import Audio
 from voiceae.io.filesystem import atomic_path, user_folder
-from voiceae.pretrained.scorers import SAMPLE_RATE, Measured, Wav, kind_of, load_scorers
+from voiceae.pretrained.scorers import SAMPLE_RATE, Measured, Scorer, Wav, kind_of, load_scorers
 from voiceae.processes import parent_watch_options, watched_call, workers_killed_on_error
 
 Measurements: TypeAlias = dict[str, Measured | str]
@@ -73,25 +73,37 @@ def score_wave(job: ScoringJob, cache: Path | None) -> Measurements:
         job: the wave and its scorers.
         cache: folder of earlier scores; None to score anew.
     """
+    loaded = load_scorers(job.scorers).scorers
+    return {name: score_once(name, scorer, job, cache) for name, scorer in loaded.items()}
+
+
+def score_once(name: str, scorer: Scorer, job: ScoringJob, cache: Path | None) -> Measured | str:
+    """What one scorer measures, or measured before; the reason where it cannot.
+
+    Args:
+        name: of the scorer, under which its scores are kept.
+        scorer: loaded.
+        job: the wave.
+        cache: as for `score_wave`.
+    """
     # By content, so that a wave is known again whatever file, row or run it comes from.
-    digest, measurements = job.digest, Measurements()
-    for name, scorer in load_scorers(job.scorers).scorers.items():
-        kept = cache / f"{kind_of(name)}-{scorer.version}" / digest[:2] / f"{digest}.json" if cache else None
+    digest = job.digest
+    kept = cache / f"{kind_of(name)}-{scorer.version}" / digest[:2] / f"{digest}.json" if cache else None
+    try:
+        found = json.loads(kept.read_text(encoding="utf-8")) if kept else None
+    except (OSError, ValueError):
+        found = None  # a damaged file counts as none
+    if not isinstance(found, dict) or not found.keys() & {"measured", "reason"}:
         try:
-            found = json.loads(kept.read_text(encoding="utf-8")) if kept else None
-        except (OSError, ValueError):
-            found = None  # a damaged file counts as none
-        if not isinstance(found, dict) or not found.keys() & {"measured", "reason"}:
-            try:
-                found = {"measured": scorer.score(job.wav)}
-            except ScorerError as error:
-                found = {"reason": str(error)}
-            # The default folder lies in somebody's home; where it cannot be written, the next time is only slower.
-            if kept:
-                with suppress(OutputError), atomic_path(kept) as temporary:
-                    temporary.write_text(json.dumps(found), encoding="utf-8")
-        measurements[name] = found["measured"] if "measured" in found else found["reason"]
-    return measurements
+            found = {"measured": scorer.score(job.wav)}
+        except ScorerError as error:
+            found = {"reason": str(error)}
+        # The default folder lies in somebody's home; where it cannot be written, the next time is only slower.
+        if kept:
+            with suppress(OutputError), atomic_path(kept) as temporary:
+                temporary.write_text(json.dumps(found), encoding="utf-8")
+    measured: Measured | str = found["measured"] if "measured" in found else found["reason"]
+    return measured
 
 
 def score_all(

@@ -142,8 +142,9 @@ def save_plots(diagnosis: Diagnosis, path: Path) -> None:
         plot.title.set_color(COLOURS[finding.verdict])
     for plot in plots[len(drawings) :]:
         plot.set_axis_off()
-    model, store = diagnosis.about.get("model", "model"), diagnosis.about["store"]
-    page.suptitle(f"{model} on {store}: {diagnosis.verdict}")
+    about = diagnosis.about
+    speech = " and ".join(about[name] for name in ("store", "corpus") if name in about)
+    page.suptitle(f"{about.get('model', 'model')} on {speech}: {diagnosis.verdict}")
     with atomic_path(path) as temporary:
         page.savefig(temporary, format="png", dpi=80)
 
@@ -217,6 +218,13 @@ def _voices(plot: Axes, finding: Finding) -> None:
     plot.set(title=f"{finding.figures['split']} speakers", xlabel="cosine", ylabel="density")
 
 
+def _probe(plot: Axes, finding: Finding) -> None:
+    accuracy = finding.figures["accuracy"]
+    plot.bar(list(accuracy), list(accuracy.values()), color="#44627d")
+    plot.axhline(finding.figures["chance"], color="black", linewidth=0.7)
+    plot.set(title="naming unseen speakers by units", ylabel="share", ylim=(0, 1))
+
+
 def _spoken(plot: Axes, finding: Finding) -> None:
     accuracy = finding.figures["accuracy"]
     plot.bar(list(accuracy), list(accuracy.values()), color="#44627d")
@@ -231,4 +239,5 @@ DRAWINGS: dict[str, tuple[Callable[[Axes, Finding], None], ...]] = {
     "codebook": (_usage, _runs),
     "speakers": (_voices,),
     "spoken": (_spoken,),
+    "probe": (_probe,),
 }
