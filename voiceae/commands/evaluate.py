@@ -126,13 +126,13 @@ def _report(
 ) -> tuple[dict[str, Any], str]:
     """Convert and score what the options say: the report, and its page."""
     from voiceae.errors import CorpusError
-    from voiceae.evaluation.embeddings import measure_embeddings
     from voiceae.evaluation.evaluation import Exclusion, Options, evaluate
     from voiceae.evaluation.pairs import draw_pairs, group_by_speaker, held_out_clips, read_pairs
     from voiceae.evaluation.report import make_report
     from voiceae.evaluation.report_rendering import page
     from voiceae.evaluation.scoring import default_cache
     from voiceae.evaluation.systems import load_files_system, load_model_system, seconds_by_stage
+    from voiceae.evaluation.verification.embeddings import measure_embeddings
     from voiceae.pretrained.scorers import SPEAKER_ENCODERS, load_scorers
 
     names = tuple(name.strip() for name in scorers.split(",") if name.strip())

@@ -51,9 +51,9 @@ def command(
 ) -> int:
     """Measure how well a model's speaker embeddings tell held-out speakers apart."""
     from voiceae.assets import find_model
-    from voiceae.evaluation.embeddings import MIN_CLIPS, embedding_cells, measure_embeddings
     from voiceae.evaluation.pairs import group_by_speaker, held_out_clips, trained_speakers
     from voiceae.evaluation.scoring import default_cache
+    from voiceae.evaluation.verification.embeddings import MIN_CLIPS, embedding_cells, measure_embeddings
     from voiceae.io.modelfile import read_header
     from voiceae.pretrained.scorers import SPEAKER_ENCODERS, load_scorers
 

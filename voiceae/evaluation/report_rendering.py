@@ -13,12 +13,12 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from voiceae.evaluation.embeddings import embedding_cells
 from voiceae.evaluation.evaluation import Evaluation, row_key
 from voiceae.evaluation.figures import FIGURES
 from voiceae.evaluation.pairs import Pair
 from voiceae.evaluation.report import Report
 from voiceae.evaluation.systems import ROWS
+from voiceae.evaluation.verification.embeddings import embedding_cells
 from voiceae.pretrained.scorers import F0_PERIOD_SECONDS, SAMPLE_RATE
 
 if TYPE_CHECKING:

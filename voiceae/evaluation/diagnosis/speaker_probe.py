@@ -18,13 +18,14 @@ from voiceae.errors import CorpusError
 from voiceae.evaluation.diagnosis import Finding, Verdict, grade
 from voiceae.evaluation.diagnosis.leakage import CHANCE_DEVIATIONS, MIN_MEL_SHARE, leaked_share
 from voiceae.evaluation.pairs import Clip
-from voiceae.evaluation.scores import COVERAGE, RESAMPLES, Interval, draw_natural_clips
+from voiceae.evaluation.scores import COVERAGE, RESAMPLES, Interval
 from voiceae.evaluation.scoring import Progress, no_progress
 from voiceae.io.filesystem import FILE_ERRORS
 
 Array = NDArray[np.float64]
 
 MIN_CLIPS, MIN_SPEAKERS = 4, 4  # two clips to fit and two to score, and a chance that differs from certainty
+MAX_CLIPS = 20  # so that no speaker is so frequent that guessing that one beats chance
 # On the scale of `leaked_share`: among 30 speakers 35 and 71 % of the clips.
 WARNING, FAILED = 0.69, 0.9
 # Of the logistic regression on standardised features (scikit-learn's C): as few clips a speaker as there are to fit
@@ -67,7 +68,8 @@ def probe(
     scaled = (features - mean) / np.where(
         deviation > 1e-6, deviation, np.inf
     )  # what never varies says nothing
-    model = LogisticRegression(C=INVERSE_PENALTY, max_iter=MAX_ITERATIONS).fit(scaled[fit], names[fit])
+    model = LogisticRegression(C=INVERSE_PENALTY, class_weight="balanced", max_iter=MAX_ITERATIONS)
+    model.fit(scaled[fit], names[fit])
     right: NDArray[np.bool_] = model.predict(scaled[scored]) == names[scored]
     return right
 
@@ -86,7 +88,7 @@ def probe_units(
     Raises:
         CorpusError: when fewer than four speakers have four clips that can be read.
     """
-    clips = draw_natural_clips(groups, seed)
+    clips = [clip for name in groups for clip in _some(groups[name], np.random.default_rng(seed))]
     units, mels, speakers = list[Array](), list[Array](), list[str]()
     for clip in progress(clips, len(clips), "encoding"):
         try:
@@ -106,6 +108,10 @@ def probe_units(
     return find_voice_in_units(
         np.array(units)[rows], np.array(mels)[rows], [speakers[row] for row in rows], seed
     )
+
+
+def _some(clips: Sequence[Clip], rng: np.random.Generator) -> list[Clip]:
+    return [clips[index] for index in sorted(rng.permutation(len(clips))[:MAX_CLIPS])]
 
 
 def find_voice_in_units(units: Array, mels: Array, speakers: Sequence[str], seed: int) -> Finding:

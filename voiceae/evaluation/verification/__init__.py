@@ -1,0 +1,1 @@
+"""Speaker verification: how well embeddings tell speakers apart."""
