@@ -305,7 +305,7 @@ def lines_of(path: Path) -> list[str]:
 
 
 def test_files_and_rooms_are_small_enough_to_know() -> None:
-    assert len(TREES) <= 185
+    assert len(TREES) <= 195
     assert [str(path) for path in TREES if len(lines_of(path)) > 450] == []
     rooms = {
         folder: sum(len(lines_of(path)) for path in folder.glob("*.py")) for folder in PACKAGE.rglob("*")
