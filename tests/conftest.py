@@ -36,6 +36,12 @@ def corpus() -> Path:
 
 
 @pytest.fixture(scope="session")
+def parallel() -> Path:
+    """Sentences in several voices in step: `aligned/<voice>/<sentence>.opus`."""
+    return _shared("parallel")
+
+
+@pytest.fixture(scope="session")
 def minivctk() -> Path:
     """Thirty speakers in the layout of VCTK 0.92."""
     return _shared("corpus/minivctk")

@@ -21,7 +21,9 @@ from voiceae.data.corpora import VALID_UTTERANCES, Recording
 from voiceae.data.crops import CropSampler
 from voiceae.data.prepare import prepare
 from voiceae.data.store import FeatureStore, PrepareOptions
-from voiceae.data.waves import WaveCropSampler, add_waves
+from voiceae.data.waves import WaveCropSampler, add_waves, wave_path
+from voiceae.dsp.mel import LogMel
+from voiceae.dsp.yin import yin
 from voiceae.errors import CorpusError
 from voiceae.specs import AudioSpec
 
@@ -123,8 +125,6 @@ def test_real_recordings_keep_their_own_trim_and_the_waves_are_those_of_the_mels
     assert [row.group for row in store.utterances[:4]] == [""] * 4
     shape = {"batch_size": 16, "crop_frames": 24, "reference_frames": 16, "seed": 0}
     batch = WaveCropSampler(store, "train", **shape, aligned_share=0.6).batch(0)
-    from voiceae.dsp.mel import LogMel
-
     apart = ((LogMel(SPEC)(batch.wav) - batch.mel) * batch.mask[:, None])[:, 4:40, 3:-3].abs()
     assert bool(batch.aligned.any()) and float(apart.median()) < 0.02 and float(apart.mean(1).max()) < 0.5
 
@@ -290,3 +290,36 @@ def test_source_and_target_are_the_same_frames_of_two_members(store: FeatureStor
             assert any(recognise(spoken, store, u.index, t) for u in sentences for t in range(u.frames - 23))
         else:
             assert torch.equal(batch.source[item], batch.mel[item])
+
+
+def test_a_table_and_aligned_folders_make_one_store(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    write(tmp_path / "table", "clips", "x", sentence(50))
+    (tmp_path / "table/t.csv").write_text("path,speaker,split\nclips/x.wav,ann,train\n")
+    prepare("csv", tmp_path / "table/t.csv", tmp_path / "s", aligned=[folders[1]], jobs=1)
+    opened = FeatureStore.open(tmp_path / "s")
+    assert all(opened.audio_path(u.index).is_file() for u in opened.utterances)
+    assert [(u.speaker, u.path) for u in opened.utterances if not u.group] == [("ann", "clips/x.wav")]
+    assert len(groups_of(opened)) == 6
+
+
+def test_true_renderings_are_taken_and_have_one_melody(parallel: Path, tmp_path: Path) -> None:
+    """The frames of a pair that are voiced in both have the same fundamental, within 3 %."""
+    for number in range(4):
+        for path in parallel.glob(f"aligned/*/{number:04d}.opus"):
+            place = tmp_path / "made" / path.parent.name / path.name
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.symlink_to(path)
+    made = prepare("folder", [], tmp_path / "s", aligned=[tmp_path / "made"], jobs=1)
+    assert made.skipped == 0
+    opened, apart = FeatureStore.open(tmp_path / "s"), []
+    add_waves(opened)
+    samples = torch.from_numpy(np.load(wave_path(tmp_path / "s", 0)) / np.float32(32767))
+    for members in groups_of(opened).values():
+        rows = [opened.utterances[index] for index in members]
+        wavs = [samples[SPEC.samples(row.start) :][: SPEC.samples(row.frames)] for row in rows]
+        f0, aperiodicity = yin(torch.stack(wavs), SPEC)
+        for other in range(1, len(rows)):
+            voiced = (aperiodicity[[0, other]] < 0.15).all(0)
+            assert int(voiced.sum()) > 10
+            apart.append(float((f0[other] / f0[0])[voiced].log().abs().median()))
+    assert len(apart) == 8 and max(apart) < 0.03
