@@ -14,7 +14,7 @@ from tests.tiny import SPEC, write_model
 from voiceae.conversion.backends.torch import TorchBackend
 from voiceae.conversion.voice import Voice
 from voiceae.dsp.statistics import active_moments
-from voiceae.models import BottleneckOutput, Content, VoiceTraits
+from voiceae.models import BottleneckOutput, Content, NoTimbre, Timbre, VoiceTraits
 from voiceae.specs import AudioSpec
 from voiceae.vocoders.base import Vocoder
 
@@ -23,6 +23,10 @@ class Identity(nn.Module):
     """Decodes what it encoded, which is the mel itself; a voice is the unit vector of the mel's first four bins."""
 
     matching = 1.0
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.timbre = NoTimbre()
 
     def encode(self, mel: Tensor, mask: Tensor | None = None) -> Content:
         return Content(mel, BottleneckOutput(mel), mel[:, :0], torch.zeros(1))
@@ -33,7 +37,14 @@ class Identity(nn.Module):
     def describe(self, mel: Tensor, mask: Tensor | None = None) -> VoiceTraits:
         return VoiceTraits(self.embed(mel), torch.ones(1), *active_moments(mel))
 
-    def decode(self, content: Content, speaker: Tensor, *, octaves: Tensor | None = None) -> Tensor:
+    def decode(
+        self,
+        content: Content,
+        speaker: Tensor,
+        *,
+        timbre: Timbre | None = None,
+        octaves: Tensor | None = None,
+    ) -> Tensor:
         return content.units
 
     @staticmethod
@@ -69,6 +80,13 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def tiny_voice(tiny_model: Path) -> Voice:
     return voiceae.load(tiny_model, vocoder="griffinlim", device="cpu")
+
+
+@pytest.fixture(scope="session")
+def timbre_voice(tmp_path_factory: pytest.TempPathFactory) -> Voice:
+    """A voice whose decoder looks up frames of the reference."""
+    path = write_model(tmp_path_factory.mktemp("models") / "timbre.safetensors", timbre=True)
+    return voiceae.load(path, vocoder="griffinlim", device="cpu")
 
 
 @pytest.fixture(scope="session")

@@ -56,18 +56,25 @@ def description(
 
 
 def small_model(bottleneck: str = "gaussian", pitch: bool = True, timbre: bool = False) -> Autoencoder:
-    model: Autoencoder = modelfile.build(description(bottleneck=bottleneck, pitch=pitch, timbre=timbre))
+    return _build(description(bottleneck=bottleneck, pitch=pitch, timbre=timbre))
+
+
+def _build(described: dict[str, Any]) -> Autoencoder:
+    model: Autoencoder = modelfile.build(described)
     for lookup in model.decoder.lookups.values():  # they begin at zero, at which no test would miss them
         torch.nn.init.normal_(lookup.leave.weight, std=0.3)
     return model
 
 
-def write_model(path: Path, *, seed: int = 0, spec: AudioSpec = SPEC, **options: Any) -> Path:
+def write_model(
+    path: Path, *, seed: int = 0, spec: AudioSpec = SPEC, timbre: bool = False, **options: Any
+) -> Path:
     """Random weights, but statistics of speech, so that what comes out is about as loud as speech."""
     torch.manual_seed(seed)
-    model = modelfile.build(description(spec)).eval()
+    described = description(spec, timbre=timbre)
+    model = _build(described).eval()
     model.set_statistics(torch.full((spec.n_mels,), -4.0), torch.full((spec.n_mels,), 2.0))
-    modelfile.save(path, model, kind="autoencoder", description=description(spec), spec=spec, **options)
+    modelfile.save(path, model, kind="autoencoder", description=described, spec=spec, **options)
     return path
 
 

@@ -20,6 +20,8 @@ from voiceae.io.filesystem import kind_of
 if TYPE_CHECKING:
     from torch import Tensor  # only named: who goes without torch reads this file too
 
+    from voiceae.conversion.backends.base import Backend
+
 Source: TypeAlias = str | Path | Audio | tuple[NDArray[Any], int]
 """A file, an `Audio`, or a wave (N,) or (channels, N) with its sample rate."""
 Target: TypeAlias = "Source | NDArray[Any] | Tensor | SpeakerProfile | Sequence[Any]"
@@ -64,25 +66,25 @@ def as_targets(targets: Any) -> Sequence[Any]:
 
 
 def known_voice(
-    target: Any, listen: Callable[[Any], SpeakerProfile], model: str, sizes: tuple[int, int]
+    target: Any, listen: Callable[[Any], SpeakerProfile], backend: Backend
 ) -> SpeakerProfile | None:
     """A target that needs no hearing itself; None for a recording.
 
     Args:
         target: whatever may be given as one.
         listen: hears each one of several.
-        model: fingerprint that a stored voice must carry, if it carries any.
-        sizes: numbers in an embedding, and mel bins.
+        backend: the model, whose fingerprint a stored voice must carry, if it carries any, and whose sizes all have.
 
     Raises:
         EmbeddingError: for an embedding that cannot be used.
     """
+    sizes = backend.embedding_size, backend.spec.n_mels, backend.timbre_dim
     if isinstance(target, SpeakerProfile):
         return checked_profile(target, "target", *sizes)
     if isinstance(target, np.ndarray) or hasattr(target, "detach"):
         return SpeakerProfile(checked_embedding(target, "target", sizes[0]))
     if isinstance(target, str | Path) and is_stored(str(target)):
-        stored = read_stored(str(target), model)
+        stored = read_stored(str(target), backend.fingerprint)
         return checked_profile(
             replace(stored, embedding=checked_embedding(stored.embedding, str(target), sizes[0])),
             str(target),

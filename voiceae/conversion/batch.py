@@ -5,16 +5,17 @@ from __future__ import annotations
 import itertools
 import os
 import warnings
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, TypeAlias
 
 from voiceae.conversion.embedding_files import EmbeddingTable, is_stored, read_stored
-from voiceae.conversion.speaker_profile import SpeakerProfile
+from voiceae.conversion.speaker_profile import MAX_TIMBRE_TOKENS, SpeakerProfile, pool_timbre
 from voiceae.errors import AudioError, CorpusError, OutputError
 from voiceae.hardware import available_cpus, one_thread
 from voiceae.io import audio as audio_io
@@ -29,10 +30,13 @@ from voiceae.specs import MIN_TARGET_SECONDS
 if TYPE_CHECKING:
     from voiceae.conversion.voice import Voice
 
-# A profile is some 3 KB, so the cache stays at 3 MB; of a table with more voices some are computed again.
-PROFILES_KEPT = 1024
+# A profile is some 130 KB with its frames, so the cache stays at 35 MB; of a table with more voices some are computed
+# again.
+PROFILES_KEPT = 256
 # Loading the model takes a process about as long as converting eight files of a few seconds.
 ROWS_WORTH_A_PROCESS = 8
+MIN_TABLE_TOKENS = 32
+"""Frames, 1.5 s, that a table keeps of a file at least: of a speaker's only file all, of many so many as its share."""
 _GPU = Path("/dev/nvidiactl")  # there without importing torch, which takes seconds
 _ANY_RATE = 16000  # Hz; a target is decoded only to see whether it can be used
 _PACKAGE = Path(__file__).parents[1]
@@ -375,10 +379,13 @@ def embed_files(
         VoiceAEError: when no file at all can be used; with one file, its own error.
     """
     profiles: dict[str, SpeakerProfile] = {}
-    failures = []
+    failures, files = [], Counter(speakers.values())
     for path in progress(speakers):
         try:
-            profiles[str(path)] = voice.profile(path)
+            profile = voice.profile(path)
+            # A corpus of 40,000 files would come to 3 GB with all frames of each, of which its speaker keeps no more.
+            most = max(MIN_TABLE_TOKENS, MAX_TIMBRE_TOKENS // files[speakers[path]])
+            profiles[str(path)] = replace(profile, timbre=pool_timbre([(1.0, profile.timbre)], most))
         except FILE_ERRORS as error:
             if len(speakers) == 1:
                 raise

@@ -21,7 +21,9 @@ from voiceae.io.filesystem import atomic_path, require_new
 # `FILE.npz:NAME`, where both may hold colons: the file ends with the first suffix.
 _STORED = re.compile(r"(?P<file>.+?\.(?:npy|npz))(?::(?P<name>.+))?", re.IGNORECASE | re.DOTALL)
 _TEXTS = ("paths", "speakers", "speaker_names", "model")
-_OPTIONAL = ("pitch_centres", "mel_statistics", "covariances")  # older tables do not have them all
+# Older tables do not have them all.
+_OPTIONAL = ("pitch_centres", "mel_statistics", "covariances", "timbre")
+_AXES = {"pitch_centres": 1, "timbre": 3}  # of columns that have another number than 2
 _NAMES_LISTED = 8  # in a message
 
 
@@ -41,6 +43,8 @@ class EmbeddingTable:
         speaker_mel_statistics: of every speaker.
         covariances: of the low cepstra of every file, upper triangles, (files, Q (Q + 1) / 2).
         speaker_covariances: of every speaker.
+        timbre: frames of every file to look up, (files, K, E) float16; behind a file of fewer rows of NaN.
+        speaker_timbre: of every speaker.
         model: fingerprint of the model they were made with; vectors of two models cannot be compared.
     """
 
@@ -55,6 +59,8 @@ class EmbeddingTable:
     speaker_mel_statistics: Embedding
     covariances: Embedding
     speaker_covariances: Embedding
+    timbre: NDArray[np.float16]
+    speaker_timbre: NDArray[np.float16]
     model: str = ""
 
     @classmethod
@@ -103,7 +109,7 @@ class EmbeddingTable:
         for kind in ("", "speaker_"):
             count = len(np.atleast_1d(arrays.get(f"{kind}embeddings", np.zeros(0))))
             for name in _OPTIONAL:
-                shape = (count,) if name == "pitch_centres" else (count, 1)
+                shape = (count, 1, 1)[: _AXES.get(name, 2)]
                 unknown[kind + name] = np.full(shape, np.nan, np.float32)
         arrays = unknown | dict(arrays)
         names = [field.name for field in fields(cls)]
@@ -130,7 +136,7 @@ class EmbeddingTable:
         fits = rows["speaker_"] > 0 and len(texts["speakers"]) == rows[""]
         for name, column in vectors.items():
             count = rows["speaker_" if name.startswith("speaker_") else ""]
-            dimensions = 1 if name.endswith("pitch_centres") else 2
+            dimensions = _AXES.get(name.removeprefix("speaker_"), 2)
             fits &= column.dtype.kind == "f" and column.ndim == dimensions and len(column) == count
         if not fits:
             raise EmbeddingError(f"{path}: is damaged: its columns do not fit each other")
@@ -139,18 +145,30 @@ class EmbeddingTable:
     def profile(self, row: int, kind: str = "") -> SpeakerProfile:
         """Profile of one file, or with the kind "speaker_" of one speaker."""
         columns = ("embeddings", *_OPTIONAL)
-        embedding, pitch, statistics, covariance = (getattr(self, kind + name)[row] for name in columns)
+        embedding, pitch, statistics, covariance, frames = (
+            getattr(self, kind + name)[row] for name in columns
+        )
+        frames = frames[np.isfinite(frames).all(1)].astype(np.float32)
         return SpeakerProfile(
-            embedding, None if np.isnan(pitch) else float(pitch), MelStatistics.unpack(statistics, covariance)
+            embedding,
+            None if np.isnan(pitch) else float(pitch),
+            MelStatistics.unpack(statistics, covariance),
+            frames if len(frames) else None,
         )
 
     def save(self, path: str | Path, *, force: bool = False) -> None:
-        """Write `.npz` (plain arrays, no objects) or `.csv` (speaker rows have no path).
+        """Write `.npz` (plain arrays, no objects) or `.csv` (vectors and pitches alone; speaker rows have no path).
 
         Raises:
             OutputError: for another suffix, an existing file without `force`, or a full disk.
         """
         path = require_table_path(path, force)
+        if path.suffix.lower() == ".csv" and np.isfinite(self.timbre).any():
+            warnings.warn(
+                f"{path}: a .csv does not keep the frames that this model looks up of a voice; "
+                "write .npz for embeddings to convert to",
+                stacklevel=2,
+            )
         with atomic_path(path) as temporary:
             if path.suffix.lower() == ".npz":
                 # As fixed-width text: an array of objects would have to be pickled.
@@ -242,8 +260,8 @@ def _read_arrays(path: Path) -> NDArray[Any] | dict[str, NDArray[Any]]:
         raise EmbeddingError(f"{path}: is not a file of embeddings, or is damaged ({error})") from None
 
 
-def _columns(kind: str, profiles: Sequence[SpeakerProfile]) -> dict[str, Embedding]:
-    """Embeddings, pitch centres, mel statistics and covariances of n profiles: (n, ...) each."""
+def _columns(kind: str, profiles: Sequence[SpeakerProfile]) -> dict[str, NDArray[Any]]:
+    """Embeddings, pitch centres, mel statistics, covariances and frames of n profiles: (n, ...) each."""
     statistics = [each.mel_statistics for each in profiles]
     pitches = [np.nan if each.pitch_centre is None else each.pitch_centre for each in profiles]
     return {
@@ -253,6 +271,7 @@ def _columns(kind: str, profiles: Sequence[SpeakerProfile]) -> dict[str, Embeddi
         f"{kind}covariances": _rows(
             [None if each is None else each.pack_covariance() for each in statistics]
         ),
+        f"{kind}timbre": _padded([each.timbre for each in profiles]),
     }
 
 
@@ -261,3 +280,16 @@ def _rows(rows: Sequence[Embedding | None]) -> Embedding:
     width = max((len(row) for row in rows if row is not None), default=1)
     unknown = np.full(width, np.nan, np.float32)  # a table has no None
     return np.stack([unknown if row is None else row for row in rows])
+
+
+def _padded(tokens: Sequence[NDArray[np.float32] | None]) -> NDArray[np.float16]:
+    """Stacked to the longest, rows of NaN behind the others: n times (K, E) or None -> (n, K, E)."""
+    known = [each for each in tokens if each is not None]
+    # Half precision halves what is by far the largest part of a table, and rounds to three digits.
+    stacked = np.full(
+        (len(tokens), max(map(len, known), default=1), known[0].shape[1] if known else 1), np.nan, np.float16
+    )
+    for row, each in zip(stacked, tokens, strict=True):
+        if each is not None:
+            row[: len(each)] = each
+    return stacked

@@ -1,4 +1,4 @@
-"""Speaker profile: embedding, median F0 and mel statistics of a voice, and means of several.
+"""Speaker profile: embedding, frames, median F0 and mel statistics of a voice, and means of several.
 
 Plain numpy, for the runtimes with torch and without.
 """
@@ -22,6 +22,8 @@ Embedding = NDArray[np.float32]
 # The Karcher iteration converges linearly, for vectors of one half of the sphere within some ten steps.
 _MOST_STEPS, _CONVERGED_RADIANS = 100, 1e-12
 _OPPOSITE_RADIANS = 1e-3  # from antipodal, where float32 vectors no longer tell the direction between them
+MAX_TIMBRE_TOKENS = 256
+"""Frames of a voice that a profile keeps: 12 s of speech, in which every phone of a language is said a few times."""
 _CANCELLED = 1e-6  # length of a sum of unit vectors that is nothing but float32 rounding
 
 
@@ -83,7 +85,7 @@ class MelStatistics:
 
 @dataclass(frozen=True)
 class SpeakerProfile:
-    """Embedding, median F0 and mel statistics of a target; made once, it serves for many sources.
+    """Embedding, median F0, mel statistics and frames of a target; made once, it serves for many sources.
 
     Attributes:
         embedding: (S,), unit length; also what numpy makes of the profile.
@@ -91,11 +93,15 @@ class SpeakerProfile:
             or where it has no F0 that can be relied on (it whispers, creaks, or speaks below the model's range): the
             source's pitch is then left as it is.
         mel_statistics: given to the converted mel; None where they are not known.
+        timbre: (K, E) frames as tokens, K at most `MAX_TIMBRE_TOKENS`, in which the decoder looks up how the voice says
+            what it is to say. None where only numbers are left of a voice, or the model looks up none: the decoder
+            then works from the embedding alone.
     """
 
     embedding: Embedding
     pitch_centre: float | None = None
     mel_statistics: MelStatistics | None = None
+    timbre: NDArray[np.float32] | None = None
 
     def __array__(self, *arguments: Any, **options: Any) -> NDArray[Any]:
         return np.array(self.embedding, *arguments, **options)
@@ -108,7 +114,7 @@ class SpeakerProfile:
         *,
         spherical: bool = False,
     ) -> SpeakerProfile:
-        """A voice between voices: weighted mean of embeddings, pitch centres and mel statistics.
+        """A voice between voices: weighted mean of embeddings, pitch centres and mel statistics, frames in proportion.
 
         Args:
             profiles: at least one.
@@ -131,7 +137,44 @@ class SpeakerProfile:
         total = sum(weight for weight, _ in pitches)
         centre = sum(weight * pitch for weight, pitch in pitches) / total if total > 0 else None
         known = [(w, p.mel_statistics) for w, p in zip(weights, profiles, strict=True) if p.mel_statistics]
-        return cls(embedding, centre, MelStatistics.pooled(known))
+        frames = pool_timbre([(w, p.timbre) for w, p in zip(weights, profiles, strict=True)])
+        return cls(embedding, centre, MelStatistics.pooled(known), frames)
+
+
+def pool_timbre(
+    weighted: Sequence[tuple[float, NDArray[np.float32] | None]], most: int = MAX_TIMBRE_TOKENS
+) -> NDArray[np.float32] | None:
+    """Tokens of several voices, as many of each as its weight says: n times (K, E) -> (K', E).
+
+    All that there are of a single voice, up to the most; more are thinned evenly. Of several, a voice with
+    too few for its share gives them more than once: what attention finds depends on how many it looks among.
+
+    Args:
+        weighted: weights and tokens; a voice without positive weight gives none.
+        most: tokens of all of them together.
+
+    Returns:
+        None where one of the voices has no tokens: those of the others alone would be another voice.
+    """
+    weights, kept = [], []
+    for weight, tokens in weighted:
+        if weight > 0:
+            if tokens is None:
+                return None
+            weights.append(weight)
+            kept.append(tokens)
+    if not kept:
+        return None
+    total = min(sum(map(len, kept)), most)
+    ends = np.rint(np.cumsum(weights) / sum(weights) * total).astype(int)
+    counts = np.diff(ends, prepend=0)
+    return np.concatenate([thin_timbre(tokens, count) for tokens, count in zip(kept, counts, strict=True)])
+
+
+def thin_timbre(tokens: NDArray[np.float32], count: int) -> NDArray[np.float32]:
+    """Some tokens, evenly spaced from the first to the last, or some of them repeated: (K, E) -> (count, E)."""
+    # Pauses are thinned like everything else, not left out: those of a source look up how the voice is silent.
+    return tokens[((np.arange(count) + 0.5) * len(tokens) / max(count, 1)).astype(int)]
 
 
 def as_weights(weights: Any, count: int) -> list[float]:
@@ -226,8 +269,10 @@ def _unit_rows(embeddings: Sequence[Embedding]) -> NDArray[np.float64]:
     return np.asarray(stacked / np.linalg.norm(stacked, axis=1, keepdims=True))
 
 
-def checked_profile(profile: SpeakerProfile, what: str, size: int, n_mels: int) -> SpeakerProfile:
-    """The same profile, if a model with so many numbers in an embedding and mel bins can take it.
+def checked_profile(
+    profile: SpeakerProfile, what: str, size: int, n_mels: int, timbre_dim: int
+) -> SpeakerProfile:
+    """The same profile, if a model with so many numbers in an embedding, mel bins and numbers in a token can take it.
 
     Raises:
         EmbeddingError: when a part of it has another size, or is not finite.
@@ -236,6 +281,15 @@ def checked_profile(profile: SpeakerProfile, what: str, size: int, n_mels: int) 
     centre, statistics = profile.pitch_centre, profile.mel_statistics
     if centre is not None and not np.isfinite(centre):
         raise EmbeddingError(f"{what}: its pitch centre is {centre}; it must be finite, or None")
+    tokens = profile.timbre
+    if tokens is not None and (
+        tokens.ndim != 2 or tokens.shape[1] != timbre_dim or not np.isfinite(tokens).all()
+    ):
+        needed = f"tokens of {timbre_dim} numbers" if timbre_dim else "none"
+        raise EmbeddingError(
+            f"{what}: its timbre tokens are of shape {tokens.shape} or not finite; this model needs {needed}: "
+            "make the profile again with it"
+        )
     if statistics is None:
         return profile
     parts: list[tuple[NDArray[np.float32], tuple[int, ...]]]

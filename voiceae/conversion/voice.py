@@ -132,7 +132,7 @@ class Voice:
 
         Args:
             source: the sentence, at least 0.1 s.
-            target: the voice, at least 0.5 s of it; several are averaged.
+            target: the voice, at least 0.5 s of it; several are averaged, and each gives frames to look up.
             matching: how far the result is given the target's mel statistics, 0 to 1; the model's own default
                 otherwise.
             chunks: how to cut the source; by default it is converted whole up to five minutes.
@@ -269,7 +269,7 @@ class Voice:
             AudioError: for audio that is missing, damaged, silent or shorter than 0.5 s.
             EmbeddingError: for a stored embedding that cannot be used.
         """
-        known = known_voice(target, self.profile, self.fingerprint, (self.embedding_size, self.spec.n_mels))
+        known = known_voice(target, self.profile, self.backend)
         if known is not None:
             return known
         given = as_source(target, "a target")

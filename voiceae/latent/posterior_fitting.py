@@ -107,7 +107,8 @@ def _encode_clips(
         except FILE_ERRORS as error:
             failures.append(Failure(clip.name, reason(error, clip.name)))
             continue
-        profiles[clip.speaker].append(voice.describe_mel(mel.numpy(force=True)))
+        # Their frames, 130 KB a clip, have no distribution that could be drawn from.
+        profiles[clip.speaker].append(replace(voice.describe_mel(mel.numpy(force=True)), timbre=None))
         content = voice.encode_mel(mel)
         frames = np.asarray(content.units[0].T.double().numpy(force=True))
         posterior = getattr(voice.model.bottleneck, "posterior", None)

@@ -111,7 +111,7 @@ class TimbreAttention(nn.Module):
 
     def __init__(self, *, channels: int, dim: int, heads: int = 4, head_dim: int = 32) -> None:
         super().__init__()
-        self.heads = heads
+        self.heads, self.head_dim = heads, head_dim
         self.query = nn.Linear(channels, heads * head_dim)
         self.key = nn.Linear(dim // 2, heads * head_dim)
         self.value = nn.Linear(dim, heads * head_dim)
@@ -138,4 +138,5 @@ class TimbreAttention(nn.Module):
 
     def _split(self, x: Tensor) -> Tensor:
         """(B, T, H * D) -> (B, H, T, D)."""
-        return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        # Both are named: an exported graph cannot work one of them out where K is 0.
+        return x.unflatten(-1, (self.heads, self.head_dim)).transpose(1, 2)

@@ -41,8 +41,8 @@ def test_another_kind(export_folder: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"format": 99}, "is of export format 99, this voiceae reads 2 to 2"),
-        ({"format": 1}, "is of export format 1, this voiceae reads 2 to 2; export it again"),
+        ({"format": 99}, "is of export format 99, this voiceae reads 2 to 3"),
+        ({"format": 1}, "is of export format 1, this voiceae reads 2 to 3; export it again"),
         ({"format": None}, "export format None"),
         ({"fingerprint": "0" * 12}, "its fingerprint is not that of its mel contract"),
         ({"spec": {"sample_rate": 22050}}, "unknown or missing fields"),

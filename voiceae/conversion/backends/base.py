@@ -53,6 +53,10 @@ class Backend(Protocol):
         """Numbers in a speaker embedding, S."""
 
     @property
+    def timbre_dim(self) -> int:
+        """Numbers in a timbre token, E; 0 for a model that looks up none."""
+
+    @property
     def reads_pitch(self) -> bool:
         """Whether the model has a pitch stream."""
 

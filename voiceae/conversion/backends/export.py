@@ -150,6 +150,7 @@ def _export_model(source: Source, folder: Path, clips: Sequence[Path]) -> Manife
         "embedding_size": ours.embedding_size,
         "matching": float(ours.matching),
         "reads_pitch": ours.reads_pitch,
+        "timbre_dim": ours.timbre_dim,
     }
     moments = {"mel_mean": ours.model.mel_mean, "mel_deviation": ours.model.mel_deviation}
     statistics = {

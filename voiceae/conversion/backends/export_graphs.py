@@ -18,7 +18,7 @@ from voiceae.conversion.backends.manifest import Stored
 from voiceae.dsp.spectrum import fourier_basis, mel_filters, noise_spectra, reached_bins
 from voiceae.dsp.statistics import match_moments
 from voiceae.errors import ModelFileError
-from voiceae.models import Autoencoder, BottleneckOutput, Content
+from voiceae.models import Autoencoder, BottleneckOutput, Content, Timbre
 from voiceae.specs import AudioSpec
 from voiceae.vocoders.base import Vocoder
 from voiceae.vocoders.sourcefilter import ShortTimeTransform, SourceFilter
@@ -125,7 +125,7 @@ def model_graphs(model: Autoencoder, spec: AudioSpec) -> dict[str, Graph]:
     mel = torch.randn(1, n_mels, _EXAMPLE_FRAMES, generator=noise) + _QUIET
     with torch.no_grad():
         units, pitch, *_ = encode(model, mel)
-        speaker = model.embed(mel)
+        speaker, tokens = model.embed(mel), model.timbre_of(mel).tokens
     voice = {
         "octaves": torch.full((1,), 0.2),
         "mean": torch.full((1, n_mels), _QUIET),
@@ -133,6 +133,8 @@ def model_graphs(model: Autoencoder, spec: AudioSpec) -> dict[str, Graph]:
         "frames": torch.full((1,), 100.0),
         "strength": torch.tensor(1.0),
     }
+    # A model that looks up no frames has neither the output nor the input.
+    timbre = {"timbre": tokens} if model.timbre.dim else {}
     centre = ("pitch_centre", "pitch_confidence")
     return {
         "features": Graph(
@@ -146,8 +148,8 @@ def model_graphs(model: Autoencoder, spec: AudioSpec) -> dict[str, Graph]:
             model,
             describe,
             {"mel": mel},
-            ("speaker", *centre, "mel_mean", "mel_deviation", "active_frames"),
-            {"mel": 2},
+            ("speaker", *centre, "mel_mean", "mel_deviation", "active_frames", *timbre),
+            {"mel": 2, **dict.fromkeys(timbre, 1)},
         ),
         "encode": Graph(
             model, encode, {"mel": mel}, ("units", "pitch", *centre), {"mel": 2, "units": 2, "pitch": 2}
@@ -155,9 +157,9 @@ def model_graphs(model: Autoencoder, spec: AudioSpec) -> dict[str, Graph]:
         "decode": Graph(
             model,
             decode,
-            {"units": units, "pitch": pitch, "speaker": speaker, **voice},
+            {"units": units, "pitch": pitch, "speaker": speaker, **voice, **timbre},
             ("mel",),
-            {"units": 2, "pitch": 2, "mel": 2},
+            {"units": 2, "pitch": 2, "mel": 2, **dict.fromkeys(timbre, 1)},
         ),
     }
 
@@ -189,15 +191,17 @@ def vocoder_graph(vocoder: Vocoder) -> Graph:
 
 
 def describe(model: Autoencoder, mel: Tensor) -> tuple[Tensor, ...]:
-    """What a reference says of a voice: mel (1, M, T) -> (1, S), (1,), (1,), (1, M), (1, M), (1,).
+    """What a reference says of a voice: mel (1, M, T) -> (1, S), (1,), (1,), (1, M), (1, M), (1,), (1, K, E).
 
-    Speaker vector, pitch centre in octaves and its confidence, mean and deviation of the active frames, and how many
-    those are.
+    Speaker vector, pitch centre in octaves and its confidence, mean and deviation of the active frames, how many those
+    are, and frames to look up, where the model does.
     """
     traits = model.describe(mel)
     assert traits.pitch_confidence is not None
     pitch = traits.pitch_centre, traits.pitch_confidence
-    return traits.speaker, *pitch, traits.mel_mean, traits.mel_deviation, traits.active_frames.float()
+    moments = traits.mel_mean, traits.mel_deviation, traits.active_frames.float()
+    assert traits.timbre is not None
+    return traits.speaker, *pitch, *moments, *((traits.timbre.tokens,) if model.timbre.dim else ())
 
 
 def encode(model: Autoencoder, mel: Tensor) -> tuple[Tensor, ...]:
@@ -220,6 +224,7 @@ def decode(
     deviation: Tensor,
     frames: Tensor,
     strength: Tensor,
+    timbre: Tensor | None = None,
 ) -> Tensor:
     """Move the pitch, decode, match the moments: -> mel (1, M, T).
 
@@ -233,9 +238,11 @@ def decode(
         deviation: (1, M) of the same.
         frames: (1,) how many those are.
         strength: () how far those are taken on, 0 to 1.
+        timbre: (1, K, E) frames to look up, K may be 0; None for a model that does not.
     """
     content = Content(units, BottleneckOutput(units), pitch, octaves)
-    converted = model.decode(content, speaker, octaves=octaves)
+    given = None if timbre is None else Timbre(timbre)
+    converted = model.decode(content, speaker, timbre=given, octaves=octaves)
     return match_moments(converted, mean, deviation, frames, strength=strength)  # type: ignore[arg-type]
 
 

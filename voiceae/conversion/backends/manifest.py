@@ -14,7 +14,7 @@ from voiceae.io.filesystem import is_file
 from voiceae.io.modelfile import read_header
 from voiceae.specs import AudioSpec
 
-FORMAT = 2
+FORMAT = 3
 NAME = "manifest.json"
 _GRAPHS = {
     "autoencoder": {"features", "describe", "encode", "decode"},
@@ -23,7 +23,8 @@ _GRAPHS = {
 }
 """What an export must have: by its kind, or by the design that a vocoder says it is of."""
 _OLDEST = {"autoencoder": 2, "vocoder": 1}
-"""Formats that are still read: graphs of a model gave no confidence of its pitch before the second."""
+"""Formats that are still read: graphs of a model gave no confidence of its pitch before the second; before the third
+they looked up no frames of a voice, and are run without."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,7 +16,7 @@ from voiceae.conversion.backends.manifest import (
     read_weights,
     weights_path,
 )
-from voiceae.conversion.speaker_profile import Embedding, MelStatistics, SpeakerProfile
+from voiceae.conversion.speaker_profile import Embedding, MelStatistics, SpeakerProfile, pool_timbre
 from voiceae.dsp.activity import MIN_PITCH_CONFIDENCE
 from voiceae.dsp.spectrum import fourier_basis, noise_spectra, reached_bins
 from voiceae.errors import ConfigError, ExportError
@@ -47,6 +47,7 @@ class OnnxBackend:
         self.matching = float(manifest.values["matching"])
         self.embedding_size = int(manifest.values["embedding_size"])
         self.reads_pitch = bool(manifest.values["reads_pitch"])
+        self.timbre_dim = int(manifest.values.get("timbre_dim", 0))  # older exports look up none
         self._graphs, self._vocoder = graphs, vocoder
         self._basis = fourier_basis(self.spec, reached_bins(self.spec))
 
@@ -64,7 +65,8 @@ class OnnxBackend:
         found = self._graphs.run("describe", mel=mel[None])
         mean, deviation = found["mel_mean"][0], found["mel_deviation"][0]
         statistics = MelStatistics(mean, deviation, float(found["active_frames"][0]))
-        return SpeakerProfile(found["speaker"][0], _known_centre(found), statistics)
+        timbre = pool_timbre([(1.0, found["timbre"][0] if self.timbre_dim else None)])
+        return SpeakerProfile(found["speaker"][0], _known_centre(found), statistics, timbre)
 
     def encode(self, mel: Floats) -> EncodedSpeech:
         """What is said: mel (M, T) -> units and pitch."""
@@ -80,6 +82,7 @@ class OnnxBackend:
         octaves = 0.0
         if profile.pitch_centre is not None and speech.pitch_centre is not None:
             octaves = profile.pitch_centre - speech.pitch_centre
+        timbre = np.zeros((0, self.timbre_dim), np.float32) if profile.timbre is None else profile.timbre
         return self._graphs.run(
             "decode",
             units=speech.units,
@@ -90,6 +93,7 @@ class OnnxBackend:
             deviation=statistics.deviation[None],
             frames=np.array([statistics.frames], np.float32),
             strength=np.array(matching, np.float32),
+            timbre=timbre[None],
         )["mel"][0]
 
     def vocode(self, mel: Floats) -> Floats:

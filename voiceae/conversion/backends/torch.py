@@ -16,13 +16,13 @@ from torch import Tensor
 
 from voiceae.assets import find_model, find_vocoder
 from voiceae.conversion.backends.base import EncodedSpeech, Floats
-from voiceae.conversion.speaker_profile import Embedding, MelStatistics, SpeakerProfile
+from voiceae.conversion.speaker_profile import Embedding, MelStatistics, SpeakerProfile, pool_timbre
 from voiceae.dsp.activity import MIN_PITCH_CONFIDENCE
 from voiceae.dsp.mel import LogMel
 from voiceae.dsp.statistics import CovarianceMatch, active_moments, covariance_match, match_moments
 from voiceae.hardware import inference, resolve_device
 from voiceae.io import modelfile
-from voiceae.models import Autoencoder, BottleneckOutput, Content, VoiceTraits
+from voiceae.models import Autoencoder, BottleneckOutput, Content, Timbre, VoiceTraits
 from voiceae.specs import AudioSpec
 from voiceae.vocoders.base import Vocoder
 from voiceae.vocoders.load import load_vocoder
@@ -71,6 +71,11 @@ class TorchBackend:
             return self.model.embed(torch.zeros(1, self.spec.n_mels, 1, device=self.device)).shape[-1]
 
     @property
+    def timbre_dim(self) -> int:
+        """Numbers in a timbre token, E; 0 for a model that looks up none."""
+        return self.model.timbre.dim
+
+    @property
     def reads_pitch(self) -> bool:
         """Whether the model has a pitch stream."""
         return bool(getattr(self.model.pitch, "n_bins", 0))
@@ -92,7 +97,9 @@ class TorchBackend:
             traits = self.model.describe(self.tensor(mel)[None])
             mean, deviation = array(traits.mel_mean[0]), array(traits.mel_deviation[0])
             statistics = MelStatistics(mean, deviation, float(traits.active_frames[0]))
-            return SpeakerProfile(array(traits.speaker[0]), _known(known_centre(traits)), statistics)
+            tokens = array(traits.timbre.tokens[0]) if traits.timbre is not None and self.timbre_dim else None
+            timbre = pool_timbre([(1.0, tokens)])
+            return SpeakerProfile(array(traits.speaker[0]), _known(known_centre(traits)), statistics, timbre)
 
     def encode(self, mel: Floats) -> EncodedSpeech:
         """What is said: mel (M, T) -> units and pitch."""
@@ -174,7 +181,8 @@ def decode(
     own = known_centre(content) if centre is None else centre
     if profile.pitch_centre is not None and not math.isnan(own):
         octaves = torch.full_like(content.pitch_centre, profile.pitch_centre - own)
-    return model.decode(content, embedding, octaves=octaves)[0]
+    timbre = None if profile.timbre is None else Timbre(torch.as_tensor(profile.timbre, device=device)[None])
+    return model.decode(content, embedding, timbre=timbre, octaves=octaves)[0]
 
 
 def known_centre(content: Content | VoiceTraits) -> float:

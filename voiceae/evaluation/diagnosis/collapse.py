@@ -82,11 +82,14 @@ def reconstruction_errors(
         content = model.encode(mel, mask)
         both = mask & batch(clips, rows.roll(1)[some])[1]
         # The row before a speaker's first held-out clip is another clip of that speaker.
-        own, other = encoded.speaker[rows[some]], encoded.speaker[rows[some] - 1]
+        own, other = (
+            (encoded.speaker[voices], model.timbre_of(*batch(clips, voices)))
+            for voices in (rows[some], rows[some] - 1)
+        )
         for name, units in codes.items():
             changed = replace(content.bottlenecked, units=units[some].transpose(1, 2))
-            speaker = own if name == OWN_SPEAKER else other
-            given = model.decode(replace(content, bottlenecked=changed), speaker, mask=mask)
+            speaker, timbre = own if name == OWN_SPEAKER else other
+            given = model.decode(replace(content, bottlenecked=changed), speaker, timbre=timbre, mask=mask)
             error = reconstruction_loss(model.normalise(given), model.normalise(mel), both)
             total[name] += float(error) * len(some)
     return {name: value / len(rows) for name, value in total.items()}

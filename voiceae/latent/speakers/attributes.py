@@ -167,6 +167,8 @@ class Attribute:
     def move(self, voice: SpeakerProfile, amount: float) -> SpeakerProfile:
         """Move a speaker along the direction: the embedding, with the pitch and mel statistics that go with it.
 
+        Its frames are left behind, unless the amount is 0.
+
         Args:
             voice: with as many numbers as the direction.
             amount: 1 is the distance between the classes' means.
@@ -187,6 +189,9 @@ class Attribute:
             raise EmbeddingError(f"attribute {self.name}: nothing is left of the voice at {amount:+g}")
         # Embeddings are directions: the network was trained on vectors of unit length only.
         moved = replace(voice, embedding=(vector / length).astype(np.float32))
+        # Frames say how the speaker sounds who is moved away from: what the decoder found there would hold the result
+        # back, and no direction says how to move them. From the vector alone it goes where it is led.
+        moved = replace(moved, timbre=voice.timbre if amount == 0 else None)
         if moved.pitch_centre is not None and self.octaves is not None:
             moved = replace(moved, pitch_centre=moved.pitch_centre + amount * self.octaves)
         statistics = voice.mel_statistics

@@ -147,9 +147,10 @@ class Objective(nn.Module):
         # Of the whole batch, for its first items may be of one speaker.
         other = batch.other_speaker[:count]
         voices = model.describe(batch.reference[other], batch.reference_mask[other])
+        speaker, timbre = (part(reference, reference_mask) for part in (model.embed, model.timbre_of))
         return {
             "input": mel,
-            "reconstructed": model.decode(model.encode(mel, mask), model.embed(reference, reference_mask)),
+            "reconstructed": model.decode(model.encode(mel, mask), speaker, timbre=timbre),
             "converted": model.convert(mel, voices),
         }
 

@@ -123,8 +123,9 @@ class VocoderObjective(Objective):
             autoencoder.to(batch.mel.device)
         with torch.no_grad():
             speaker = autoencoder.embed(batch.reference, batch.reference_mask)
+            timbre = autoencoder.timbre_of(batch.reference, batch.reference_mask)
             content = autoencoder.encode(batch.mel, batch.mask)
-            mel = autoencoder.decode(content, speaker, mask=batch.mask)
+            mel = autoencoder.decode(content, speaker, timbre=timbre, mask=batch.mask)
             own, target = (active_moments(each, batch.mask) for each in (mel, batch.mel))
             mel = match_moments(mel, *target, own=own)
         drawn = torch.rand(len(mel), 1, 1, generator=generator, device=mel.device)
