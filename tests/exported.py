@@ -12,12 +12,12 @@ CLIPS = sorted((Path(__file__).resolve().parents[1] / "recipes/demo/clips").glob
 """One clip each of two voices."""
 
 
-def write_exported(folder: Path) -> Path:
+def write_exported(folder: Path, *, timbre: bool = False) -> Path:
     """`tiny.safetensors`, and `tiny.onnx` beside it: the model file."""
     pytest.importorskip("onnx", reason="exporting needs the extra `onnx`")
     pytest.importorskip("onnxruntime", reason="exports are run by onnxruntime")
     from voiceae.conversion.backends.export import export
 
-    model = write_model(folder / "tiny.safetensors")
+    model = write_model(folder / "tiny.safetensors", timbre=timbre)
     export(model, folder / "tiny.onnx", clips=CLIPS, graphs_only=True)
     return model
