@@ -4,6 +4,7 @@ import gc
 import itertools
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -218,11 +219,11 @@ def test_every_chunk_is_moved_by_the_pitch_of_the_whole(
     with_octaves = Autoencoder.decode
 
     def noted(
-        self: Autoencoder, content: Content, speaker: Tensor, *, octaves: Tensor | None = None
+        self: Autoencoder, content: Content, speaker: Tensor, *, octaves: Tensor | None = None, **rest: Any
     ) -> Tensor:
         assert octaves is not None
         shifts.append(float(octaves[0]))
-        return with_octaves(self, content, speaker, octaves=octaves)
+        return with_octaves(self, content, speaker, octaves=octaves, **rest)
 
     time = np.arange(RATE * 12) / RATE
     f0 = np.where(time < 6, 120.0, 200.0)
