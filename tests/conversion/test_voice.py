@@ -124,7 +124,7 @@ def test_pitch_follows_the_target_only_when_it_is_known(
     monkeypatch.setattr(
         tiny_voice.model,
         "decode",
-        lambda *a, octaves=None: (moved.append(octaves), decode(*a, octaves=octaves))[1],
+        lambda *a, octaves=None, **rest: (moved.append(octaves), decode(*a, octaves=octaves, **rest))[1],
     )
     tiny_voice.convert(source, target)
     tiny_voice.convert(source, tiny_voice.embed(target))
