@@ -176,8 +176,8 @@ def prepare(
         Path(os.path.abspath(each)) for each in (*corpora, *aligned)
     ]  # links stay: it may move behind them
     roots = [roots[0].parent, *roots[1:]] if kind == "csv" and corpora else roots
-    for number, root in enumerate(roots):
-        warn_unused_files(root, [each for each in unused if _root_of(each.path, roots) == number])
+    for number, given in enumerate((*corpora, *aligned)):
+        warn_unused_files(given, [each for each in unused if _root_of(each.path, roots) == number])
     recordings = _with_splits(found, options)
     plan = make_plan(kind, roots, found, spec, options)
     shard_jobs = _shard_jobs(out, recordings, spec, options)
