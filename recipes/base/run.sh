@@ -29,17 +29,12 @@ while [ $# -gt 0 ]; do
     *) fail "unknown argument $1; see --help" ;;
   esac
 done
-dev_folder() { case "$1" in *:vctk | *:libritts | *:folder | *:csv) echo "${1%:*}" ;; *) echo "$1" ;; esac; }
-dev_kind() { case "$1" in *:vctk | *:libritts | *:folder | *:csv) echo "${1##*:}" ;; *) echo vctk ;; esac; }
-
+source "$HERE/../common/devs.sh"
 [ ${#corpora[@]} -gt 0 ] || fail "--corpus is missing; give a folder with a subfolder for each speaker"
 for each in "${corpora[@]}"; do
   [ -d "$each" ] || fail "--corpus $each: no such folder; give one with a subfolder for each speaker"
 done
-[ ${#devs[@]} -gt 0 ] || fail "--dev is missing; give a corpus whose speakers are not in --corpus"
-for each in "${devs[@]}"; do
-  [ -e "$(dev_folder "$each")" ] || fail "--dev $each: no such folder; give a corpus whose speakers are not in --corpus"
-done
+check_devs "${devs[@]}"
 [[ "$hours" =~ ^([0-9]+\.?[0-9]*|\.[0-9]+)?$ ]] || fail "--hours $hours: is not a number of hours, such as 1.5"
 
 source "$HERE/../common/env.sh"
@@ -58,9 +53,8 @@ voiceae prepare folder "${corpora[@]}" "${aligned[@]}" --out "$out/store" --wave
 "$PYTHON" "$HERE/ship.py" "$out/base_gan/model.safetensors" "$out/base.safetensors"
 "$PYTHON" "$HERE/ship.py" "$out/vocoder_gan/model.safetensors" "$out/vocoder.safetensors"
 for dev in "${devs[@]}"; do
-  folder="$(dev_folder "$dev")"
-  name="$(basename "$folder")"
-  judge=(evaluate --corpus "$folder" --kind "$(dev_kind "$dev")" --n-pairs 60 --cache "$out/cache" --force)
+  name="$(dev_name "$dev")"
+  judge=(evaluate --corpus "$(dev_folder "$dev")" --kind "$(dev_kind "$dev")" --n-pairs 60 --cache "$out/cache" --force)
   voiceae "${judge[@]}" --model base --out "$out/report-$name-bundled"
   voiceae "${judge[@]}" --model "$out/base.safetensors" --vocoder "$out/vocoder.safetensors" --out "$out/report-$name"
   voiceae evaluate --compare "$out/report-$name-bundled/report.json" "$out/report-$name/report.json"

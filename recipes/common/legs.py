@@ -1,7 +1,7 @@
 """The legs of a training one after another, each from the weights of the one before, within a budget.
 
     python legs.py --store STORE --out OUT --legs speaker:10,base:45,base_gan:20,vocoder:15,vocoder_gan:10 --minutes 60
-    python legs.py --store STORE --out OUT --legs base,base_gan --steps 20 --start EARLIER [key=value ...]
+    python legs.py --store STORE --out OUT --legs base,base_gan --steps 20,5 --start EARLIER [key=value ...]
 
 A leg is an experiment, and the number behind it its share of the minutes. The minutes become steps by trying a few on
 this machine; without --minutes and --steps the configs say how many. On a GPU the batch is doubled for as long as that
@@ -21,6 +21,7 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -47,6 +48,9 @@ MODELS = (
 )  # what vocoder_gan learns the reconstructions of: the first there
 LARGEST_BATCH = 4096
 PAYS = 1.15  # frames a second that twice the batch must bring; below it the chip is full
+ALIGNED_SHARE = (
+    0.33  # of a batch, where the store has aligned renderings; they are a minority beside recordings
+)
 OVERHEAD = 1.05  # validations, checkpoints and the start of a leg
 SLACK = 1.1  # of a leg's time, after which it is ended wherever it is
 
@@ -75,6 +79,12 @@ class Legs:
         self.options, self.out = options, options.out.resolve()
         self.out.mkdir(parents=True, exist_ok=True)
         self.legs = [read_leg(text) for text in options.legs.split(",")]
+        counts = options.steps or [1]
+        if len(counts) not in (1, len(self.legs)):
+            sys.exit(
+                f"legs: error: --steps: {len(counts)} numbers for {len(self.legs)} legs; give one, or one a leg"
+            )
+        self.steps = {leg.name: counts[number % len(counts)] for number, leg in enumerate(self.legs)}
         self.given: dict[str, Path] = {}
         if options.start:
             self.given = join(options.start, self.out / "start")
@@ -129,6 +139,11 @@ class Legs:
     def fixed(self, leg: Leg) -> list[str]:
         """Overrides of a leg that no measurement changes; the user's come last."""
         words = [] if leg.is_vocoder or not self.options.model else [f"model={self.options.model}"]
+        if leg.name in MODELS:
+            # What the leg `speaker` has learnt from channels and a teacher would be forgotten on clean crops.
+            frozen = self.done(Leg("speaker", 0)).exists() or "model.safetensors" in self.given
+            words += ["loss.frozen_speaker=true"] if frozen else []
+            words += [f"data.aligned_share={ALIGNED_SHARE}"] if self.has_aligned_groups else []
         if leg.name == "vocoder_gan":
             trained = [
                 self.out / name / "model.safetensors" for name in MODELS if self.done(Leg(name, 0)).exists()
@@ -140,6 +155,13 @@ class Legs:
             if of_leg is None or of_leg[1] == leg.name:
                 words.append(word[of_leg.end() :] if of_leg else word)
         return words
+
+    @cached_property
+    def has_aligned_groups(self) -> bool:
+        """Whether the store was prepared with aligned renderings."""
+        from voiceae.data.store import FeatureStore
+
+        return any(utterance.group for utterance in FeatureStore.open(self.options.store).split("train"))
 
     def start(self, leg: Leg) -> Path | None:
         """The weights that a leg begins with: of the leg before, else those given."""
@@ -154,7 +176,7 @@ class Legs:
 
         began = time.monotonic()
         if self.options.steps:
-            return list(drawn_together(compose(words), self.options.steps))
+            return list(drawn_together(compose(words), self.steps[leg.name]))
         if not self.options.minutes:
             return []
         batch, seconds = self.measure(words)
@@ -201,6 +223,11 @@ def read_leg(text: str) -> Leg:
     return Leg(name, float(share or 1))
 
 
+def whole_numbers(text: str) -> list[int]:
+    """Whole numbers between commas."""
+    return [int(number) for number in text.split(",")]
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Train all legs; a bad input is one line and exit code 1."""
     from voiceae.errors import VoiceAEError
@@ -211,7 +238,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--legs", required=True, help="NAME:SHARE,...")
     budget = parser.add_mutually_exclusive_group()
     budget.add_argument("--minutes", type=float, help="for all legs together")
-    budget.add_argument("--steps", type=int, help="of each leg")
+    budget.add_argument("--steps", type=whole_numbers, metavar="N[,N...]", help="of every leg, or of each")
     parser.add_argument("--start", type=Path, help="folder of weights to begin with")
     parser.add_argument("--model", help="option of the config group `model`")
     parser.add_argument("overrides", nargs="*", help="key=value, or NAME:key=value")

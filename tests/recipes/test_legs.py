@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import csv
 import json
 import runpy
 import subprocess
@@ -27,6 +28,8 @@ def legs() -> dict[str, Any]:
 
 
 def options(tmp_path: Path, **given: Any) -> argparse.Namespace:
+    if not (tmp_path / "store").exists():
+        write_store(tmp_path / "store")
     names = {"legs": "base:3,base_gan:1", "minutes": None, "steps": None, "start": None, "model": None}
     defaults = {**names, "overrides": [], "store": tmp_path / "store", "out": tmp_path / "out"}
     return argparse.Namespace(**{**defaults, **given})
@@ -103,6 +106,22 @@ def test_overrides_of_a_leg_are_its_own(legs: dict[str, Any], tmp_path: Path) ->
     asked = legs["Legs"](options(tmp_path, overrides=words, model="wide"))
     assert asked.fixed(legs["Leg"]("base", 1)) == ["model=wide", "seed=1", "optim.kind=muon", "out='a:b=c'"]
     assert asked.fixed(legs["Leg"]("vocoder", 1)) == ["seed=1", "out='a:b=c'"]
+
+
+def test_what_a_store_and_earlier_legs_allow_is_on(legs: dict[str, Any], tmp_path: Path) -> None:
+    asked = legs["Legs"](options(tmp_path, legs="speaker,base"))
+    asked.done(legs["Leg"]("speaker", 1)).touch()
+    assert asked.fixed(legs["Leg"]("base", 1)) == ["loss.frozen_speaker=true"]
+    table = tmp_path / "store/utterances.csv"
+    with table.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    with table.open("w", newline="") as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows({**row, "group": "said in step"} for row in rows)
+    grouped = legs["Legs"](options(tmp_path, legs="speaker,base"))
+    assert "data.aligned_share=0.33" in grouped.fixed(legs["Leg"]("base", 1))
+    assert "data.aligned_share=0.33" not in grouped.fixed(legs["Leg"]("speaker", 1))
 
 
 def test_given_weights_replace_the_speaker_leg(legs: dict[str, Any], tmp_path: Path) -> None:

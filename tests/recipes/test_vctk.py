@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import runpy
 import shutil
 import zipfile
 from collections.abc import Iterator
@@ -13,8 +14,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import torch
 
-from tests.recipes.conftest import SPEAKERS, UTTERANCES, Run
+from tests.recipes.conftest import ROOT, SPEAKERS, UTTERANCES, Run
+from voiceae.io import modelfile
 
 STAGES = ["prepare", "train", "convert", "embed", "evaluate"]
 
@@ -105,6 +108,30 @@ def test_results_of_other_options_are_not_mixed(recipe: Run, vctk: Path, finishe
     done = recipe("vctk/run.sh", "--corpus", vctk, "--out", finished, "--experiment", "debug", "seed=1")
     assert done.returncode == 1
     assert "choose another --out" in done.stderr.splitlines()[-1]
+
+
+def test_minutes_on_a_gpu_are_rehearsed_in_steps_on_a_cpu(recipe: Run, vctk: Path, tmp_path: Path) -> None:
+    small = [
+        f"model.{part}.{size}"
+        for part in ("content", "speaker", "decoder")
+        for size in ("channels=16", "n_blocks=1")
+    ]
+    small += ["data.batch_size=4", "data.crop_frames=32", "data.reference_frames=32"]
+    given = ["--corpus", vctk, "--out", tmp_path, "--experiment", "vctk", "--device", "cpu", "--jobs", "1"]
+    done = recipe("vctk/run.sh", *given, "--steps", "2", "--stop-stage", "1", *small)
+    assert done.returncode == 0, done.stdout + done.stderr
+    joined = runpy.run_path(str(ROOT / "recipes/common/parts.py"))["join"](
+        tmp_path / "weights", tmp_path / "joined"
+    )
+    header = modelfile.read_header(joined["model.safetensors"])
+    assert header.extra["name"] == "vctk" and [leg["steps"] for leg in header.extra["legs"]] == [2, 2]
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_the_long_training_is_not_begun_without_a_gpu(recipe: Run, vctk: Path, tmp_path: Path) -> None:
+    done = recipe("vctk/run.sh", "--corpus", vctk, "--out", tmp_path, "--experiment", "vctk")
+    assert done.returncode == 1 and "want a GPU" in done.stderr.splitlines()[-1]
+    assert not (tmp_path / "store").exists()
 
 
 @pytest.fixture(scope="module")
