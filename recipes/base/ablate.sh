@@ -3,7 +3,7 @@
 # the same pairs of unseen speakers of every --dev.
 #
 #   bash recipes/base/ablate.sh --store STORE --dev VCTK_SHAPED [--dev DIR:folder] [--out OUT] [--steps 300] [--pairs 60]
-#                               [--only NAME,...] [key=value ...]
+#                               [--only NAME,...] [--scorers LIST] [key=value ...]
 #
 # STORE is what recipes/base/run.sh prepared, DIR[:KIND] as there; --steps are those of the leg `base`, the others have
 # their share. Hydra overrides go to all legs of all variants. Finished variants are skipped, so it can be done in parts;
@@ -13,19 +13,19 @@ set -euo pipefail
 HERE="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 fail() { echo "ablate: error: $*" >&2; exit 1; }
 
-store="" devs=() out="$HERE/ablation" steps=300 pairs=60 only="" overrides=()
+store="" devs=() out="$HERE/ablation" steps=300 pairs=60 only="" scorers="" overrides=()
 while [ $# -gt 0 ]; do
   case "$1" in
-    --store | --dev | --out | --steps | --pairs | --only) [ $# -ge 2 ] || fail "$1 wants a value" ;;&
+    --store | --dev | --out | --steps | --pairs | --only | --scorers) [ $# -ge 2 ] || fail "$1 wants a value" ;;&
     --dev) devs+=("$2"); shift 2 ;;
-    --store | --out | --steps | --pairs | --only) printf -v "${1#--}" '%s' "$2"; shift 2 ;;
+    --store | --out | --steps | --pairs | --only | --scorers) printf -v "${1#--}" '%s' "$2"; shift 2 ;;
     -h | --help) sed -n '2,/^set -/{/^set -/d;s/^# \{0,1\}//;p;}' "${BASH_SOURCE[0]}"; exit 0 ;;
     [!-]*=*) overrides+=("$1"); shift ;;
     *) fail "unknown argument $1; see --help" ;;
   esac
 done
 [ -f "$store/store.json" ] || fail "--store $store: is no feature store; make one with voiceae prepare"
-source "$HERE/../common/devs.sh"
+source "$HERE/../common/corpora.sh"
 check_devs "${devs[@]}"
 
 source "$HERE/../common/env.sh"
@@ -69,7 +69,7 @@ for name in base no-speaker-leg no-aligned no-own-conversions no-timbre no-gan n
   for dev in "${devs[@]}"; do
     report="$out/$name/$(dev_name "$dev")"
     [ -f "$report/report.json" ] || "$PYTHON" -m voiceae evaluate --model "$model" --corpus "$(dev_folder "$dev")" \
-      --kind "$(dev_kind "$dev")" --out "$report" --n-pairs "$pairs" --cache "$out/cache" --force
+      --kind "$(dev_kind "$dev")" --out "$report" --n-pairs "$pairs" ${scorers:+--scorers "$scorers"} --cache "$out/cache" --force
   done
 done
 "$PYTHON" "$HERE/ablation.py" "$out" | tee "$out/ablation.md"

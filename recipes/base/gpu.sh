@@ -21,6 +21,7 @@
 set -euo pipefail
 HERE="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 BEGAN=$SECONDS
+source "$HERE/../common/corpora.sh"
 fail() { echo "gpu: error: $*" >&2; exit 1; }
 
 opus=() aligned=() out="" work="" minutes=10 start="" model="" wheels="" steps="" device=cuda overrides=()
@@ -71,6 +72,8 @@ prepare=(prepare folder)
 for each in "${!opus[@]}"; do folder_of "${opus[$each]}" "opus-$each"; prepare+=("$folder"); done
 for each in "${!aligned[@]}"; do folder_of "${aligned[$each]}" "aligned-$each"; prepare+=(--aligned "$folder"); done
 prepare+=(--out "$work/store" --waves --no-progress)
+# The teacher takes a fifth of the ten minutes, so it is asked only where its leg is to come.
+[[ "$legs" != *speaker* || -n "$start" ]] || prepare+=($(teacher_option))
 "$PYTHON" -m voiceae "${prepare[@]}"
 echo "== features after $((SECONDS - BEGAN)) s"
 

