@@ -28,9 +28,11 @@ class WaveBatch(Batch):
 
     Attributes:
         wav: (B, T * hop_length), the samples that the frames of `mel` stand for.
+        band: (B,) how far the recordings reach, Hz.
     """
 
     wav: Tensor
+    band: Tensor
 
 
 def wave_path(root: Path, shard: int) -> Path:
@@ -95,6 +97,7 @@ class WaveCropSampler(CropSampler):
         margin = np.zeros(self.crop_frames * self._hop, np.int16)
         self._samples = torch.from_numpy(np.concatenate([*parts, margin])).to(self.device)
         self._begin = np.concatenate(([0], self._length.cumsum()[:-1]))
+        self._band = np.array([u.band for u in utterances], np.float32)
 
     def _make(self, step: int, rank: int, world_size: int) -> WaveBatch:
         batch = super()._make(step, rank, world_size)
@@ -102,7 +105,8 @@ class WaveCropSampler(CropSampler):
         start = to_device((self._begin[drawn] + offset) * self._hop, self.device)
         steps = torch.arange(self.crop_frames * self._hop, device=self.device)
         wav = self._samples[start[:, None] + steps].float() / _FULL_SCALE
-        return WaveBatch(**vars(batch), wav=wav * batch.mask.repeat_interleave(self._hop, dim=1))
+        valid = batch.mask.repeat_interleave(self._hop, dim=1)
+        return WaveBatch(**vars(batch), wav=wav * valid, band=to_device(self._band[drawn], self.device))
 
 
 def _open(store: FeatureStore, shard: int) -> NDArray[np.int16]:

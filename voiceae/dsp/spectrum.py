@@ -47,6 +47,11 @@ def reached_bins(spec: AudioSpec) -> int:
     return int(np.flatnonzero(mel_filters(spec).any(axis=0)).max()) + 1
 
 
+def bins_below(spec: AudioSpec, hertz: float) -> int:
+    """Bins from the lowest to a frequency, F; never that of half the sample rate, which has no phase."""
+    return min(int(hertz * spec.n_fft / spec.sample_rate) + 1, spec.n_bins - 1)
+
+
 @lru_cache(maxsize=4)
 def fourier_basis(spec: AudioSpec, bins: int) -> NDArray[np.float32]:
     """Cosines and sines of the lowest bins, over the first half of a frame: -> (2, n_fft // 2 + 1, F), read-only.

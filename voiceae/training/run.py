@@ -157,8 +157,9 @@ def build_objective(
     else:
         given = modelfile.load(settings.trainer.init_from, kind=objective.kind)
         given.header.spec.require_same(store.spec, "model", "store")
+        start_from = getattr(model, "start_from", model.load_state_dict)
         try:  # weights, codebooks and statistics
-            model.load_state_dict(given.module.state_dict())
+            start_from(given.module.state_dict())
         except RuntimeError as error:
             first = " ".join(str(error).split()[:24])
             raise ConfigError(

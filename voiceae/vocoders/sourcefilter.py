@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -13,7 +13,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from voiceae.dsp.spectrum import NOISE_FRAMES, mel_corners, mel_filters, noise_spectra, reached_bins
+from voiceae.dsp.spectrum import (
+    NOISE_FRAMES,
+    bins_below,
+    mel_corners,
+    mel_filters,
+    noise_spectra,
+    reached_bins,
+)
 from voiceae.hardware import full_precision
 from voiceae.nn.layers import BlockStack
 from voiceae.nn.norm import FrameNorm
@@ -21,7 +28,10 @@ from voiceae.nn.receptive_field import context_windows
 from voiceae.specs import AudioSpec
 from voiceae.vocoders.base import Vocoder
 
-_ROOM_ABOVE = 1.1  # harmonics go on so far above the mel's upper edge, where the filter ends them
+_ROOM_ABOVE = 1.1  # harmonics go on so far above the wave's band, where the filter ends them
+# Uppermost mel bins, 1.4 kHz of the default spec, whose mean the level above the mel starts from: the last one alone
+# lies in the fading edge of every recording that was sampled at 16 kHz.
+_BINS_TO_GO_ON_FROM = 5
 _LEAST_COVER = 1e-3  # of the squared windows; the first and last samples fade instead of being blown up
 _NEAR_ZERO = 1e-4  # sine below which Dirichlet's kernel is its limit; float32 has lost half its digits there
 _CORRECTION_NATS = 3.0  # by which the network may bend the filter that the mel asks for
@@ -176,6 +186,7 @@ class Excitation(nn.Module):
     Args:
         spec: the mel contract.
         bins: F, the lowest.
+        band: how far the harmonics have to go, Hz; to the mel's upper edge by default.
 
     Attributes:
         margin: how many frames to either side share samples with a frame, and hear its fundamental.
@@ -183,9 +194,10 @@ class Excitation(nn.Module):
 
     noise: Tensor
 
-    def __init__(self, spec: AudioSpec, bins: int) -> None:
+    def __init__(self, spec: AudioSpec, bins: int, band: float | None = None) -> None:
         super().__init__()
         self.spec = spec
+        self.top = min(_ROOM_ABOVE * (band or spec.f_max), spec.sample_rate / 2)
         self.margin = math.ceil(spec.n_fft / (2 * spec.hop_length))
         self.transform = ShortTimeTransform(spec, bins)
         self.register_buffer("noise", torch.from_numpy(noise_spectra(spec, bins)), persistent=False)
@@ -227,9 +239,8 @@ class Excitation(nn.Module):
         left = wide[:, :-1, None].double()
         slope = (wide[:, 1:] - wide[:, :-1])[..., None].double() / hop
         cycles = phase[:, :-1, None] + (left * step + 0.5 * slope * step.square()) / rate
-        # The sum of equal cosines up to a little above the mel's upper edge.
-        top = min(_ROOM_ABOVE * self.spec.f_max, self.spec.sample_rate / 2)
-        count = (top / (left + slope * step).flatten(1).float()).floor().clamp_min(1.0)
+        # The sum of equal cosines up to a little above the band.
+        count = (self.top / (left + slope * step).flatten(1).float()).floor().clamp_min(1.0)
         cycles = cycles.flatten(1)
         angle = (2.0 * math.pi) * (cycles - cycles.round()).float()
         below = (0.5 * angle).sin()
@@ -254,7 +265,10 @@ class SourceFilter(Vocoder):
     of noise, and to the phase of the harmonics. One inverse short-time transform makes the wave. ConvNeXt blocks at the
     frame rate and the inverse transform are those of Vocos (Siuzdak 2023, arXiv 2306.00814); harmonics and noise
     with learned filters are those of the neural source-filter model (Wang et al. 2019, arXiv 1904.12088) and of DDSP
-    (Engel et al. 2020, arXiv 2001.04643). Above `f_max` the mel says nothing and the wave is silent.
+    (Engel et al. 2020, arXiv 2001.04643).
+
+    The mel ends at its `f_max`, the wave at `band`: what lies between goes on from the uppermost mel bins, bent by what
+    the network makes of the rest of the mel. Above the band the wave is silent.
 
     Args:
         audio: fields of the `AudioSpec`.
@@ -263,6 +277,10 @@ class SourceFilter(Vocoder):
         n_blocks: number of blocks.
         pitch: arguments of the `PitchReader` besides M.
         kernel_size: of the blocks, in frames.
+        band: of the wave, Hz; that of the mel by default, and never above half the sample rate.
+
+    Attributes:
+        band: of the wave, Hz.
     """
 
     name = "sourcefilter"
@@ -280,20 +298,27 @@ class SourceFilter(Vocoder):
         n_blocks: int,
         pitch: dict[str, Any],
         kernel_size: int = 7,
+        band: float | None = None,
     ) -> None:
         super().__init__()
         self.spec = AudioSpec.from_dict(audio)
+        self.band = min(max(band or 0.0, self.spec.f_max), self.spec.sample_rate / 2)
         n_mels = self.spec.n_mels
         self.pitch = PitchReader(n_mels=n_mels, **pitch)
-        self.bins = reached_bins(self.spec)
-        filters = mel_filters(self.spec)[:, : self.bins].T
+        self.mel_bins = reached_bins(self.spec)
+        wide = self.band > self.spec.f_max
+        self.bins = max(self.mel_bins, bins_below(self.spec, self.band)) if wide else self.mel_bins
+        filters = mel_filters(self.spec)[:, : self.mel_bins].T
         self.register_buffer("filters", torch.tensor(filters).float(), persistent=False)
-        self.excitation = Excitation(self.spec, self.bins)
-        # Linear interpolation in Hz between the centres of mel bands, constant beyond the ends: (M, F).
+        self.excitation = Excitation(self.spec, self.bins, self.band)
+        # Linear interpolation in Hz between the centres of mel bands, constant beyond the ends, and above the mel the
+        # mean of its uppermost bins: (M, F).
         hertz = np.arange(self.bins) * self.spec.sample_rate / self.spec.n_fft
         centres = mel_corners(self.spec)[1:-1]
-        spread = [np.interp(hertz, centres, row) for row in np.eye(n_mels)]
-        self.register_buffer("spread", torch.tensor(np.stack(spread)).float(), persistent=False)
+        spread = np.stack([np.interp(hertz, centres, row) for row in np.eye(n_mels)])
+        spread[:, self.mel_bins :] = (np.arange(n_mels) >= n_mels - _BINS_TO_GO_ON_FROM)[:, None]
+        spread[:, self.mel_bins :] /= min(n_mels, _BINS_TO_GO_ON_FROM)
+        self.register_buffer("spread", torch.tensor(spread).float(), persistent=False)
         self.register_buffer("mel_mean", torch.zeros(n_mels))
         self.register_buffer("mel_deviation", torch.ones(n_mels))
         self.enter = nn.Linear(2 * n_mels + 1, channels)
@@ -311,6 +336,24 @@ class SourceFilter(Vocoder):
         """Per-bin statistics of the training mels: (M,), (M,)."""
         self.mel_mean.copy_(mean)
         self.mel_deviation.copy_(deviation)
+
+    def start_from(self, weights: Mapping[str, Tensor]) -> None:
+        """Take over the weights of a vocoder that differs in its band at most; bins that it lacks stay as they are.
+
+        Args:
+            weights: its `state_dict()`.
+
+        Raises:
+            RuntimeError: when it differs in more.
+        """
+        taken, own = dict(weights), self.state_dict()
+        for name in ("leave.weight", "leave.bias"):
+            # Three rows a bin, all of the gain first, then those of the share and of the phase.
+            kept, given = (rows[name].unflatten(0, (3, -1)).clone() for rows in (own, weights))
+            shared = min(kept.shape[1], given.shape[1])
+            kept[:, :shared] = given[:, :shared]
+            taken[name] = kept.flatten(0, 1)
+        self.load_state_dict(taken)
 
     @torch.inference_mode()
     def blocks(self, mels: Iterable[Tensor], frames: int) -> Iterator[Tensor]:
@@ -422,6 +465,7 @@ class SourceFilter(Vocoder):
 
     def _mel_of(self, spectra: Tensor) -> Tensor:
         """Log-mel relative to that of a flat unit spectrum, holes filled: (2, B, T, F) -> (B, T, M)."""
+        spectra = spectra[..., : self.mel_bins]
         power = spectra[0].square() + spectra[1].square()
         magnitude = (power + self.spec.magnitude_epsilon).sqrt()
         mel = (magnitude @ self.filters).clamp_min(self.spec.log_floor).log()

@@ -12,6 +12,7 @@ import torch
 from tests.exported import CLIPS
 from tests.vocoders.test_sourcefilter import DESCRIPTION, mel_of
 from voiceae.conversion.backends.onnx import ExportedGraphs, ExportedVocoder
+from voiceae.dsp.spectrum import reached_bins
 from voiceae.io import modelfile
 from voiceae.specs import AudioSpec
 from voiceae.vocoders.sourcefilter import SourceFilter
@@ -26,14 +27,17 @@ pytestmark = pytest.mark.numeric
 SPEC = AudioSpec()
 
 
-@pytest.fixture(scope="module")
-def source_filter(tmp_path_factory: pytest.TempPathFactory) -> tuple[SourceFilter, Path]:
-    """One whose network can be heard, and its export."""
+@pytest.fixture(scope="module", params=[SPEC.f_max, 11025.0])
+def source_filter(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[SourceFilter, Path]:
+    """One whose network can be heard, and its export; its band ends with the mel, or goes on."""
     torch.manual_seed(0)
-    module = modelfile.build(DESCRIPTION).eval()
+    description = {**DESCRIPTION, "band": request.param}
+    module = modelfile.build(description).eval()
     torch.nn.init.normal_(module.leave.weight, std=0.1)
     path = tmp_path_factory.mktemp("vocoder") / "own.safetensors"
-    modelfile.save(path, module, kind="vocoder", description=DESCRIPTION, spec=SPEC)
+    modelfile.save(path, module, kind="vocoder", description=description, spec=SPEC)
     export(path, path.with_suffix(".onnx"), clips=CLIPS, graphs_only=True)
     return module, path.with_suffix(".onnx")
 
@@ -72,6 +76,16 @@ def test_both_runtimes_draw_the_same_noise(source_filter: tuple[SourceFilter, Pa
 
 def test_noise_and_basis_are_not_stored(source_filter: tuple[SourceFilter, Path]) -> None:
     assert (source_filter[1] / "vocoder.onnx").stat().st_size < 600_000  # noise alone has 1.5 MB
+
+
+def test_an_export_from_before_wider_bands_is_still_spoken(
+    source_filter: tuple[SourceFilter, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its manifest tells no number of bins: the graph's are those that the mel reaches."""
+    graphs = ExportedGraphs(source_filter[1], "vocoder")
+    assert graphs.manifest.values["bins"] == source_filter[0].bins
+    monkeypatch.delitem(graphs.manifest.values, "bins")
+    assert ExportedVocoder(graphs)._constants["basis"].shape[2] == reached_bins(SPEC)
 
 
 class Smoothing:

@@ -91,11 +91,12 @@ JUDGES = {
 WEIGHTS = dict.fromkeys(("spectral", "mel", "pitch", "adversarial", "feature_matching"), 1.0)
 
 
-def judged(store: FeatureStore, **options: Any) -> VocoderObjective:
+def judged(store: FeatureStore, band: float | None = None, **options: Any) -> VocoderObjective:
     """A vocoder that says something, and discriminators."""
     description = {
         "_target_": "voiceae.vocoders.sourcefilter.SourceFilter",
         "audio": voiceae.AudioSpec().to_dict(),
+        "band": band,
         **{"channels": 8, "hidden": 8, "n_blocks": 1, "pitch": {"channels": 8, "hidden": 8, "n_blocks": 1}},
     }
     torch.manual_seed(0)
@@ -148,7 +149,103 @@ def test_no_two_items_start_at_the_same_phase_and_noise(spoken: Path) -> None:
     assert torch.equal(made(0), made(0))
     objective.eval()  # as at inference: the same whenever it is asked
     assert torch.equal(*made(0)) and torch.equal(made(0), made(1))
-    assert torch.allclose(made(0)[0], objective.model(batch.mel)[0], atol=1e-5)
+    spoken_alone = objective._comparable(objective.model(batch.mel), batch)
+    assert torch.allclose(made(0)[0], spoken_alone[0], atol=1e-5)
+
+
+def with_tone(batch: WaveBatch, hertz: float) -> WaveBatch:
+    """A tone in what was recorded, of whole periods; the mel that the vocoder is given stays."""
+    count = batch.wav.shape[1]
+    turns = (torch.arange(count) * round(hertz * count / 22050) % count) / count
+    return replace(batch, wav=batch.wav + 0.3 * torch.sin(2 * torch.pi * turns))
+
+
+def all_losses(objective: VocoderObjective, batch: WaveBatch) -> dict[str, float]:
+    result = objective(batch, 0, torch.Generator().manual_seed(1))
+    losses = {name: float(value) for name, value in result.losses.items() if name != "pitch"}
+    return {**losses, "adversary": float(objective.adversary_loss(batch, result))}
+
+
+@pytest.mark.parametrize("band", [8000.0, 11025.0])
+def test_what_lies_above_the_recordings_band_counts_in_no_loss(spoken: Path, band: float) -> None:
+    """And what lies below it does, in all of those that hear the wave."""
+    store = FeatureStore.open(spoken)
+    objective = judged(store, band=11025.0, narrowed_share=0.0).train()
+    batch = one(store, 48)
+    batch = replace(batch, band=torch.tensor([band]))
+    plain = all_losses(objective, batch)
+    high, low = (all_losses(objective, with_tone(batch, hertz)) for hertz in (9500.0, 5000.0))
+    waves = ("spectral", "feature_matching", "adversary")
+    for name in waves:
+        assert abs(low[name] - plain[name]) > 1e-4 * abs(plain[name]), name
+        changed = abs(high[name] - plain[name]) > 1e-5 * abs(plain[name])
+        assert changed == (band > 9500.0), name
+    assert high["mel"] == low["mel"] == plain["mel"]  # the mel is the store's
+
+
+def test_what_the_vocoder_adds_above_the_recordings_band_counts_in_no_loss(spoken: Path) -> None:
+    store = FeatureStore.open(spoken)
+    batch, objective = one(store, 48), judged(store, band=11025.0).train()
+    leave = objective.model.leave
+    above = torch.zeros(3, objective.model.bins, dtype=torch.bool)
+    above[:, int(8200 / 22050 * 1024) :] = True
+    for band, felt in ((8000.0, False), (11025.0, True)):
+        objective.zero_grad()
+        given = replace(batch, band=torch.tensor([band]))
+        result = objective(given, 0, torch.Generator().manual_seed(1))
+        result.total.backward()
+        assert leave.bias.grad is not None
+        high = leave.bias.grad[above.flatten()].abs().max() / leave.bias.grad.abs().max()
+        assert bool(high > 1e-3) == felt
+
+
+def test_discriminators_are_shown_one_band(spoken: Path) -> None:
+    """Up to the recording's, or they would know what is made by the band that one of both lacks."""
+    store = FeatureStore.open(spoken)
+    batch, objective = one(store, 48), judged(store, band=11025.0).train()
+    shown: list[torch.Tensor] = []
+    objective.adversary.register_forward_pre_hook(lambda _, given: shown.append(given[0].detach()))
+
+    def share_above(band: float) -> list[float]:
+        shown.clear()
+        given = replace(with_tone(batch, 9500.0), band=torch.tensor([band]))
+        objective.adversary_loss(given, objective(given, 0, torch.Generator().manual_seed(1)))
+        power = [
+            torch.fft.rfft(wav.double() * torch.hann_window(wav.shape[-1])).abs().square() for wav in shown
+        ]
+        assert len(power) == 4  # made and recorded, for the model's loss and for their own
+        edge = int(8100 / 11025 * power[0].shape[-1])
+        return [float(each[..., edge:].sum() / each.sum()) for each in power]
+
+    assert max(share_above(8000.0)) < 1e-7
+    assert min(share_above(11025.0)) > 1e-6
+
+
+def test_some_mels_are_made_as_if_the_recording_ended_there(spoken: Path) -> None:
+    store = FeatureStore.open(spoken)
+    objective = judged(store, band=11025.0, narrowed_share=1.0).train()
+    noise = torch.randn(2, 48 * 256, generator=torch.Generator().manual_seed(0)) * 0.1
+    twice = {name: torch.cat([value, value]) for name, value in vars(one(store, 48)).items()}
+    full = objective.mel(noise)
+    batch = WaveBatch(**{**twice, "wav": noise, "mel": full, "band": torch.tensor([8000.0, 11025.0])})
+    batch = replace(batch, mask=torch.ones(2, 48, dtype=torch.bool))
+    given = objective._input_mels(batch, torch.Generator().manual_seed(0))
+    assert torch.equal(given[0], full[0])  # has no more than that anyway
+    assert torch.allclose(given[1, :-3], full[1, :-3], atol=0.05)
+    assert float((full[1, -1] - given[1, -1]).mean()) > 0.1
+    assert torch.equal(objective.eval()._input_mels(batch, torch.Generator().manual_seed(0)), full)
+
+
+def test_starts_from_a_vocoder_whose_band_ends_with_the_mel(spoken: Path, tmp_path: Path) -> None:
+    narrow, _ = build_objective(settings_of(spoken, "model.band=null"), FeatureStore.open(spoken))
+    path, spec = tmp_path / "narrow.safetensors", voiceae.AudioSpec()
+    description = settings_of(spoken, "model.band=null").model
+    modelfile.save(path, narrow.model, kind="vocoder", description=description, spec=spec)
+    objective, _ = build_objective(
+        settings_of(spoken, f"trainer.init_from={path}"), FeatureStore.open(spoken)
+    )
+    assert objective.model.band > spec.f_max
+    assert torch.equal(objective.model.enter.weight, narrow.model.enter.weight)
 
 
 def test_the_pitch_loss_is_least_where_the_reader_is_right(spoken: Path) -> None:

@@ -190,6 +190,8 @@ def _export_vocoder(source: Source, folder: Path, clips: Sequence[Path]) -> Mani
         "piece_frames": int(module.piece_frames),
         "context_frames": int(module.context_frames),
     }
+    if isinstance(module, SourceFilter):
+        values["bins"] = module.bins  # of the basis and the noise that the graph is given
     manifest = _write(source, folder, {"vocoder": vocoder_graph(module)}, values, {})
     transform, spec = LogMel(module.spec), module.spec
     with torch.inference_mode():

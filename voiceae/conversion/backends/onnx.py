@@ -125,7 +125,8 @@ class ExportedVocoder:
         self._context = int(graphs.manifest.values["context_frames"])
         self._constants: dict[str, Floats] = {}
         if graphs.manifest.values["design"] == "sourcefilter":
-            bins = reached_bins(self.spec)
+            # An export from before there were wider bands does not say: its band was the mel's.
+            bins = int(graphs.manifest.values.get("bins", reached_bins(self.spec)))
             basis, noise = fourier_basis(self.spec, bins), noise_spectra(self.spec, bins)
             self._constants = {"basis": basis, "noise": noise}
 
