@@ -15,8 +15,8 @@ from voiceae.errors import ModelFileError
 from voiceae.io import modelfile
 from voiceae.io.audio import load
 from voiceae.specs import AudioSpec
+from voiceae.vocoders.excitation import ShortTimeTransform
 from voiceae.vocoders.griffinlim import GriffinLim
-from voiceae.vocoders.sourcefilter import ShortTimeTransform
 
 onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")

@@ -21,7 +21,8 @@ from voiceae.errors import ModelFileError
 from voiceae.models import Autoencoder, BottleneckOutput, Content, Timbre
 from voiceae.specs import AudioSpec
 from voiceae.vocoders.base import Vocoder
-from voiceae.vocoders.sourcefilter import ShortTimeTransform, SourceFilter
+from voiceae.vocoders.excitation import ShortTimeTransform
+from voiceae.vocoders.sourcefilter import SourceFilter
 
 OPSET = 18  # of 2022, so that runtimes of these years read it
 IR_VERSION = 9  # of opset 18's time; onnxruntime refuses files from its future

@@ -4,7 +4,7 @@ import torch
 
 from voiceae.dsp.spectrum import NOISE_FRAMES, reached_bins
 from voiceae.specs import AudioSpec
-from voiceae.vocoders.sourcefilter import Excitation, ShortTimeTransform
+from voiceae.vocoders.excitation import Excitation, ShortTimeTransform
 
 pytestmark = pytest.mark.numeric
 
