@@ -21,8 +21,8 @@ are the subfolders: recordings/bob/day1/a.wav is bob. Files beside them go by
 the folder's own name, a file given by itself by that of the folder it lies in.
 The .npz holds embeddings (files, S), paths, speakers, speaker_embeddings and
 speaker_names, sorted; the .csv the same, speakers in rows without a path.
-What else a conversion takes of a voice (pitch, mel statistics, and frames where
-the model looks them up) is in the .npz alone: convert to that.
+What else a conversion takes of a voice (mel statistics, and frames where the
+model looks them up) is in the .npz alone: convert to that.
 Files that cannot be read are listed at the end."""
 
 

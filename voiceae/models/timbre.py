@@ -109,6 +109,8 @@ class TimbreAttention(nn.Module):
         head_dim: width of each.
     """
 
+    of_the_speaker_alone = "keys_and_values"
+
     def __init__(self, *, channels: int, dim: int, heads: int = 4, head_dim: int = 32) -> None:
         super().__init__()
         self.heads, self.head_dim = heads, head_dim
@@ -121,20 +123,20 @@ class TimbreAttention(nn.Module):
 
     def forward(self, x: Tensor, timbre: Timbre) -> Tensor:
         """Look up every frame."""
-        tokens = timbre.tokens.to(x.dtype)
         query = self._split(self.query(x))
-        key, value = (
-            self._split(self.key(tokens[..., : tokens.shape[-1] // 2])),
-            self._split(self.value(tokens)),
-        )
-        nothing = self.nothing.to(key.dtype).expand(len(x), -1, -1, -1)
-        key = torch.cat((nothing, key), dim=2)
-        value = torch.cat((torch.zeros_like(nothing), value), dim=2)
+        key, value = self.keys_and_values(timbre.tokens.to(x.dtype))
         counted = None
         if timbre.mask is not None:
             counted = functional.pad(timbre.mask.bool(), (1, 0), value=True)[:, None, None]
         found = functional.scaled_dot_product_attention(query, key, value, counted)
         return self.leave(found.transpose(1, 2).flatten(2))
+
+    def keys_and_values(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """Of the token that says nothing and of all others: (B, K, E) -> (B, H, K + 1, D), (B, H, K + 1, D)."""
+        key = self._split(self.key(tokens[..., : tokens.shape[-1] // 2]))
+        value = self._split(self.value(tokens))
+        nothing = self.nothing.to(key.dtype).expand(len(tokens), -1, -1, -1)
+        return torch.cat((nothing, key), dim=2), torch.cat((torch.zeros_like(nothing), value), dim=2)
 
     def _split(self, x: Tensor) -> Tensor:
         """(B, T, H * D) -> (B, H, T, D)."""

@@ -33,13 +33,16 @@ def optimise_for_few_frames(network: nn.Module, *, int8: bool) -> None:
 
     Args:
         network: in eval mode, on a CPU, always called with the same speaker. Weights that it shares are not changed.
+            Of a module that names a method in `of_the_speaker_alone`, its first result is kept.
         int8: round the weights of linear layers to int8, where this machine has instructions for it.
     """
     int8 = int8 and torch.backends.quantized.engine in _ENGINES
     for module in list(network.modules()):
+        once = getattr(module, "of_the_speaker_alone", None)
+        if once is not None:
+            setattr(module, once, CachedFirstResult(getattr(module, once)))
         if isinstance(module, AdaptiveInstanceNorm):
-            module.scale_and_shift = CachedFirstResult(module.scale_and_shift)  # type: ignore[method-assign,assignment]  # of this copy
-            continue
+            continue  # its layer is run once
         for name, part in module.named_children():
             if int8 and type(part) is nn.Linear and part.weight.dtype == torch.float32:
                 setattr(module, name, DynamicInt8Linear(part))

@@ -56,6 +56,8 @@ class AdaptiveInstanceNorm(nn.Module):
     Huang and Belongie 2017 (arXiv 1703.06868), as in AdaIN-VC (arXiv 1904.05742).
     """
 
+    of_the_speaker_alone = "scale_and_shift"
+
     def __init__(self, channels: int, speaker_dim: int, eps: float = EPS) -> None:
         super().__init__()
         self.norm = InstanceNorm(eps)
