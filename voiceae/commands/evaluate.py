@@ -78,7 +78,8 @@ def command(compare: tuple[Path, Path] | None, **given: Any) -> int:
 
 def _evaluate(*, out: Path, tolerances: Path | None, force: bool, **given: Any) -> int:
     from voiceae.evaluation.report import departures, read_tolerances, write_report
-    from voiceae.evaluation.report_rendering import headline_figures, markdown
+    from voiceae.evaluation.report_markdown import markdown
+    from voiceae.evaluation.summary import headlines, verdict
 
     require_files([out / f"report.{suffix}" for suffix in ("json", "md", "html")], force)
     limits = read_tolerances(tolerances) if tolerances else {}
@@ -86,8 +87,10 @@ def _evaluate(*, out: Path, tolerances: Path | None, force: bool, **given: Any) 
     write_report(report, out / "report.json")
     write_text(out / "report.md", markdown(report))
     write_text(out / "report.html", page)
-    for what, value in headline_figures(report):
-        click.echo(f"{value}  {what}")
+    click.echo(verdict(report))
+    for figure, _, conversion, floor, ceiling in headlines(report).rows:
+        between = f"; from {floor} to {ceiling}" if floor and ceiling else ""
+        click.echo(f"  {figure}: {conversion}{between}")
     for line in _summed_up(each["reason"] for each in report["excluded"]):
         click.echo(f"voiceae: left out: {line}", err=True)
     click.echo(f"{out / 'report.html'}: {len(report['pairs'])} pairs, {len(report['excluded'])} exclusions")
@@ -129,8 +132,9 @@ def _report(
     from voiceae.evaluation.evaluation import Exclusion, Options, evaluate
     from voiceae.evaluation.pairs import draw_pairs, group_by_speaker, held_out_clips, read_pairs
     from voiceae.evaluation.report import make_report
-    from voiceae.evaluation.report_rendering import page
+    from voiceae.evaluation.report_page import page
     from voiceae.evaluation.scoring import default_cache
+    from voiceae.evaluation.summary import TRAINED_ON
     from voiceae.evaluation.systems import load_files_system, load_model_system, seconds_by_stage
     from voiceae.evaluation.verification.embeddings import measure_embeddings
     from voiceae.pretrained.scorers import SPEAKER_ENCODERS, load_scorers
@@ -143,7 +147,8 @@ def _report(
         systems, about = load_files_system(converted, parts["vocoder"], parts["device"])
     else:
         systems, voice, about = load_model_system(**parts, mode=mode)
-    clips, left_out = held_out_clips(kind, corpus, about.pop("trained_on", ()))
+    trained_on = about.pop("trained_on", ())
+    clips, left_out = held_out_clips(kind, corpus, trained_on)
     if language is None and (kind in ("vctk", "libritts") or any(clip.recording.text for clip in clips)):
         language = "en"
     folder = corpus if corpus.is_dir() else corpus.parent  # of a table of recordings
@@ -165,6 +170,7 @@ def _report(
         click.echo(f"voiceae: {note}", err=True)
     evaluation.excluded.extend(Exclusion(name, reason) for name, reason in {**left_out, **bad}.items())
     about |= {"corpus": corpus.name, "speakers": len(speakers), "clips": len(clips)}
+    about |= {TRAINED_ON: len(trained_on)} if trained_on else {}
     if voice is not None and mode == "full":
         scored = (pair for pair in drawn if pair.name in evaluation.values)
         about["seconds per second of audio"] = seconds_by_stage(voice, scored)

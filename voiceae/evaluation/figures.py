@@ -25,6 +25,7 @@ class Figure:
         floor: row that shows what is there without a conversion; with a ceiling, the figure is in the chart.
         ceiling: row that no conversion is expected to pass.
         clause: what the verdict says of the conversion, `{}` standing for the number; "" for nothing.
+        beside: what it adds of the ceiling, likewise.
     """
 
     words: str
@@ -37,6 +38,7 @@ class Figure:
     floor: str = ""
     ceiling: str = ""
     clause: str = ""
+    beside: str = ""
 
     @property
     def charted(self) -> bool:
@@ -49,13 +51,26 @@ class Figure:
             return "–"
         return f"{value * (100 if self.unit.startswith('%') else 1):.{self.digits}f}"
 
+    def text(self, value: float) -> str:
+        """A value as a reader says it: "52 %", "0.68"."""
+        return self.number(value) + (" %" if self.unit.startswith("%") and math.isfinite(value) else "")
+
+    def of_one_pair(self, value: float) -> str:
+        """The same of a single pair, of which a share can only be all or nothing."""
+        if self.unit == PAIRS:
+            return "yes" if value else "no"
+        return self.text(value)
+
     def interval(self, values: Mapping[str, float] | None) -> str:
-        """Mean and interval, "52 (40 to 63)"; a dash where there is no number, no interval of one value."""
+        """Mean and interval, "52 % (40 to 63)"; a dash where there is no number, no interval of one value."""
         if values is None or not math.isfinite(values["mean"]):
             return "–"
-        mean, low, high = (self.number(values[name]) for name in ("mean", "low", "high"))
-        return mean if low == high else f"{mean} ({low} to {high})"
+        low, high = (self.number(values[name]) for name in ("low", "high"))
+        return self.text(values["mean"]) + (f" ({low} to {high})" if low != high else "")
 
+
+PAIRS = "% of pairs"
+"""Unit of shares that are one or nothing in a single pair."""
 
 VOICE, SECOND_VOICE = "Voice", "Voice, by a second encoder"
 WORDS, SECOND_WORDS = "Words", "Words, by other recognisers"
@@ -102,7 +117,7 @@ _VOICE = {
         "another clip",
         table=VOICE,
         judge="Resemblyzer",
-        unit="% of pairs",
+        unit=PAIRS,
         digits=0,
         better="up",
         clause="is nearer to the target than to the source in {} %",
@@ -112,7 +127,7 @@ _VOICE = {
         meaning="share of the pairs that are more like the target than like the very clip that was converted",
         table=VOICE,
         judge="Resemblyzer",
-        unit="% of pairs",
+        unit=PAIRS,
         digits=0,
         better="up",
     ),
@@ -122,7 +137,7 @@ _VOICE = {
         "of the right speaker as it takes of others",
         table=VOICE,
         judge="Resemblyzer",
-        unit="% of pairs",
+        unit=PAIRS,
         digits=0,
         better="up",
         floor="source",
@@ -153,6 +168,7 @@ _WORDS = {
         floor="shuffled",
         ceiling="copy",
         clause="has {} words in 100 heard wrong",
+        beside=" ({} after the vocoder alone)",
     ),
     "cer_recogniser": Figure(
         words="characters heard wrong",
@@ -210,6 +226,7 @@ FIGURES: dict[str, Figure] = {
         floor="transfer",
         ceiling="source",
         clause="is graded {} of 5 for its sound",
+        beside=" (the recordings {})",
     ),
     "sig": Figure(
         words="sound of the speech",

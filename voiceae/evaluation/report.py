@@ -71,7 +71,8 @@ def make_report(
         "seed": seed,
         "protocol": PROTOCOL,
         "versions": _versions(),
-        "scorers": {**evaluation.versions, **evaluation.missing},
+        "scorers": evaluation.versions,
+        "missing": evaluation.missing,
         "notes": evaluation.notes,
         "teachers": _teachers(about.get("teachers", ())),
         **{figure_of("natural", name): scores.subsets for name, scores in evaluation.natural.items()},
@@ -184,9 +185,9 @@ def read_report(path: Path) -> Report:
 
 
 def _column(evaluation: Evaluation, row: str, figure: str) -> dict[str, float]:
-    """Values of a figure by pair, those that there are."""
+    """Values of a figure by pair, those that there are and are finite."""
     found = {name: values.get(row, {}).get(figure) for name, values in evaluation.values.items()}
-    return {name: value for name, value in found.items() if value is not None}
+    return {name: value for name, value in found.items() if value is not None and math.isfinite(value)}
 
 
 def _pair(pair: Pair, evaluation: Evaluation, root: Path) -> dict[str, Any]:

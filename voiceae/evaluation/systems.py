@@ -81,7 +81,7 @@ class Row:
 
 ROWS = {
     "source": Row("source", "the recording that was to be converted, untouched"),
-    "target": Row("target", "another recording of the target"),
+    "target": Row("target's own", "another recording of the target"),
     "copy": Row("copy-synthesis", "the source's own mel through the vocoder: what the vocoder alone costs"),
     "transfer": Row(
         "transfer", "mean and deviation of the reference's mel bins put on the source's: no network at all"
