@@ -213,7 +213,10 @@ def _pair(pair: Pair, evaluation: Evaluation, root: Path) -> dict[str, Any]:
         "cross_gender": pair.cross_gender,
         "seconds": round(pair.source.seconds, 3),
         "transcripts": {row: each["transcript"] for row, each in content.items() if isinstance(each, dict)},
-        "rows": {row: dict(figures) for row, figures in evaluation.values.get(pair.name, {}).items()},
+        "rows": {
+            row: {name: value for name, value in figures.items() if name in FIGURES and math.isfinite(value)}
+            for row, figures in evaluation.values.get(pair.name, {}).items()
+        },
     }
 
 
