@@ -227,10 +227,12 @@ def examples(report: Report) -> tuple[dict[str, dict[str, Any]], dict[str, dict[
     if not last:
         return {"The only pair": ranked[0]}, {}
     places = {0: "Best", last: "Worst"} if last == 1 else {0: "Best", last // 2: "Middle", last: "Worst"}
-    spread = {round(i * last / (MORE_EXAMPLES + 1)) for i in range(1, MORE_EXAMPLES + 1)} - places.keys()
+    rest = [place for place in range(len(ranked)) if place not in places]
+    n_more = min(MORE_EXAMPLES, len(rest))
+    spread = [rest[round(i * (len(rest) - 1) / max(1, n_more - 1))] for i in range(n_more)]
     of = f"of {len(ranked)}"
     chosen = {f"{word}: place {place + 1} {of}": ranked[place] for place, word in places.items()}
-    return chosen, {f"Place {place + 1} {of}": ranked[place] for place in sorted(spread)}
+    return chosen, {f"Place {place + 1} {of}": ranked[place] for place in spread}
 
 
 def _side(name: str) -> str:
