@@ -45,7 +45,9 @@ def test_files_made_elsewhere_are_scored(recordings: Path, tmp_path: Path, capsy
     assert report["rows"]["conversion"]["f0_offset_semitones"]["mean"] < 1
     assert report["rows"]["source"]["f0_offset_semitones"]["mean"] > 10
     assert report["excluded"][0]["pair"] == "none.wav"
-    assert "none.wav: no such file" in capsys.readouterr().err
+    printed = capsys.readouterr()
+    assert "none.wav: no such file" in printed.err
+    assert printed.out.splitlines()[0].startswith("On 1 pair of speakers, ")
     assert {path.name for path in (tmp_path / "report").iterdir()} == {
         "report.json",
         "report.md",

@@ -84,7 +84,7 @@ def test_the_figures_are_the_reports(tmp_path: Path) -> None:
 def test_source_reference_and_conversion_can_be_heard(tmp_path: Path) -> None:
     report, evaluation = evaluated(tmp_path, {"a": rows(0.7, 0.4, 3.0)})
     tree = Tree(page(report, evaluation))
-    assert tree.within("figcaption") == ["source", "reference that the model was given", "conversion"]
+    assert tree.within("figcaption") == ["source", "reference given", "conversion"]
     addresses = [found["src"] or "" for tag, found, _ in tree.elements if tag == "audio"]
     assert len(addresses) == 3
     for address in addresses:

@@ -132,6 +132,17 @@ def test_directions_are_a_table(report: Report) -> None:
     assert table.rows[0][:2] == ["female to male", "10"]
 
 
+def test_equal_error_rates_of_the_embeddings_are_a_table(report: Report) -> None:
+    rate = {"equal_error": {"mean": 0.031, "low": 0.02, "high": 0.04}}
+    report["embeddings"] = {
+        "protocol": "all trials",
+        "encoders": {"model": {"one_channel": rate, "two_channels": rate}},
+    }
+    (table,) = (table for table in tables(report) if table.title == "Speaker embeddings")
+    assert table.rows[0][1].startswith("3.1%") and len(table.rows[0]) == len(table.head)
+    assert table.legend == ["all trials"]
+
+
 def test_pairs_rank_by_their_mean_place(report: Report) -> None:
     assert [pair["name"] for pair in ranked_pairs(report)] == [f"p{i}" for i in range(10)]
     shown, more = examples(report)

@@ -50,7 +50,7 @@ body { margin: 0 auto; max-width: 62rem; padding: 1rem; background: var(--paper)
 h1 { margin: 0; font-size: 1rem; font-weight: 600; color: var(--dim); }
 h2 { margin: 2.2rem 0 .6rem; font-size: 1.25rem; }
 h3 { margin: 0 0 .4rem; font-size: 1.05rem; }
-.verdict { margin: .4rem 0 1.6rem; font-size: 1.45rem; line-height: 1.35; }
+.verdict { margin: .4rem 0 1.6rem; font-size: clamp(1.15rem, 5vw, 1.45rem); line-height: 1.35; }
 p, ul { margin: .4rem 0; } ul { padding-left: 1.2rem; } small, .dim { color: var(--dim); font-size: .85rem; }
 .chart { overflow: visible; font-size: 14px; }
 .chart text { fill: var(--ink); } .chart .words { font-weight: 600; }
@@ -78,6 +78,7 @@ td { font-variant-numeric: tabular-nums; }
   table { width: 100%; font-size: 7pt; } th { min-width: 0; } .dim { font-size: .8em; }
   .pair { border: 1px solid var(--line); } .clips { grid-template-columns: repeat(3, 1fr); } .mel { height: 3.5rem; }
   details::details-content { content-visibility: visible; block-size: auto; } summary { list-style: none; }
+  summary, h2, h3 { break-after: avoid; }
 }
 """
 # ::details-content opens every fold on paper without a script (Chrome 131, Safari 18.4, Firefox 143 and later).
@@ -178,7 +179,7 @@ def _clips(
     """Words, file, key of the measurements and sound of each clip to hear, or why it cannot be heard."""
     for words, clip, name in (
         ("source", clips.source, pair["source"]),
-        ("reference that the model was given", clips.references[0], pair["references"][0]),
+        ("reference given", clips.references[0], pair["references"][0]),
     ):
         yield words, name, str(clip.path), _read(clip.path)
     key = row_key("conversion", clips)
