@@ -26,8 +26,8 @@ from voiceae.evaluation.report import (
     read_tolerances,
     write_report,
 )
-from voiceae.evaluation.report_markdown import markdown
-from voiceae.evaluation.report_page import page
+from voiceae.evaluation.reporting.markdown import markdown
+from voiceae.evaluation.reporting.page import page
 from voiceae.evaluation.systems import SystemRunner, transfer_statistics
 from voiceae.io import audio as audio_io
 from voiceae.io.audio import Audio

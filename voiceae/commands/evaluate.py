@@ -78,8 +78,8 @@ def command(compare: tuple[Path, Path] | None, **given: Any) -> int:
 
 def _evaluate(*, out: Path, tolerances: Path | None, force: bool, **given: Any) -> int:
     from voiceae.evaluation.report import departures, read_tolerances, write_report
-    from voiceae.evaluation.report_markdown import markdown
-    from voiceae.evaluation.summary import headlines, verdict
+    from voiceae.evaluation.reporting.markdown import markdown
+    from voiceae.evaluation.reporting.summary import headlines, verdict
 
     require_files([out / f"report.{suffix}" for suffix in ("json", "md", "html")], force)
     limits = read_tolerances(tolerances) if tolerances else {}
@@ -132,9 +132,9 @@ def _report(
     from voiceae.evaluation.evaluation import Exclusion, Options, evaluate
     from voiceae.evaluation.pairs import draw_pairs, group_by_speaker, held_out_clips, read_pairs
     from voiceae.evaluation.report import make_report
-    from voiceae.evaluation.report_page import page
+    from voiceae.evaluation.reporting.page import page
+    from voiceae.evaluation.reporting.summary import TRAINED_ON
     from voiceae.evaluation.scoring import default_cache
-    from voiceae.evaluation.summary import TRAINED_ON
     from voiceae.evaluation.systems import load_files_system, load_model_system, seconds_by_stage
     from voiceae.evaluation.verification.embeddings import measure_embeddings
     from voiceae.pretrained.scorers import SPEAKER_ENCODERS, load_scorers

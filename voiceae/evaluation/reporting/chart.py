@@ -7,7 +7,7 @@ from html import escape
 
 from voiceae.evaluation.figures import FIGURES, Figure
 from voiceae.evaluation.report import Report
-from voiceae.evaluation.summary import known, label
+from voiceae.evaluation.reporting.summary import known, label
 from voiceae.evaluation.systems import ROWS
 
 ROW_HEIGHT = 84  # px: a line of words, the axis, and the names of its ends

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.evaluation.report_samples import evaluated, rows, ten_pairs
-from voiceae.evaluation.report_chart import chart, way
+from tests.evaluation.reporting.report_samples import evaluated, rows, ten_pairs
+from voiceae.evaluation.reporting.chart import chart, way
 
 
 def axes(drawn: str) -> dict[str, ET.Element]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.evaluation.report_samples import evaluated, ten_pairs
+from tests.evaluation.reporting.report_samples import evaluated, ten_pairs
 from voiceae.evaluation.evaluation import Exclusion
-from voiceae.evaluation.report_markdown import markdown
-from voiceae.evaluation.summary import verdict
+from voiceae.evaluation.reporting.markdown import markdown
+from voiceae.evaluation.reporting.summary import verdict
 
 
 def test_the_verdict_comes_first_and_the_settings_last(tmp_path: Path) -> None:

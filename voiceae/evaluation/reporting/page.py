@@ -15,14 +15,14 @@ from voiceae.evaluation.evaluation import Evaluation, row_key
 from voiceae.evaluation.figures import FIGURES
 from voiceae.evaluation.pairs import Pair
 from voiceae.evaluation.report import Report
-from voiceae.evaluation.report_chart import chart
-from voiceae.evaluation.report_pictures import (
+from voiceae.evaluation.reporting.chart import chart
+from voiceae.evaluation.reporting.pictures import (
     embedding_map,
     mel_picture,
     melody_path,
     similarity_matrix,
 )
-from voiceae.evaluation.summary import (
+from voiceae.evaluation.reporting.summary import (
     LEADING,
     Table,
     examples,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from voiceae.evaluation.report import Report
-from voiceae.evaluation.summary import (
+from voiceae.evaluation.reporting.summary import (
     Table,
     excluded_table,
     headlines,

@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 import soundfile
 
-from tests.evaluation.report_samples import RATE, evaluated, rows, ten_pairs
+from tests.evaluation.reporting.report_samples import RATE, evaluated, rows, ten_pairs
 from voiceae.evaluation.evaluation import Exclusion
-from voiceae.evaluation.report_page import STYLE, page
-from voiceae.evaluation.summary import verdict
+from voiceae.evaluation.reporting.page import STYLE, page
+from voiceae.evaluation.reporting.summary import verdict
 
 VOID = {"meta", "img", "rect", "line", "circle", "path", "br"}
 PHONE = 360  # px

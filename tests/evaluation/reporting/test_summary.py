@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.evaluation.report_samples import evaluated, rows, ten_pairs
+from tests.evaluation.reporting.report_samples import evaluated, rows, ten_pairs
 from voiceae.evaluation.report import Report
-from voiceae.evaluation.summary import (
+from voiceae.evaluation.reporting.summary import (
     TRAINED_ON,
     examples,
     headlines,
