@@ -5,8 +5,8 @@
 #                            [--out OUT] [--hours H] [--start DIR] [--model wide] [key=value ...]
 #
 # prepare -> the legs: the speaker encoder (experiment=speaker), the model (base, then base_gan), the vocoder (vocoder, then
-# vocoder_gan, which also learns from the model's own reconstructions) -> half precision -> `voiceae evaluate` on every
-# --dev, beside the bundled model on the same pairs -> `voiceae diagnose`.
+# vocoder_gan, which also learns from the model's own reconstructions) -> half precision -> on every --dev `voiceae
+# evaluate`, beside the bundled model on the same pairs, `voiceae verify` and `voiceae diagnose`.
 # --corpus and --aligned hold a subfolder for each speaker; --dev DIR[:KIND] is a corpus of other speakers, KIND one of
 # vctk (the default), libritts, folder and csv. Every step goes on where it stopped, so the same command resumes. --hours is
 # shared out among the legs, in steps as measured here; without it they have the steps of their configs. --start is a
@@ -54,11 +54,13 @@ voiceae prepare folder "${corpora[@]}" "${aligned[@]}" --out "$out/store" --wave
 "$PYTHON" "$HERE/ship.py" "$out/vocoder_gan/model.safetensors" "$out/vocoder.safetensors"
 for dev in "${devs[@]}"; do
   name="$(dev_name "$dev")"
-  judge=(evaluate --corpus "$(dev_folder "$dev")" --kind "$(dev_kind "$dev")" --n-pairs 60 --cache "$out/cache" --force)
+  corpus=(--corpus "$(dev_folder "$dev")" --kind "$(dev_kind "$dev")")
+  judge=(evaluate "${corpus[@]}" --n-pairs 60 --cache "$out/cache" --force)
   voiceae "${judge[@]}" --model base --out "$out/report-$name-bundled"
   voiceae "${judge[@]}" --model "$out/base.safetensors" --vocoder "$out/vocoder.safetensors" --out "$out/report-$name"
   voiceae evaluate --compare "$out/report-$name-bundled/report.json" "$out/report-$name/report.json"
+  voiceae verify "${corpus[@]}" --model "$out/base.safetensors" --out "$out/report-$name/verification.json" --force
+  voiceae diagnose "$out/base.safetensors" --store "$out/store" "${corpus[@]}" --out "$out/diagnosis-$name" --force ||
+    echo "base: note: the diagnosis found a failure; see $out/diagnosis-$name"
 done
-voiceae diagnose "$out/base.safetensors" --store "$out/store" --corpus "$(dev_folder "${devs[0]}")" --out "$out/diagnosis" --force ||
-  echo "base: note: the diagnosis found a failure; see $out/diagnosis"
 echo "== finished: $out; base.safetensors and vocoder.safetensors go to voiceae/assets/"
