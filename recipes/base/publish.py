@@ -4,18 +4,21 @@
 
 LEGS is where recipes/common/legs.py trains. OUT gets model.safetensors and vocoder.safetensors in half precision, in
 parts of at most 15 MiB (`NAME.0`, `NAME.1`, ...: recipes/common/parts.py joins them), and metrics.jsonl, the log of all
-legs; each replaces the one before. It ends when LEGS/ended is there, after a last look. OUT is a start for later legs.
+legs; each replaces the one before. It ends when LEGS/ended is there or the script that started it is gone, after a last
+look. OUT is a start for later legs.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import tempfile
 import time
 from pathlib import Path
 
+PARENT = os.getppid()  # known before the imports that take seconds
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "common")]
 
@@ -99,12 +102,16 @@ def main() -> None:
     parser.add_argument("--every", type=float, default=60, metavar="SECONDS")
     given = parser.parse_args()
     publisher, ended = Publisher(given.legs, given.out), given.legs / ENDED
+
+    def is_over() -> bool:
+        return ended.exists() or os.getppid() != PARENT
+
     over = False
     while not over:
-        over = ended.exists()  # looked at first: what came before it is then published
+        over = is_over()  # looked at first: what came before it is then published
         publisher.publish()
         due = time.monotonic() + given.every
-        while not over and not ended.exists() and time.monotonic() < due:
+        while not over and not is_over() and time.monotonic() < due:
             time.sleep(min(0.5, given.every))
 
 

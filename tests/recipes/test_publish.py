@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.tiny import write_model
+from tests.tiny import HANG_GUARD_SECONDS, write_model
 from voiceae.io import modelfile
 
 SCRIPT = Path(__file__).resolve().parents[2] / "recipes/base/publish.py"
@@ -43,6 +43,16 @@ def test_the_last_look_is_after_the_end(legs: Path, tmp_path: Path) -> None:
     ]
     log = (tmp_path / "out/metrics.jsonl").read_text().splitlines()
     assert [json.loads(line) for line in log] == [{"leg": "base", "step": 1}, {"leg": "base", "step": 3}]
+
+
+def test_it_does_not_outlive_the_script_that_started_it(legs: Path, tmp_path: Path) -> None:
+    # The script goes once something is published; its standard output closes when the publisher has ended, too.
+    started = f"'{sys.executable}' '{SCRIPT}' '{legs}' '{tmp_path}/out' --every 600 &"
+    waits = f"until [ -e '{tmp_path}/out/metrics.jsonl' ]; do sleep 0.1; done"
+    subprocess.run(
+        ["bash", "-c", f"{started} {waits}"], stdout=subprocess.PIPE, timeout=HANG_GUARD_SECONDS, check=True
+    )
+    assert (tmp_path / "out/model.safetensors.0").exists()
 
 
 def test_newer_weights_and_later_legs_replace_what_was_there(
