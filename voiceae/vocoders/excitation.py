@@ -80,8 +80,9 @@ class Excitation(nn.Module):
     """Spectra of a flat harmonic series and of white noise: f0 (B, T) Hz -> two (2, B, T, F).
 
     The fundamental is interpolated between frames and integrated to a phase; the sum of `K` equal cosines has the
-    closed form `sin((K + 1/2) phi) / (2 sin(phi / 2)) - 1/2` (Dirichlet's kernel). Both have about unit power. The
-    phase is a function of all frames before, so pieces of an utterance join when each is given the phase at its start.
+    closed form `sin((K + 1/2) phi) / (2 sin(phi / 2)) - 1/2` (Dirichlet's kernel). Both have about unit power up to the
+    mel's edge. The phase is a function of all frames before, so pieces of an utterance join when each is given the
+    phase at its start.
 
     Args:
         spec: the mel contract.
@@ -97,7 +98,11 @@ class Excitation(nn.Module):
     def __init__(self, spec: AudioSpec, bins: int, band: float | None = None) -> None:
         super().__init__()
         self.spec = spec
-        self.top = min(_ROOM_ABOVE * (band or spec.f_max), spec.sample_rate / 2)
+        # Harmonics up to the second are added, and as strong as if they ended at the first: a wider band changes
+        # nothing of what the mel tells.
+        self.mel_top, self.top = (
+            min(_ROOM_ABOVE * edge, spec.sample_rate / 2) for edge in (spec.f_max, band or spec.f_max)
+        )
         self.margin = math.ceil(spec.n_fft / (2 * spec.hop_length))
         self.transform = ShortTimeTransform(spec, bins)
         self.register_buffer("noise", torch.from_numpy(noise_spectra(spec, bins)), persistent=False)
@@ -140,13 +145,14 @@ class Excitation(nn.Module):
         slope = (wide[:, 1:] - wide[:, :-1])[..., None].double() / hop
         cycles = phase[:, :-1, None] + (left * step + 0.5 * slope * step.square()) / rate
         # The sum of equal cosines up to a little above the band.
-        count = (self.top / (left + slope * step).flatten(1).float()).floor().clamp_min(1.0)
+        hertz = (left + slope * step).flatten(1).float()
+        count, of_mel = ((top / hertz).floor().clamp_min(1.0) for top in (self.top, self.mel_top))
         cycles = cycles.flatten(1)
         angle = (2.0 * math.pi) * (cycles - cycles.round()).float()
         below = (0.5 * angle).sin()
         near = below.abs() < _NEAR_ZERO
         ratio = ((count + 0.5) * angle).sin() / (2.0 * torch.where(near, 1.0, below))
-        series = (torch.where(near, count + 0.5, ratio) - 0.5) * (2.0 / count).sqrt()
+        series = (torch.where(near, count + 0.5, ratio) - 0.5) * (2.0 / of_mel).sqrt()
         # The frames around the first and the last share only half their samples with them.
         before, after = margin * hop - self.spec.n_fft // 2, margin * hop - (self.spec.n_fft + 1) // 2
         return series[:, before : series.shape[1] - after]
