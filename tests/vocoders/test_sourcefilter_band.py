@@ -8,6 +8,7 @@ import torch
 
 from tests.vocoders.test_sourcefilter import DESCRIPTION, SPEC, mel_of
 from tests.vocoders.test_streaming_sourcefilter import speak
+from voiceae.dsp.filters import low_pass
 from voiceae.dsp.spectrum import mel_filters, reached_bins
 from voiceae.io import modelfile
 from voiceae.vocoders.load import load_vocoder
@@ -116,3 +117,14 @@ def test_does_not_start_from_another_network(wide: SourceFilter) -> None:
     other = modelfile.build({**DESCRIPTION, "channels": 24})
     with pytest.raises(RuntimeError):
         wide.start_from(other.state_dict())
+
+
+def test_a_wider_band_changes_nothing_below_the_mels_edge() -> None:
+    """Of a vocoder that started from a narrower one: its harmonics are as strong as they were."""
+    narrow, wide = heard(DESCRIPTION), heard(WIDE)
+    wide.start_from(narrow.state_dict())
+    mel = mel_of(1.0)
+    before, after = narrow(mel)[0], wide(mel)[0]
+    cutoff = torch.tensor([7000.0, 7000.0])
+    before, after = low_pass(torch.stack((before, after)), cutoff, SPEC.sample_rate)[:, 2000:-2000]
+    assert float((after - before).square().mean() / before.square().mean()) < 1e-3
