@@ -21,6 +21,7 @@ from torch import Tensor, nn
 import voiceae
 from tests.systems import SMALL, config, small_system
 from voiceae.data.crops import Batch
+from voiceae.dsp.channel_perturbation import ChannelPerturbation
 from voiceae.dsp.mel import LogMel
 from voiceae.dsp.statistics import active_moments, match_moments
 from voiceae.dsp.vocal_tract import VocalTractPerturbation
@@ -36,13 +37,16 @@ from voiceae.models.discriminators import (
 )
 from voiceae.models.encoders import SpeakerPart, SpeakerTable
 from voiceae.models.multitarget import CodeClassifier, PatchDiscriminator
+from voiceae.models.timbre import TimbreAttention, TimbreEncoder
 from voiceae.nn.layers import lengths_to_mask
 from voiceae.nn.losses import (
     CLUBEstimator,
     CPCLoss,
     MultiResolutionSTFTLoss,
     contrastive_loss,
+    margin_loss,
     reconstruction_loss,
+    relational_loss,
 )
 from voiceae.specs import AudioSpec
 from voiceae.training.objectives.vqmivc import pitch_contour
@@ -101,6 +105,7 @@ EXACT = {
     "MelInverse": 1e-6,
     "MultiResolutionSTFTLoss": 1e-5,
     "VocalTractPerturbation": 1e-6,  # makes what a model must reach
+    "ChannelPerturbation": 1e-6,  # the same
     "LogMel": 1e-6,
     "SigmoidBottleneck": 1e-3,  # its units stay near a half
     "PatchDiscriminator": 0.02,  # without AVX-512 its convolutions are summed in another order: .0106
@@ -113,6 +118,7 @@ USED_WHERE = {
     "ContentPart": "is a base class",
     "DecoderPart": "is a base class",
     "SpeakerPart": "is a base class",
+    "TimbrePart": "is a base class",
     "Scheduled": "is a base class",
     "Vocoder": "is a base class",
     "Autoencoder": "is called by its methods, see the test of the objectives",
@@ -171,7 +177,9 @@ def systems() -> Iterator[tuple[nn.Module, Callable[[], object]]]:
 
         def run(model: Any = model) -> None:
             content = model.encode(mel, mask)
-            model.decode(content, model.embed(mel, mask), mask=mask, octaves=torch.full((4,), 0.2))
+            timbre = model.timbre_of(mel, mask)
+            octaves = torch.full((4,), 0.2)
+            model.decode(content, model.embed(mel, mask), timbre=timbre, mask=mask, octaves=octaves)
 
         yield model, run
 
@@ -185,7 +193,7 @@ def others() -> Iterator[tuple[nn.Module, Callable[[], object]]]:
     units, voice = torch.randn(4, 8, 24), torch.nn.functional.normalize(torch.randn(4, 16), dim=-1)
     coarse = mask[:, ::4]
     vocoder: Any = modelfile.load(ASSETS / "vocoder.safetensors", kind="vocoder").module
-    perturbation = VocalTractPerturbation(SPEC)
+    perturbation, channel = VocalTractPerturbation(SPEC), ChannelPerturbation(SPEC)
     change_of_voice = perturbation.draw(4, generator)
     upsampling = {
         "upsample_initial_channel": 16,
@@ -211,8 +219,16 @@ def others() -> Iterator[tuple[nn.Module, Callable[[], object]]]:
         ),
         (LogMel(SPEC), (wav,)),
         (perturbation, (mel, change_of_voice)),
+        (channel, (mel, channel.draw(4, mel.shape[-1], generator))),
         *((each, (mel,)) for each in generators),
         (griffin_lim, (mel,)),
+    ]
+    timbre = TimbreEncoder(n_mels=80, channels=8, dim=12)
+    lookup = TimbreAttention(channels=16, dim=12)
+    nn.init.normal_(lookup.leave.weight, std=0.1)  # it begins at zero
+    made_by += [
+        (timbre, (scaled, units, mask)),
+        (lookup, (torch.randn(4, 24, 16), timbre(scaled, units, mask))),
     ]
     for module, arguments in made_by:
         yield module.eval(), lambda module=module, arguments=arguments: module(*arguments)
@@ -263,6 +279,8 @@ def test_every_loss_is_exact_and_in_float32() -> None:
     table = SpeakerTable(n_speakers=40, dim=4, recogniser=Pooled())
     losses: dict[str, Callable[[], Any]] = {
         "contrastive": lambda: contrastive_loss(voice, near, 15.0),
+        "margin": lambda: margin_loss(near, voice, torch.arange(64), margin=0.2, scale=30.0),
+        "relation": lambda: relational_loss(voice, near),
         "l1": lambda: reconstruction_loss(mel.bfloat16(), (mel + 0.1).bfloat16(), mask),
         "l2": lambda: reconstruction_loss(mel.bfloat16(), (mel + 0.1).bfloat16(), None, "l2"),
         "discriminator": lambda: mel_discriminator_loss(real, [fake]),

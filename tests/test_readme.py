@@ -91,9 +91,9 @@ def test_the_bundled_model_is_small_and_says_where_it_comes_from() -> None:
     from voiceae.io import modelfile
 
     path = ROOT / "voiceae" / "assets" / "base.safetensors"
-    assert path.stat().st_size <= 12_000_000
+    assert path.stat().st_size <= 14_000_000
     header = modelfile.read_header(path)
-    assert [leg["steps"] for leg in header.extra["legs"]] == [4500, 560, 2600, 480]
+    assert [leg["steps"] for leg in header.extra["legs"]] == [4500, 560, 2600, 480, 2200, 2000]
 
 
 def test_the_bundled_vocoder_is_small_and_the_default() -> None:
