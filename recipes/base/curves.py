@@ -11,15 +11,18 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 
 HERE = Path(__file__).parent
+MODEL = ("base-1", "base_gan-2", "base-3", "base_gan-4", "base-6")
 LEGS = {
-    "valid_speakers/reconstruction_raw": ("base-1", "base_gan-2", "base-3", "base_gan-4"),
-    "valid_speakers/kl_raw": ("base-1", "base_gan-2", "base-3", "base_gan-4"),
+    "valid_speakers/reconstruction_raw": MODEL,
+    "valid_speakers/kl_raw": MODEL,
+    "valid_speakers/teacher_raw": ("speaker-5",),
     "valid_speakers/spectral_raw": ("vocoder", "vocoder_gan"),
     "valid_speakers/pitch_raw": ("vocoder", "vocoder_gan"),
 }
 LABELS = {
     "valid_speakers/reconstruction_raw": "model: mel error, nats per bin",
     "valid_speakers/kl_raw": "model: KL, nats per code frame",
+    "valid_speakers/teacher_raw": "speaker encoder: 1 - cosine to the teacher",
     "valid_speakers/spectral_raw": "vocoder: spectral loss",
     "valid_speakers/pitch_raw": "vocoder: cross-entropy of the pitch",
 }

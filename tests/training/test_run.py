@@ -382,6 +382,8 @@ def test_what_does_not_fit_is_refused(composed: Composer, tmp_path: Path) -> Non
         fit(composed("trainer.accelerator=mps"))
     with pytest.raises(VocoderError, match="no such vocoder"):
         fit(composed("vocoder.name=no_such", "trainer.picture_every=4"))
+    with pytest.raises(ConfigError, match="Reconstruction never trains the lookup"):
+        fit(composed("loss=reconstruction", "model/timbre=frames", "model.timbre.dim=8"))
     blocked = tmp_path / "file"
     blocked.touch()
     with pytest.raises(OutputError, match="cannot be made"):

@@ -148,6 +148,10 @@ def build_objective(
     check_parts(settings.model, "model")
     check_parts(settings.loss, "loss")
     model = modelfile.build(settings.model)
+    if getattr(getattr(model, "timbre", None), "dim", 0) and not objective.trains_timbre:
+        raise ConfigError(
+            f"model/timbre=frames: {objective.__name__} never trains the lookup of frames; use model/timbre=none"
+        )
     legs: tuple[Mapping[str, Any], ...] = ()
     if settings.trainer.init_from is None:
         try:

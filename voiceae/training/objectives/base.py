@@ -50,6 +50,7 @@ class Objective(nn.Module):
         weights: of the losses.
         has_unused_parameters: whether some of its steps leave weights of the model without a gradient.
         stage: name of the stage that the training is in; "" where it has none.
+        trains_timbre: whether its decoder is given frames of a reference, so that their lookup is learnt.
         teachers: networks that the model learns from, for the provenance: as judges they are no longer independent.
     """
 
@@ -57,6 +58,7 @@ class Objective(nn.Module):
     crops: ClassVar[type[CropSampler]] = CropSampler
     has_unused_parameters: bool = False
     stage: str = ""
+    trains_timbre: ClassVar[bool] = False
     teachers: tuple[str, ...] = ()
     model: Any
     adversary: Any

@@ -54,6 +54,8 @@ class Disentangling(Objective):
         adversary: the discriminator.
     """
 
+    trains_timbre = True
+
     def __init__(
         self,
         *,

@@ -39,6 +39,7 @@ class SpeakerTraining(Objective):
     """
 
     has_unused_parameters = True
+    trains_timbre = True  # the leg after this one does
     teacher: Tensor | None
 
     def __init__(
