@@ -152,7 +152,8 @@ def wave_batch(step: int, spec: AudioSpec, frames: int = 32) -> WaveBatch:
     wav = wav * silent.mask.repeat_interleave(spec.hop_length, dim=1)
     mel = LogMel(spec)(wav)[..., :frames]
     mel = torch.where(silent.mask[:, None], mel, math.log(spec.log_floor))
-    return WaveBatch(**{**vars(silent), "mel": mel}, wav=wav)
+    band = torch.tensor([8000.0, spec.sample_rate / 2]).repeat(ITEMS)[:ITEMS]
+    return WaveBatch(**{**vars(silent), "mel": mel}, wav=wav, band=band)
 
 
 class OneProcess:

@@ -58,6 +58,8 @@ SMALL: dict[str, list[str]] = {
     "vqmivc": [*_DEFAULT, "model.bottleneck.size=16", "loss.hidden=16", "loss.prediction_steps=2"],
 }
 """Overrides that make an experiment small; the frozen speaker is built as in `tests.tiny`."""
+FRAMES = [*_DEFAULT, "model.timbre.dim=8", "model.timbre.hidden=16", "model.decoder.timbre_before=[0]"]
+"""The same of an experiment whose decoder looks up frames of the reference."""
 
 SPEAKERS = 3
 LENGTHS = (1, 3, 9, 61, 96)

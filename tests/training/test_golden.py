@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from tests import golden
-from tests.systems import SMALL
+from tests.systems import FRAMES, SMALL
 from tests.tiny import SPEC, description
 from voiceae.io import modelfile
 from voiceae.models import Autoencoder, Content
@@ -29,6 +29,7 @@ from voiceae.models.autovc import AutoVCEncoder
 from voiceae.training.objectives.disentangling import Disentangling, GradientReversal
 from voiceae.training.objectives.multitarget import MultiTarget
 from voiceae.training.objectives.reconstruction import Reconstruction
+from voiceae.training.objectives.speaker import SpeakerTraining
 from voiceae.training.objectives.stacked import Stacked
 from voiceae.training.objectives.variational import Variational
 from voiceae.training.objectives.vocoder import VocoderObjective
@@ -44,7 +45,6 @@ SHARED = [
     *("optim.warmup_steps=2", "optim.learning_rate=2e-3", "optim.adversary_learning_rate=1e-3"),
     "optim.epsilon=1e-4",  # weights whose gradient is rounding noise are to stay where they are
 ]
-DEFAULT = SMALL["ae"]
 DISCRIMINATOR = ["loss.adversary.channels=8"]
 VOCODER = [
     *("model.channels=16", "model.hidden=32", "model.n_blocks=1"),
@@ -60,8 +60,9 @@ LEVELS = [
 ]
 
 CASES: dict[str, list[str]] = {
-    "base": DEFAULT,
-    "base_gan": [*DEFAULT, *DISCRIMINATOR],
+    "base": FRAMES,
+    "base_gan": [*FRAMES, *DISCRIMINATOR],
+    "speaker": FRAMES,
     **{name: SMALL[name] for name in ("ae", "ae_binary", "ae_onehot", "vae", "vae_decoupled", "again_vc")},
     "vae_tandem": [*SMALL["vae"], "loss.order=tandem"],
     "ae_stacked": LEVELS,
@@ -170,6 +171,7 @@ MUTANTS: dict[str, tuple[type, str, Callable[..., Any]]] = {
             self, batch, replace(result, speaker=result.speaker.roll(1, 0))
         ),
     ),
+    "speaker": (SpeakerTraining, "_through_channel", lambda self, mel, generator: mel),
     **{
         case: (Reconstruction, "speaker_embedding", other_reference)
         for case in ("ae", "ae_binary", "ae_onehot", "adain_vc", "vqvae", "vqmivc")

@@ -15,7 +15,7 @@ from tests import tiny
 from tests.fake_cuda import CUDA, backward, fake_cuda
 from tests.golden import OneProcess
 from tests.io.waves import harmonic
-from tests.systems import SMALL
+from tests.systems import FRAMES, SMALL
 from voiceae.data.prepare import prepare
 from voiceae.data.store import FeatureStore
 from voiceae.data.waves import add_waves
@@ -29,8 +29,9 @@ _VOCODER += ["model.pitch={channels: 16, hidden: 32, n_blocks: 1}"]
 _JUDGES = ["loss.adversary.sizes=[512]", "loss.adversary.periods=[3]", "loss.adversary.channels=4"]
 EXPERIMENTS = {
     **SMALL,
-    "base": SMALL["vae"],
-    "base_gan": [*SMALL["vae"], "loss.adversary.channels=8"],
+    "base": FRAMES,
+    "base_gan": [*FRAMES, "loss.adversary.channels=8"],
+    "speaker": FRAMES,
     "vocoder": _VOCODER,
     "vocoder_gan": [*_VOCODER, *_JUDGES, f"loss.finetune_on_reconstructions_of={BUNDLED}"],
 }

@@ -54,6 +54,8 @@ class ChannelPerturbation(nn.Module):
         share: of the items that each of room, band limit, codec and noise is drawn for.
     """
 
+    centres: Tensor
+
     def __init__(
         self,
         spec: AudioSpec,
@@ -69,7 +71,7 @@ class ChannelPerturbation(nn.Module):
         self.max_gain_db, self.max_level_db = max_gain_db, max_level_db
         self.control_points, self.share = control_points, share
         self.frame_seconds, self.floor = spec.hop_length / spec.sample_rate, math.log(spec.log_floor)
-        self._centres = [float(hertz) for hertz in mel_corners(spec)[1:-1]]
+        self.register_buffer("centres", torch.tensor(mel_corners(spec)[1:-1]).float(), persistent=False)
 
     def draw(self, items: int, frames: int, generator: torch.Generator) -> ChannelSettings:
         """Random channels for `items` of `frames` frames, on the generator's device."""
@@ -121,15 +123,15 @@ class ChannelPerturbation(nn.Module):
 
     def _stopped(self, channel: ChannelSettings) -> Tensor:
         """How far the band limit takes down each bin, nats: (B, M); a slope of three bins."""
-        bins = torch.arange(len(self._centres), device=channel.band.device)
+        bins = torch.arange(len(self.centres), device=channel.band.device)
         beyond = torch.maximum(channel.band[:, :1] - bins, bins - channel.band[:, 1:])
         return (beyond / 3).clamp(0, 1) * STOP_NATS
 
     def _smooth(self, points: Tensor) -> Tensor:
         """Straight lines through control points along the mel axis: (B, P) -> (B, M)."""
-        size = len(self._centres)
+        size = len(self.centres)
         return functional.interpolate(points[:, None], size=size, mode="linear", align_corners=True)[:, 0]
 
     def _bin_of(self, hertz: Tensor) -> Tensor:
         """First bin at or above frequencies in Hz: (B,) -> (B,)."""
-        return torch.searchsorted(torch.tensor(self._centres, device=hertz.device), hertz)
+        return torch.searchsorted(self.centres, hertz)
