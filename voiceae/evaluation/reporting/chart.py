@@ -10,7 +10,7 @@ from voiceae.evaluation.report import Report
 from voiceae.evaluation.reporting.summary import known, label
 from voiceae.evaluation.systems import ROWS
 
-ROW_HEIGHT = 84  # px: a line of words, the axis, and the names of its ends
+ROW_HEIGHT = 102  # px: a line of words, one of the value, the axis, and the names of its ends
 FARTHEST = (
     0.2  # of the way from floor to ceiling that is shown beyond either; what lies farther is at the edge
 )
@@ -72,15 +72,16 @@ def _axis(
     gone = 100 * way(conversion["mean"], floor["mean"], ceiling["mean"])
     yield f"<title>{escape(f'{words}: {value}, {gone:.0f} % of the way from {ends[0]} to {ends[1]}')}</title>"
     yield f'<text x="0" y="16" class="words">{escape(words)}</text>'
-    yield f'<text x="100%" y="16" text-anchor="end" class="value">{escape(value)}</text>'
-    yield '<line x1="0" x2="100%" y1="38" y2="38" class="axis"/>'
+    # Below the words: beside them there is no place for both at the width of a phone.
+    yield f'<text x="0" y="34" class="value">{escape(value)}</text>'
+    yield '<line x1="0" x2="100%" y1="56" y2="56" class="axis"/>'
     for values, text, anchor in ((floor, ends[0], "start"), (ceiling, ends[1], "end")):
-        yield _bar("band", values, place, 28, 20)
+        yield _bar("band", values, place, 46, 20)
         x = place(values["mean"])
-        yield f'<line x1="{x:.2f}%" x2="{x:.2f}%" y1="28" y2="48" class="end"/>'
-        yield f'<text x="{x:.2f}%" y="62" text-anchor="{anchor}" class="name">{escape(text)}</text>'
-    yield _bar("interval", conversion, place, 35, 6)
-    yield f'<circle cx="{place(conversion["mean"]):.2f}%" cy="38" r="6" class="mean"/>'
+        yield f'<line x1="{x:.2f}%" x2="{x:.2f}%" y1="46" y2="66" class="end"/>'
+        yield f'<text x="{x:.2f}%" y="80" text-anchor="{anchor}" class="name">{escape(text)}</text>'
+    yield _bar("interval", conversion, place, 53, 6)
+    yield f'<circle cx="{place(conversion["mean"]):.2f}%" cy="56" r="6" class="mean"/>'
 
 
 def _bar(kind: str, values: Mapping[str, float], place: Position, y: int, height: int) -> str:

@@ -53,7 +53,7 @@ h3 { margin: 0 0 .4rem; font-size: 1.05rem; }
 .verdict { margin: .4rem 0 1.6rem; font-size: clamp(1.15rem, 5vw, 1.45rem); line-height: 1.35; }
 p, ul { margin: .4rem 0; } ul { padding-left: 1.2rem; } small, .dim { color: var(--dim); font-size: .85rem; }
 .chart { overflow: visible; font-size: 14px; }
-.chart text { fill: var(--ink); } .chart .words { font-weight: 600; }
+.chart text { fill: var(--ink); } .chart .words { font-weight: 600; font-size: 13px; }
 .chart .name { fill: var(--dim); font-size: 12px; }
 .chart .axis { stroke: var(--line); } .chart .end { stroke: var(--dim); stroke-width: 2; }
 .chart .band { fill: var(--line); opacity: .8; } .chart .interval { fill: var(--accent); opacity: .45; }
